@@ -1,0 +1,138 @@
+# Two commands: `make run` shows the main job on a real clip, `make test` runs
+# every test. Both install what is missing. `make` alone lists the rest.
+
+export GOTOOLCHAIN := local
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-builtin-rules
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GO_BUILD := go build -trimpath -ldflags '-X main.version=$(VERSION)'
+
+# What the program and the pages are made of. Folders are listed too: their time
+# changes when a file goes away.
+GO_SOURCES := go.mod go.sum $(shell find cmd internal -name testdata -prune -o -path internal/console/dist -prune -o \
+	\( -type d -o -type f ! -name '*_test.go' \) -print)
+WEB_SOURCES := $(shell find web -name node_modules -prune -o \( -type d -o -type f \) -print)
+
+# npm writes this file last, so it says when an install was complete.
+NPM_DONE := node_modules/.package-lock.json
+E2E_NPM := $(if $(wildcard test/e2e/package-lock.json),test/e2e/$(NPM_DONE))
+E2E_NODE := $(shell find test -name node_modules -prune -o -name '*.test.mjs' -print 2>/dev/null)
+E2E_GO := $(shell find test -name node_modules -prune -o -name '*.go' -print 2>/dev/null)
+
+TESTSUM := build/testsum
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+##### The program
+
+.PHONY: run
+run: build ## encode a clip (IN=file to choose one) and open it in the player
+	scripts/need.sh ffmpeg
+	scripts/run.sh $(if $(IN),'$(IN)')
+
+.PHONY: build
+build: bin/liuyun ## build the pages and bin/liuyun
+
+bin/liuyun: $(GO_SOURCES) build/pages build/version
+	$(GO_BUILD) -o $@ ./cmd/liuyun
+
+# The time of this file is the last change of version.
+build/version: .FORCE
+	@mkdir -p build
+	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
+
+build/pages: web/$(NPM_DONE) $(WEB_SOURCES)
+	cd web && npm run --silent build
+	@mkdir -p build
+	@touch $@
+
+%/$(NPM_DONE): %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+.PHONY: portable
+portable: build/pages ## build without C for linux/amd64 and linux/arm64
+	for arch in amd64 arm64; do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO_BUILD) -o build/portable/liuyun-linux-$$arch ./cmd/liuyun; \
+	done
+
+##### Tests
+
+.PHONY: test
+test: $(TESTSUM) ## every check and test; installs what they need
+	scripts/need.sh ffmpeg chromium fonts-noto-cjk
+	rm -rf build/results
+	@status=0; \
+	$(TESTSUM) step -name build -- $(MAKE) --no-print-directory build build/staticcheck $(E2E_NPM) || status=1; \
+	$(MAKE) --no-print-directory --keep-going check || status=1; \
+	$(MAKE) --no-print-directory e2e || status=1; \
+	$(TESTSUM) total || status=1; \
+	exit $$status
+
+CHECKS := check-format check-vet check-static check-arch check-tools check-unit check-portable check-web
+.PHONY: check $(CHECKS)
+check: $(CHECKS) ## what to run before a commit: format, vet, static, layers, unit tests, pages
+
+check-format: $(TESTSUM)
+	@$(TESTSUM) step -name format -- bash -c 'files=$$(gofmt -l cmd internal tools $(wildcard bench client) $(E2E_GO)); echo -n "$${files:+not formatted: $$files}"; [ -z "$$files" ]'
+
+check-vet: $(TESTSUM)
+	@$(TESTSUM) step -name vet -- go vet ./...
+
+check-static: $(TESTSUM) build/staticcheck
+	@$(TESTSUM) step -name static -- build/staticcheck ./...
+	@$(TESTSUM) step -name static-tools -- bash -c 'cd tools && ../build/staticcheck ./...'
+
+# Never from the cache, which does not see what go list reads.
+check-arch: $(TESTSUM)
+	@$(TESTSUM) go -name arch -- go test -json -count=1 ./internal/arch
+
+check-tools: $(TESTSUM)
+	@$(TESTSUM) go -name tools -- go test -C tools -json ./...
+
+check-unit: export GORACE = atexit_sleep_ms=10
+check-unit: $(TESTSUM)
+	@$(TESTSUM) go -name unit -- go test -json -race -timeout 15m $$(go list ./cmd/... ./internal/... | grep -v /internal/arch)
+
+check-portable: $(TESTSUM)
+	@$(TESTSUM) step -name portable -- env CGO_ENABLED=0 GOARCH=arm64 go build -o /dev/null ./cmd/liuyun
+
+check-web: $(TESTSUM) web/$(NPM_DONE)
+	@$(TESTSUM) step -name web-types -- npm --prefix web run --silent check
+	@$(TESTSUM) vitest -name web-unit -- npm --prefix web run --silent test --
+
+.PHONY: e2e
+e2e: build $(TESTSUM) $(E2E_NPM) ## the built program against players that are not ours
+	@scripts/need.sh ffmpeg chromium fonts-noto-cjk
+	@$(if $(E2E_NODE),$(TESTSUM) node -name e2e-node -- node --test $(E2E_NODE))
+	@$(if $(E2E_GO),$(TESTSUM) go -name e2e -- go test -json -count=1 -timeout 20m ./test/...)
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for 10 s (FUZZTIME=1m for longer)
+	scripts/fuzz.sh $(or $(FUZZTIME),10s)
+
+.PHONY: bench
+bench: build ## the benchmarks: ratios against named peers, into bench/results
+	go run ./bench $(ARGS)
+
+##### The rest
+
+build/testsum: $(wildcard tools/testsum/*.go) tools/go.mod
+	go build -C tools -o ../$@ ./testsum
+
+build/staticcheck: tools/go.mod tools/go.sum
+	go build -C tools -o ../$@ honnef.co/go/tools/cmd/staticcheck
+
+.PHONY: clean
+clean: ## remove all that was built, not what npm installed
+	rm -rf bin build run
+	find internal/console/dist -mindepth 1 ! -name .gitkeep -delete
+
+.PHONY: .FORCE
+.FORCE:

@@ -1,0 +1,177 @@
+package arch
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"liuyun/internal/testkit"
+)
+
+// family says which packages of ours know a third-party module. One family only:
+// its next version, or its replacement, then changes one place.
+type family struct {
+	module  string
+	folder  string // the only one whose code imports it; "" when only tests do
+	because string
+}
+
+func families() []family {
+	return []family{
+		{"github.com/Eyevinn/mp4ff", "internal/av", "boxes and parameter sets are av's; others see our types"},
+		{"github.com/Eyevinn/dash-mpd", "internal/av/dash", "others see a description of the presentation"},
+		{"github.com/Eyevinn/hls-m3u8", "", "playlists are written by av/hls; this one reads them in its tests"},
+		{"github.com/asticode/go-astisub", "internal/av/caption", "others see cues"},
+		{"github.com/spf13/cobra", "internal/cli", "commands are called in-process by tests, whatever parses options"},
+		{"github.com/spf13/pflag", "internal/cli", "as cobra"},
+		{"go.yaml.in/yaml/v4", "internal/kit/conf", "configuration is the only YAML"},
+		{"github.com/google/go-cmp", "internal/testkit", "for tests"},
+		{"go.uber.org/goleak", "internal/testkit", "for tests"},
+		{"github.com/rogpeppe/go-internal", "", "for tests"},
+		{"pgregory.net/rapid", "", "for tests"},
+		{"golang.org/x/sync", "internal", "an extension of the standard library"},
+		{"golang.org/x/sys", "internal", "an extension of the standard library"},
+		{"golang.org/x/text", "internal", "an extension of the standard library"},
+	}
+}
+
+func familyOf(importPath string) (family, bool) {
+	for _, f := range families() {
+		if under(importPath, f.module) {
+			return f, true
+		}
+	}
+	return family{}, false
+}
+
+// isStandard reports whether the package comes with Go: its first element has no
+// dot.
+func isStandard(importPath string) bool {
+	first, _, _ := strings.Cut(importPath, "/")
+	return !strings.Contains(first, ".")
+}
+
+func TestEngines(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		for _, imported := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
+			if isStandard(imported) {
+				continue
+			}
+			f, known := familyOf(imported)
+			switch inTestsOnly := !slices.Contains(p.Imports, imported); {
+			case !known:
+				t.Errorf("%s imports %s: decide in families() which package wraps it, and add it to %s", p.path(), imported, dependencyPage)
+			case inTestsOnly:
+			case f.folder == "":
+				t.Errorf("%s imports %s: only tests may", p.path(), imported)
+			case !under(p.path(), f.folder):
+				t.Errorf("%s imports %s, which is %s's: %s", p.path(), imported, f.folder, f.because)
+			case under(p.path(), "internal/base"):
+				t.Errorf("%s imports %s: base is standard library only", p.path(), imported)
+			}
+		}
+	}
+}
+
+const dependencyPage = "docs/internals/dependencies.md"
+
+// Each direct dependency has one line that says why, and each line a dependency.
+func TestDependencyPage(t *testing.T) {
+	t.Parallel()
+	text := string(readFile(t, dependencyPage))
+	listed := make(map[string][]string)
+	for line := range strings.Lines(text) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		name := strings.TrimSpace(cells[0])
+		if len(cells) < 2 || !strings.HasPrefix(name, "`") {
+			continue
+		}
+		name = strings.Trim(name, "`")
+		if listed[name] != nil {
+			t.Errorf("%s: %s is listed twice", dependencyPage, name)
+		}
+		listed[name] = cells
+	}
+	want := slices.Concat(goModules(t, "go.mod"), goModules(t, "tools/go.mod"), npmPackages(t))
+	for _, name := range want {
+		cells := listed[name]
+		if cells == nil {
+			t.Errorf("%s: no line for %s", dependencyPage, name)
+			continue
+		}
+		if len(cells) != 5 || slices.ContainsFunc(cells, func(cell string) bool { return strings.TrimSpace(cell) == "" }) {
+			t.Errorf("%s: %s needs five cells: name, what for, used by, licence, why", dependencyPage, name)
+			continue
+		}
+		if f, ok := familyOf(name); ok && f.folder != "" && strings.Trim(cells[2], " `") != f.folder {
+			t.Errorf("%s: %s is used by %s, the page says %s", dependencyPage, name, f.folder, cells[2])
+		}
+	}
+	for name := range listed {
+		if !slices.Contains(want, name) {
+			t.Errorf("%s: %s is no direct dependency", dependencyPage, name)
+		}
+	}
+}
+
+// goModules lists the direct requirements and the tools of a go.mod.
+func goModules(t *testing.T, path string) (names []string) {
+	t.Helper()
+	required := false
+	for line := range strings.Lines(string(readFile(t, path))) {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) == 2 && fields[0] == "require" && fields[1] == "(":
+			required = true
+		case len(fields) == 1 && fields[0] == ")":
+			required = false
+		case required && len(fields) == 2:
+			names = append(names, fields[0])
+		case len(fields) == 3 && fields[0] == "require":
+			names = append(names, fields[1])
+		case len(fields) == 2 && fields[0] == "tool":
+			names = append(names, fields[1])
+		}
+	}
+	return names
+}
+
+// npmPackages lists the direct dependencies of each package.json.
+func npmPackages(t *testing.T) (names []string) {
+	t.Helper()
+	for _, path := range files(t) {
+		if filepath.Base(path) != "package.json" {
+			continue
+		}
+		var manifest struct {
+			Dependencies    map[string]string `json:"dependencies"`
+			DevDependencies map[string]string `json:"devDependencies"`
+		}
+		if err := json.Unmarshal(readFile(t, path), &manifest); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		for _, list := range []map[string]string{manifest.Dependencies, manifest.DevDependencies} {
+			for name, version := range list {
+				if strings.ContainsAny(version, "^~*<>") {
+					t.Errorf("%s: %s %s: name an exact version", path, name, version)
+				}
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func readFile(t *testing.T, path string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(testkit.Root(t), path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}

@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"liuyun/internal/base/fault"
+	"liuyun/internal/engine/ffmpeg"
+	"liuyun/internal/video/transcode"
+)
+
+// encodeFlags are the options of encode as they are written.
+type encodeFlags struct {
+	out       string
+	codecs    string
+	ladder    string
+	preset    string
+	segment   string
+	loudness  string
+	verify    string
+	subtitles []string
+	mp4       bool
+	original  bool
+	jobs      int
+}
+
+func newEncode(s *session) *cobra.Command {
+	f := &encodeFlags{}
+	cmd := &cobra.Command{
+		Use:   "encode IN -o DIR",
+		Short: "Turn a video file into an adaptive stream",
+		Long: `Encode turns the video file IN into an adaptive stream in the folder DIR: HLS
+(master.m3u8) and DASH (manifest.mpd) on the same segments, a poster, pictures
+for scrubbing (storyboard.vtt) and a report (report.json).
+
+Stopped at any moment, by Ctrl-C, a crash or a full disk, the same command goes
+on where it stopped and gives the same bytes. DIR has to be new, empty, or from
+an earlier run.`,
+		Example: `  liuyun encode talk.mov -o talk
+  liuyun encode film.mkv -o film --codec h264,hevc,av1 --preset slow --loudness -23
+  liuyun encode clip.mp4 -o clip --ladder 1080:6M,720,480 --mp4 --json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return s.encode(cmd, args[0], f) },
+	}
+	defaults := transcode.DefaultOptions()
+	flags := cmd.Flags()
+	flags.StringVarP(&f.out, "output", "o", "", "the output folder `DIR` (required)")
+	flags.StringVar(&f.codecs, "codec", "h264", "codecs, comma-separated: h264 (always made), hevc, av1")
+	flags.StringVar(&f.ladder, "ladder", "auto", "picture heights, each with an optional cap: 1080:6M,720,480")
+	flags.StringVar(&f.preset, "preset", defaults.Preset, "speed against size: "+strings.Join(ffmpeg.Presets(), ", "))
+	flags.StringVar(&f.segment, "segment", "2..6s", "length of segments: a range within 2..6s, or one length such as 4s")
+	flags.StringVar(&f.loudness, "loudness", "off", "bring the sound to this loudness: -23 (EBU R 128), -16 (web) or off")
+	flags.StringArrayVar(&f.subtitles, "subtitles", nil, "add subtitles from a file: `LANG=FILE` (.vtt, .srt); may be repeated")
+	flags.BoolVar(&f.mp4, "mp4", false, "write one MP4 a rung besides")
+	flags.BoolVar(&f.original, "keep-original", false, "put a copy of IN into DIR/original")
+	flags.StringVar(&f.verify, "verify", string(defaults.Verify), "compare decoded pictures with the source: sample (smallest rung, some of the others) or all")
+	flags.IntVarP(&f.jobs, "jobs", "j", 0, "encode so many units at a time; 0 is one a core")
+	return cmd
+}
+
+func (f *encodeFlags) options() (transcode.Options, error) {
+	o := transcode.DefaultOptions()
+	o.Ladder, o.Preset, o.MP4, o.KeepOriginal, o.Workers = f.ladder, f.preset, f.mp4, f.original, f.jobs
+	o.Verify = transcode.Verify(f.verify)
+	for codec := range strings.SplitSeq(f.codecs, ",") {
+		if codec = strings.TrimSpace(codec); codec != "h264" && codec != "" {
+			o.Codecs = append(o.Codecs, codec)
+		}
+	}
+	var err error
+	if o.Segment, err = transcode.ParseSegmentRange(f.segment); err != nil {
+		return o, err
+	}
+	if o.Loudness, err = transcode.ParseLoudness(f.loudness); err != nil {
+		return o, err
+	}
+	for _, text := range f.subtitles {
+		language, path, found := strings.Cut(text, "=")
+		if !found || language == "" || path == "" {
+			return o, fault.New(fault.Invalid, "subtitles %q: write the language and the file as in en=talk.vtt", text)
+		}
+		o.Subtitles = append(o.Subtitles, transcode.SubtitleFile{Language: language, Path: path})
+	}
+	return o, o.Validate()
+}
+
+// encode runs the main job.
+func (s *session) encode(cmd *cobra.Command, in string, f *encodeFlags) error {
+	if f.out == "" {
+		return fault.New(fault.Invalid, "the output folder is missing: add -o DIR\nSee '%s --help'.", cmd.CommandPath())
+	}
+	options, err := f.options()
+	if err != nil {
+		return err
+	}
+	source, err := transcode.OpenFile(in)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	tools, err := ffmpeg.Find(cmd.Context(), s.config.FFmpeg)
+	if err != nil {
+		return err
+	}
+	bar := s.newProgress()
+	service := &transcode.Service{
+		Tools:      tools,
+		OnProgress: func(p transcode.Progress) { bar.update(p.Phase, p.Done, p.Total) },
+		OnWarning:  func(w transcode.Warning) { s.note(bar, w) },
+	}
+	report, err := service.Encode(cmd.Context(), source, f.out, options)
+	bar.finish()
+	if err != nil {
+		return err
+	}
+	return s.tellReport(f.out, report)
+}
+
+// note tells people of a warning as it arises; scripts find it in the report.
+func (s *session) note(bar *progress, w transcode.Warning) {
+	if s.json || s.quiet {
+		return
+	}
+	bar.interrupt(func() { fmt.Fprintln(s.env.Stderr, "note:", w.Message) })
+}
+
+// tellReport writes what came of a job.
+func (s *session) tellReport(dir string, r *transcode.Report) error {
+	if s.json {
+		return s.writeJSON(struct {
+			Type string `json:"type"` // "report"
+			*transcode.Report
+		}{"report", r})
+	}
+	out := s.env.Stdout
+	if r.Run.Complete {
+		fmt.Fprintf(out, "%s is complete already; nothing was done.\n", dir)
+	} else {
+		fmt.Fprintf(out, "%s: %s of video in %s, %.1f× real time, %.1f CPU s", dir,
+			durationText(r.Source.Duration), durationText(r.Run.Wall), r.Run.Speed, r.Run.CPU)
+		if r.Run.Reused > 0 {
+			fmt.Fprintf(out, "; %d of %d units were made by an earlier run", r.Run.Reused, r.Run.Units)
+		}
+		fmt.Fprintln(out)
+	}
+	for _, v := range r.Renditions {
+		fmt.Fprintf(out, "  %-12s %4d×%-4d %6.2f fps  mean %6s  peak %6s\n", v.ID, v.Width, v.Height, v.FrameRate, rateText(v.Mean), rateText(v.Peak))
+	}
+	for _, a := range r.Audio {
+		fmt.Fprintf(out, "  %-24s %d ch  %6s  %s\n", "audio "+a.ID, a.Channels, rateText(a.Mean), a.Name)
+	}
+	for _, t := range r.Subtitles {
+		fmt.Fprintf(out, "  %-24s %d cues  %s\n", "subtitles "+t.ID, t.Cues, t.Name)
+	}
+	fmt.Fprintf(out, "Watch it with: liuyun play %s\n", dir)
+	return nil
+}
+
+// rateText is bits a second for people.
+func rateText(bits int64) string {
+	if bits >= 1e6 {
+		return fmt.Sprintf("%.2fM", float64(bits)/1e6)
+	}
+	return fmt.Sprintf("%dk", (bits+500)/1000)
+}
+
+// durationText is a number of seconds for people.
+func durationText(seconds float64) string {
+	if seconds < 60 {
+		return fmt.Sprintf("%.1f s", seconds)
+	}
+	d := time.Duration(seconds * float64(time.Second)).Round(time.Second)
+	return d.String()
+}

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# need.sh PACKAGE...: install the Debian packages that are missing. A package that
+# is a program is there when the program is; fonts are looked for on Debian only.
+set -euo pipefail
+
+present() {
+  case $1 in
+    fonts-*) ! command -v apt-get >/dev/null || dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed' ;;
+    *) command -v "$1" >/dev/null ;;
+  esac
+}
+
+missing=()
+for package in "$@"; do
+  present "$package" || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+  echo "Missing: ${missing[*]}. There is no apt-get here: install them in your system's way, then run this again." >&2
+  exit 1
+fi
+as_root=()
+if [ "$(id -u)" != 0 ]; then
+  if ! command -v sudo >/dev/null; then
+    echo "Missing: ${missing[*]}. Install them as root: apt-get install ${missing[*]}" >&2
+    exit 1
+  fi
+  as_root=(sudo)
+fi
+
+apt() {
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=3 "$@"
+}
+echo "Installing ${missing[*]} ..."
+# The lists may be absent or old: then the first try fails, and one update helps.
+apt install -y --no-install-recommends "${missing[@]}" >/dev/null 2>&1 || {
+  apt update
+  apt install -y --no-install-recommends "${missing[@]}" >/dev/null
+}
