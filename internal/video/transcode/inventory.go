@@ -1,0 +1,438 @@
+package transcode
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"liuyun/internal/base/fault"
+	"liuyun/internal/base/timebase"
+	"liuyun/internal/engine/ffmpeg"
+)
+
+// inventory is what a source has in it and what of that is used.
+type inventory struct {
+	media      *ffmpeg.Media
+	video      *ffmpeg.VideoStream // nil: sound alone
+	picture    ffmpeg.Picture
+	light      *ffmpeg.Light
+	audio      []*audioTrack
+	subtitles  []*subtitleTrack
+	seconds    float64 // length, as the container says
+	videoEnd   time.Duration
+	audioStart time.Duration // of the earliest track
+	audioEnd   time.Duration // of the latest
+	lastFor    int64         // how long a frame lasts, ticks of the video's time base
+}
+
+const (
+	mostAudio     = 16 // tracks of the source
+	mostSubtitles = 32
+)
+
+// look probes the source and chooses what to use of it.
+func (j *job) look(ctx context.Context) error {
+	media, err := j.tools.Probe(ctx, j.source.Input())
+	if err != nil {
+		return err
+	}
+	inv := &inventory{media: media, seconds: media.Duration.Seconds()}
+	j.inventory = inv
+	if media.Errors > 0 {
+		j.warn("damaged", "the head of the file is damaged: %s", strings.Join(media.Messages, "; "))
+	}
+	if err := j.chooseVideo(); err != nil {
+		return err
+	}
+	if err := j.chooseAudio(); err != nil {
+		return err
+	}
+	if inv.video == nil && len(inv.audio) == 0 {
+		return fault.New(fault.Invalid, "%s has no picture and no sound that could be encoded", j.source.Name())
+	}
+	j.chooseSubtitles()
+	return nil
+}
+
+// chooseVideo takes the default video stream, else the largest; cover art is
+// none.
+func (j *job) chooseVideo() error {
+	inv := j.inventory
+	var streams []*ffmpeg.VideoStream
+	for i := range inv.media.Video {
+		v := &inv.media.Video[i]
+		if v.AttachedPicture {
+			j.warn("cover_art", "a picture that is attached to the file is left out")
+			continue
+		}
+		streams = append(streams, v)
+	}
+	if len(streams) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(streams, func(a, b *ffmpeg.VideoStream) int {
+		if a.Default != b.Default {
+			return compareBool(b.Default, a.Default)
+		}
+		return cmp.Compare(b.Width*b.Height, a.Width*a.Height)
+	})
+	v := streams[0]
+	if len(streams) > 1 {
+		j.warn("more_video", "of %d video tracks, track %d is used", len(streams), v.Index)
+	}
+	switch {
+	case v.Encrypted:
+		return fault.New(fault.Invalid, "%s is encrypted (DRM): it can only be encoded from a copy without protection", j.source.Name())
+	case !j.tools.CanDecode(v.Codec):
+		return fault.New(fault.Invalid, "%s: this ffmpeg cannot decode its video codec %s; a newer ffmpeg may", j.source.Name(), codecName(v.Stream))
+	case v.Width <= 0 || v.Height <= 0:
+		return fault.New(fault.Invalid, "%s has a video track without a picture size: it is damaged or cut off", j.source.Name())
+	}
+	inv.video = v
+	inv.describePicture(j)
+	return nil
+}
+
+func codecName(s ffmpeg.Stream) string {
+	if s.Codec != "" {
+		return s.Codec
+	}
+	return cmp.Or(s.CodecTag, "of an unknown kind")
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
+// describePicture decides everything that the container left open.
+func (inv *inventory) describePicture(j *job) {
+	v := inv.video
+	inv.picture = ffmpeg.Picture{
+		Width: v.Width, Height: v.Height, Aspect: timebase.R(1, 1),
+		Rotation: (v.Rotation + 45) / 90 % 4 * 90,
+		RGB:      isRGB(v.PixelFormat),
+		Colour:   colourOf(v),
+	}
+	if v.SAR.Valid() && v.SAR.Float() > 0.1 && v.SAR.Float() < 10 {
+		inv.picture.Aspect = v.SAR
+	}
+	switch v.FieldOrder {
+	case "tt", "bb", "tb", "bt":
+		inv.picture.Interlaced = true
+		j.warn("interlaced", "the picture is interlaced; it is deinterlaced")
+	}
+	if v.Mirrored {
+		j.warn("mirrored", "the file asks for a mirrored picture; it is shown as it was recorded")
+	}
+	if hasAlpha(v.PixelFormat) {
+		j.warn("alpha", "the picture has transparency, which adaptive streams have not; it is left out")
+	}
+	if v.DolbyVision > 0 {
+		j.warn("dolby_vision", "Dolby Vision metadata is left out; the base layer is encoded")
+	}
+	if v.HDR10Plus {
+		j.warn("hdr10_plus", "HDR10+ metadata is left out; HDR10 is kept where the codec allows")
+	}
+	if inv.picture.Colour.HDR() {
+		inv.light = v.Light
+	}
+	inv.videoEnd = inv.media.Start + inv.media.Duration
+	if v.HasStart && v.Duration > 0 {
+		inv.videoEnd = ticksTime(v.StartPTS+v.Duration, v.TimeBase)
+	}
+	if v.AverageRate.Valid() {
+		inv.lastFor = timebase.Rescale(1, v.AverageRate.Inv(), v.TimeBase)
+	}
+}
+
+func ticksTime(ticks int64, timeBase timebase.Rational) time.Duration {
+	return time.Duration(timebase.Rescale(ticks, timeBase, timebase.R(1, int64(time.Second))))
+}
+
+// colourOf fills what is unknown with what players assume: BT.709 for pictures
+// of HD size, BT.601 for smaller ones, said for all renditions alike, so that a
+// change of rung is no change of colour.
+func colourOf(v *ffmpeg.VideoStream) ffmpeg.Colour {
+	c := ffmpeg.Colour{Primaries: v.Primaries, Transfer: v.Transfer, Matrix: v.Matrix}
+	assumed := ffmpeg.BT709
+	if v.Height < 720 && v.Width < 1280 {
+		assumed = ffmpeg.Colour{Primaries: "smpte170m", Transfer: "smpte170m", Matrix: "smpte170m"}
+		if v.Height == 576 {
+			assumed = ffmpeg.Colour{Primaries: "bt470bg", Transfer: "smpte170m", Matrix: "bt470bg"}
+		}
+	}
+	if c.HDR() {
+		assumed = ffmpeg.Colour{Primaries: "bt2020", Matrix: "bt2020nc"}
+	}
+	if matrixCodes[c.Matrix] == 0 {
+		c.Matrix = assumed.Matrix
+	}
+	if primariesCodes[c.Primaries] == 0 {
+		c.Primaries = assumed.Primaries
+	}
+	if transferCodes[c.Transfer] == 0 {
+		c.Transfer = assumed.Transfer
+	}
+	c.FullRange = v.Range == "pc" || strings.HasPrefix(v.PixelFormat, "yuvj")
+	if isRGB(v.PixelFormat) {
+		return ffmpeg.BT709
+	}
+	return c
+}
+
+func isRGB(format string) bool {
+	for _, prefix := range []string{"rgb", "bgr", "gbr", "argb", "abgr", "rgba", "bgra", "0rgb", "0bgr", "pal8", "mono"} {
+		if strings.HasPrefix(format, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+func hasAlpha(format string) bool {
+	for _, part := range []string{"yuva", "rgba", "argb", "bgra", "abgr", "gbrap", "ya8", "ya16"} {
+		if strings.HasPrefix(format, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// start is the time of the source's first picture, as the container says.
+func (inv *inventory) start() time.Duration {
+	if v := inv.video; v != nil && v.HasStart {
+		return ticksTime(v.StartPTS, v.TimeBase)
+	}
+	return inv.media.Start
+}
+
+// chooseAudio takes every track that can be decoded: in stereo (or mono), and
+// surround besides in its own layout.
+func (j *job) chooseAudio() error {
+	inv := j.inventory
+	first := true
+	for i := range inv.media.Audio {
+		a := &inv.media.Audio[i]
+		switch {
+		case a.Encrypted && inv.video == nil:
+			return fault.New(fault.Invalid, "%s is encrypted (DRM): it can only be encoded from a copy without protection", j.source.Name())
+		case a.Encrypted || !j.tools.CanDecode(a.Codec) || a.Channels <= 0 || a.SampleRate <= 0:
+			j.warn("audio_left_out", "audio track %d (%s) cannot be decoded and is left out", a.Index, codecName(a.Stream))
+			continue
+		case i >= mostAudio:
+			j.warn("audio_left_out", "of %d audio tracks, the first %d are used", len(inv.media.Audio), mostAudio)
+			return nil
+		}
+		start, end := inv.media.Start, inv.media.Start+inv.media.Duration
+		if a.HasStart {
+			start = ticksTime(a.StartPTS, a.TimeBase)
+			if a.Duration > 0 {
+				end = ticksTime(a.StartPTS+a.Duration, a.TimeBase)
+			}
+		}
+		if len(inv.audio) == 0 {
+			inv.audioStart, inv.audioEnd = start, end
+		}
+		inv.audioStart, inv.audioEnd = min(inv.audioStart, start), max(inv.audioEnd, end)
+		inv.audio = append(inv.audio, j.audioTracks(a, first)...)
+		first = false
+	}
+	slices.SortStableFunc(inv.audio, func(a, b *audioTrack) int { return cmp.Compare(a.Group, b.Group) })
+	return nil
+}
+
+// Bit rates of AAC-LC at which listeners do not tell it from the source.
+const (
+	monoBitrate    = 80_000
+	stereoBitrate  = 128_000
+	channelBitrate = 64_000
+)
+
+// audioTracks are the renditions of one track of the source.
+func (j *job) audioTracks(a *ffmpeg.AudioStream, isDefault bool) []*audioTrack {
+	language := knownLanguage(a.Language)
+	base := audioTrack{
+		Language: language, Default: isDefault, Source: a.Index,
+		Name: cmp.Or(a.Title, languageName(language), fmt.Sprintf("Audio %d", a.Index)),
+		Spec: ffmpeg.AudioEncoding{
+			Stream: a.Index, TimeBase: a.TimeBase, Rate: 48000, File: audioFile,
+			Channels: 2, Layout: "stereo", Bitrate: stereoBitrate,
+		},
+	}
+	if a.SampleRate == 44100 {
+		base.Spec.Rate = 44100
+	}
+	id := fmt.Sprintf("%d-%s", a.Index, cmp.Or(language, "und"))
+	stereo := base
+	stereo.Group, stereo.ID = "stereo", id+"-stereo"
+	if a.Channels == 1 {
+		stereo.ID = id + "-mono"
+		stereo.Spec.Channels, stereo.Spec.Layout, stereo.Spec.Bitrate = 1, "mono", monoBitrate
+	}
+	if a.Channels < 3 {
+		return []*audioTrack{&stereo}
+	}
+	surround := base
+	surround.Group, surround.ID = "surround", id+"-surround"
+	surround.Spec.Channels, surround.Spec.Layout = surroundLayout(a)
+	surround.Spec.Bitrate = surround.Spec.Channels * channelBitrate
+	return []*audioTrack{&stereo, &surround}
+}
+
+// surroundLayout is the layout of AAC that holds a's channels: one that its
+// channel configuration can name, so that players need no more.
+func surroundLayout(a *ffmpeg.AudioStream) (int, string) {
+	switch a.Channels {
+	case 3:
+		return 3, "3.0"
+	case 4:
+		return 4, "4.0"
+	case 5:
+		return 5, "5.0"
+	}
+	return 6, "5.1"
+}
+
+// chooseSubtitles takes every text track, and the files that the user gave.
+func (j *job) chooseSubtitles() {
+	inv := j.inventory
+	for i := range inv.media.Subtitles {
+		s := &inv.media.Subtitles[i]
+		if !s.Text {
+			j.warn("picture_subtitles", "subtitle track %d is made of pictures (%s) and is left out", s.Index, s.Codec)
+			continue
+		}
+		if len(inv.subtitles) == mostSubtitles {
+			j.warn("subtitles_left_out", "of %d subtitle tracks, the first %d are used", len(inv.media.Subtitles), mostSubtitles)
+			break
+		}
+		language := knownLanguage(s.Language)
+		inv.subtitles = append(inv.subtitles, &subtitleTrack{
+			ID: fmt.Sprintf("%d-%s", s.Index, cmp.Or(language, "und")), Language: language, Forced: s.Forced, Stream: s.Index,
+			Name: cmp.Or(s.Title, languageName(language), fmt.Sprintf("Subtitles %d", s.Index)),
+		})
+	}
+	for i, file := range j.options.Subtitles {
+		inv.subtitles = append(inv.subtitles, &subtitleTrack{
+			ID: fmt.Sprintf("file%d-%s", i+1, cmp.Or(file.Language, "und")), Language: file.Language, Stream: -1, Path: file.Path,
+			Name: cmp.Or(languageName(file.Language), filepath.Base(file.Path)),
+		})
+	}
+	uniqueNames(inv)
+}
+
+// uniqueNames adds a number to names that a group has twice: players show
+// nothing else.
+func uniqueNames(inv *inventory) {
+	seen := map[string]int{}
+	number := func(group string, name *string) {
+		key := group + "\x00" + *name
+		if seen[key]++; seen[key] > 1 {
+			*name = fmt.Sprintf("%s (%d)", *name, seen[key])
+		}
+	}
+	for _, t := range inv.audio {
+		number(t.Group, &t.Name)
+	}
+	for _, t := range inv.subtitles {
+		number("subtitles", &t.Name)
+	}
+}
+
+// knownLanguage is a language tag that manifests may carry, or "".
+func knownLanguage(tag string) string {
+	if len(tag) < 2 || len(tag) > 35 || tag == "und" {
+		return ""
+	}
+	for _, r := range tag {
+		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' {
+			return ""
+		}
+	}
+	return tag
+}
+
+// languageNames are the languages' own names, by ISO 639-1 and 639-2.
+var languageNames = map[string]string{
+	"en": "English", "eng": "English", "zh": "中文", "zho": "中文", "chi": "中文", "de": "Deutsch", "deu": "Deutsch", "ger": "Deutsch",
+	"fr": "Français", "fra": "Français", "fre": "Français", "es": "Español", "spa": "Español", "it": "Italiano", "ita": "Italiano",
+	"pt": "Português", "por": "Português", "ru": "Русский", "rus": "Русский", "ja": "日本語", "jpn": "日本語", "ko": "한국어", "kor": "한국어",
+	"ar": "العربية", "ara": "العربية", "hi": "हिन्दी", "hin": "हिन्दी", "nl": "Nederlands", "nld": "Nederlands", "dut": "Nederlands",
+	"pl": "Polski", "pol": "Polski", "tr": "Türkçe", "tur": "Türkçe", "vi": "Tiếng Việt", "vie": "Tiếng Việt", "th": "ไทย", "tha": "ไทย",
+}
+
+func languageName(tag string) string {
+	base, _, _ := strings.Cut(strings.ToLower(tag), "-")
+	return cmp.Or(languageNames[base], tag)
+}
+
+// sourceReport is the source as it was understood.
+func (j *job) sourceReport() SourceReport {
+	inv := j.inventory
+	r := SourceReport{
+		Name: j.source.Name(), Bytes: j.source.Size(), Fingerprint: j.fingerprint, Format: inv.media.Format,
+		Duration: j.plan.duration().Seconds(), Audio: inv.audioFacts(),
+	}
+	if inv.video != nil {
+		r.Video = inv.videoFacts(j.plan.timeline.FrameRate.Float(), !j.plan.timeline.Constant)
+	}
+	return r
+}
+
+func (inv *inventory) videoFacts(frameRate float64, variable bool) *VideoFacts {
+	v := inv.video
+	width, height := inv.picture.Shown()
+	return &VideoFacts{
+		Stream: v.Index, Codec: v.Codec, Width: width, Height: height, Coded: [2]int{v.Width, v.Height}, Rotation: inv.picture.Rotation,
+		FrameRate: frameRate, Variable: variable, Interlaced: inv.picture.Interlaced,
+		Range: dynamicRange(inv.picture.Colour), Colour: inv.picture.Colour,
+	}
+}
+
+func (inv *inventory) audioFacts() []AudioFacts {
+	list := []AudioFacts{}
+	for i := range inv.media.Audio {
+		a := &inv.media.Audio[i]
+		facts := AudioFacts{Stream: a.Index, Codec: a.Codec, Channels: a.Channels, Rate: a.SampleRate, Language: knownLanguage(a.Language)}
+		for _, t := range inv.audio {
+			if t.Source == a.Index && t.Loudness != nil {
+				facts.Loudness = t.Loudness
+			}
+		}
+		list = append(list, facts)
+	}
+	return list
+}
+
+func dynamicRange(c ffmpeg.Colour) string {
+	switch c.Transfer {
+	case "smpte2084":
+		return "PQ"
+	case "arib-std-b67":
+		return "HLG"
+	}
+	return "SDR"
+}
+
+// planReport is the frame plan in numbers.
+func (j *job) planReport() PlanReport {
+	p := j.plan
+	r := PlanReport{
+		FrameRate: p.timeline.FrameRate, Frames: len(p.timeline.Shows), SourceFrames: len(p.timeline.Frames),
+		Shots: p.shots, Units: len(p.layout.Units), Segments: len(p.layout.Segments), Target: p.target,
+	}
+	if len(p.timeline.Shows) > 0 {
+		r.Repeated, r.Dropped = p.timeline.Repeated()
+	}
+	return r
+}

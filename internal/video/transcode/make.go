@@ -1,0 +1,247 @@
+package transcode
+
+import (
+	"cmp"
+	"context"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"liuyun/internal/engine/ffmpeg"
+)
+
+// made is all that has been encoded, before packaging.
+type made struct {
+	video     []*assembled
+	recoded   map[string]int // rendition → units encoded again to keep to its cap
+	audio     []*audioTrack
+	subtitles []*subtitleTrack
+	units     int
+	reused    int
+}
+
+// task is one unit for the executor and where its result goes.
+type task struct {
+	unit   Unit
+	result UnitResult
+}
+
+// make encodes everything: sound first, because each track is one long piece,
+// then the units, the longest first, so that no core waits long at the end.
+func (j *job) make(ctx context.Context) (*made, error) {
+	executor := Executor(&localExecutor{job: j})
+	m := &made{recoded: map[string]int{}, audio: j.plan.audio, subtitles: j.plan.subtitles}
+	tasks := j.tasks()
+	length := j.plan.duration()
+	if len(tasks) > 0 {
+		j.progress.begin(phaseEncode, float64(j.plan.layout.End*len(j.plan.renditions)), length)
+	} else {
+		j.progress.begin(phaseEncode, float64(len(m.audio)), length)
+	}
+	var work []func(context.Context) error
+	for _, t := range m.audio {
+		work = append(work, func(ctx context.Context) error { return j.prepareAudio(ctx, t) })
+	}
+	for _, t := range m.subtitles {
+		work = append(work, func(ctx context.Context) error { return j.loadSubtitles(ctx, t) })
+	}
+	work = append(work, j.encodeWork(executor, tasks)...)
+	if err := runAll(ctx, executor.Slots(), work); err != nil {
+		return nil, err
+	}
+	for _, t := range tasks {
+		m.units++
+		if t.result.Reused {
+			m.reused++
+		}
+	}
+	var err error
+	m.video, err = j.assembleAll(ctx, executor, tasks, m.recoded)
+	return m, err
+}
+
+// runAll runs work in order, so many pieces at a time, until one fails.
+func runAll(ctx context.Context, slots int, work []func(context.Context) error) error {
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(slots)
+	for _, piece := range work {
+		if groupCtx.Err() != nil {
+			break
+		}
+		group.Go(func() error { return piece(groupCtx) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// encodeWork is one piece of work a unit, the costliest first.
+func (j *job) encodeWork(executor Executor, tasks []*task) []func(context.Context) error {
+	order := slices.Clone(tasks)
+	slices.SortStableFunc(order, func(a, b *task) int {
+		return cmp.Compare(j.cost(b.unit), j.cost(a.unit))
+	})
+	work := make([]func(context.Context) error, len(order))
+	for i, t := range order {
+		work[i] = func(ctx context.Context) error {
+			weight := float64(len(t.unit.Encode.Outputs))
+			var err error
+			t.result, err = executor.Encode(ctx, t.unit, func(frames int) {
+				j.progress.add(phaseEncode, float64(frames)*weight)
+			})
+			return err
+		}
+	}
+	return work
+}
+
+// cost is how long a unit takes, in pixels.
+func (j *job) cost(u Unit) float64 {
+	sum := 0.0
+	for _, out := range u.Encode.Outputs {
+		sum += float64(framesAt(u.Encode.Count, out.Step)) * float64(out.Width*out.Height)
+	}
+	return sum
+}
+
+// tasks cuts the renditions into units: one process makes all rungs of a codec
+// for a range of frames, so that the source is decoded once for all of them.
+// SVT-AV1 takes no orders for key frames, so there a unit is one segment.
+func (j *job) tasks() []*task {
+	var tasks []*task
+	for _, codec := range j.options.Codecs {
+		ranges := j.plan.layout.units()
+		if codec == "av1" {
+			ranges = j.plan.layout.segments()
+		}
+		var members []*rendition
+		for _, r := range j.plan.renditions {
+			if r.Codec == codec {
+				members = append(members, r)
+			}
+		}
+		for _, span := range ranges {
+			unit := j.unit(span[0], span[1])
+			for _, r := range members {
+				unit.Encode.Outputs = append(unit.Encode.Outputs, j.plan.output(r, span))
+			}
+			unit.Check = j.checked(unit)
+			tasks = append(tasks, &task{unit: unit})
+		}
+	}
+	return tasks
+}
+
+// unit is the range [from, to) of the timeline without outputs.
+func (j *job) unit(from, to int) Unit {
+	return Unit{
+		Source: j.fingerprint,
+		Class:  j.tools.Class,
+		Encode: j.plan.unitFor(from, to),
+		Shows:  j.plan.timeline.Shows[from:to],
+	}
+}
+
+// sampleEvery: of the larger rungs, the pictures of one unit in so many are
+// compared in production.
+const sampleEvery = 8
+
+// checked chooses the outputs whose pictures are compared: always the smallest
+// that keeps every frame, and in one unit of eight the others too.
+func (j *job) checked(u Unit) []string {
+	outputs := slices.Clone(u.Encode.Outputs)
+	slices.SortFunc(outputs, func(a, b ffmpeg.Output) int {
+		return cmp.Or(cmp.Compare(a.Step, b.Step), cmp.Compare(a.Width*a.Height, b.Width*b.Height))
+	})
+	if j.options.Verify != VerifyAll && !sampled(u.Hash(j.tools), sampleEvery) {
+		outputs = outputs[:1]
+	}
+	names := make([]string, len(outputs))
+	for i, out := range outputs {
+		names[i] = out.File
+	}
+	return names
+}
+
+// Rounds of encoding again what breaks the cap, each at this share of the rate
+// before.
+const (
+	capRounds = 4
+	capShrink = 0.8
+)
+
+// assembleAll puts the units of each rendition end to end, and encodes units
+// again where the whole does not keep to its cap.
+func (j *job) assembleAll(ctx context.Context, executor Executor, tasks []*task, recoded map[string]int) ([]*assembled, error) {
+	var list []*assembled
+	for _, r := range j.plan.renditions {
+		var units []ffmpeg.Unit
+		var files []string
+		for _, t := range tasks {
+			for _, out := range t.unit.Encode.Outputs {
+				if out.File == outputName(r.ID) {
+					units = append(units, t.unit.Encode)
+					files = append(files, filepath.Join(t.result.Folder, out.File))
+				}
+			}
+		}
+		a, err := j.keepToCap(ctx, executor, r, units, files, recoded)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, a)
+	}
+	return list, nil
+}
+
+func (j *job) keepToCap(ctx context.Context, executor Executor, r *rendition, units []ffmpeg.Unit, files []string, recoded map[string]int) (*assembled, error) {
+	shrunk := map[int]float64{}
+	for round := 0; ; round++ {
+		a, err := r.assemble(units, files)
+		if err != nil {
+			return nil, err
+		}
+		broken := a.broken()
+		if len(broken) == 0 {
+			return a, nil
+		}
+		if round == capRounds {
+			j.warn("cap", "%s goes above its cap of %d kb/s in %d places", r.ID, r.Template.MaxRate/1000, len(broken))
+			return a, nil
+		}
+		var again []*task
+		var at []int
+		for i := range units {
+			if broken[i] == 0 {
+				continue
+			}
+			if shrunk[i] == 0 {
+				shrunk[i] = 1
+				recoded[r.ID]++
+			}
+			shrunk[i] *= capShrink
+			again = append(again, j.lowered(r, units[i], shrunk[i]))
+			at = append(at, i)
+		}
+		if err := runAll(ctx, executor.Slots(), j.encodeWork(executor, again)); err != nil {
+			return nil, err
+		}
+		for k, t := range again {
+			files[at[k]] = filepath.Join(t.result.Folder, outputName(r.ID))
+		}
+	}
+}
+
+// lowered is a unit of one rendition alone, at a share of its rate.
+func (j *job) lowered(r *rendition, u ffmpeg.Unit, share float64) *task {
+	span := [2]int{int(u.First), int(u.First) + u.Count}
+	unit := j.unit(span[0], span[1])
+	out := j.plan.output(r, span)
+	out.MaxRate = int64(float64(out.MaxRate) * share)
+	out.Buffer = int64(float64(out.Buffer) * share)
+	unit.Encode.Outputs = []ffmpeg.Output{out}
+	unit.Check = []string{out.File}
+	return &task{unit: unit}
+}

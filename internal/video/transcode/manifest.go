@@ -1,0 +1,254 @@
+package transcode
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"liuyun/internal/av/dash"
+	"liuyun/internal/av/hls"
+	"liuyun/internal/base/timebase"
+)
+
+// presentation is everything that has been muxed, ready to be named by
+// manifests.
+type presentation struct {
+	Target    time.Duration
+	Duration  time.Duration
+	Video     []videoTrack
+	Audio     []audioEntry
+	Subtitles []subtitleEntry
+	Board     *storyboard
+}
+
+type videoTrack struct {
+	*rendition
+	Media *muxed
+	MP4   string
+}
+
+type audioEntry struct {
+	*audioTrack
+	Media *muxed
+}
+
+type subtitleEntry struct {
+	*subtitleTrack
+	Folder    string
+	Durations []int64 // milliseconds
+	Bytes     int64
+}
+
+const (
+	masterName   = "master.m3u8"
+	manifestName = "manifest.mpd"
+	subtitlesID  = "subtitles"
+	minBuffer    = 2 * time.Second
+)
+
+// bandwidth is the declared peak and mean of a track, bits a second.
+func (m *muxed) bandwidth(target time.Duration) (peak, mean int64) {
+	mean = hls.AverageBitrate(m.Sizes)
+	return max(hls.PeakBitrate(m.Sizes, target), mean), mean
+}
+
+// writePlaylists writes every media playlist below root, then the multivariant
+// one.
+func (p *presentation) writePlaylists(root string) error {
+	for _, v := range p.Video {
+		if err := p.writeMedia(root, v.Media, hls.Fragments, mediaName); err != nil {
+			return err
+		}
+		if err := p.writeMedia(root, v.Media, hls.IFrames, iframesName); err != nil {
+			return err
+		}
+	}
+	for _, a := range p.Audio {
+		if err := p.writeMedia(root, a.Media, hls.Fragments, mediaName); err != nil {
+			return err
+		}
+	}
+	for _, s := range p.Subtitles {
+		list := hls.MediaPlaylist{Kind: hls.WebVTT, Target: p.Target, Timescale: 1000}
+		for i, duration := range s.Durations {
+			list.Segments = append(list.Segments, hls.Segment{URI: fmt.Sprintf("%05d.vtt", i+1), Duration: duration})
+		}
+		if err := writeText(filepath.Join(root, s.Folder, mediaName), list.AppendTo); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *presentation) writeMedia(root string, m *muxed, kind hls.Kind, name string) error {
+	list := hls.MediaPlaylist{Kind: kind, Target: p.Target, Timescale: m.Timescale, Map: initName}
+	for i, duration := range m.Durations {
+		segment := hls.Segment{URI: fmt.Sprintf(segmentName, i+1), Duration: duration}
+		if kind == hls.IFrames {
+			segment.Range = m.IFrames[i]
+		}
+		list.Segments = append(list.Segments, segment)
+	}
+	return writeText(filepath.Join(root, m.Folder, name), list.AppendTo)
+}
+
+// writeText writes what a manifest appends.
+func writeText(path string, appendTo func([]byte) ([]byte, error)) error {
+	text, err := appendTo(nil)
+	if err != nil {
+		return fmt.Errorf("%s: %w", filepath.Base(path), err)
+	}
+	return writeFile(path, text)
+}
+
+// multivariant names all playlists: each rung once for each group of sound, so
+// that a player takes the layout it can play.
+func (p *presentation) multivariant() *hls.Multivariant {
+	m := &hls.Multivariant{}
+	var groups []string
+	peaks, means, codecs := map[string]int64{}, map[string]int64{}, map[string]string{}
+	for _, a := range p.Audio {
+		if _, seen := codecs[a.Group]; !seen {
+			groups = append(groups, a.Group)
+			codecs[a.Group] = a.Media.Codecs
+		}
+		peak, mean := a.Media.bandwidth(p.Target)
+		peaks[a.Group], means[a.Group] = max(peaks[a.Group], peak), max(means[a.Group], mean)
+		m.Media = append(m.Media, hls.Media{
+			Type: hls.Audio, Group: "audio-" + a.Group, Name: a.Name, Language: a.Language,
+			Default: a.Default, Autoselect: true, Channels: a.Spec.Channels, URI: a.Media.Folder + "/" + mediaName,
+		})
+	}
+	subtitles := ""
+	for _, s := range p.Subtitles {
+		subtitles = subtitlesID
+		m.Media = append(m.Media, hls.Media{
+			Type: hls.Subtitles, Group: subtitlesID, Name: s.Name, Language: s.Language,
+			Autoselect: true, Forced: s.Forced, URI: s.Folder + "/" + mediaName,
+		})
+	}
+	if len(groups) == 0 {
+		groups = []string{""}
+	}
+	for _, group := range groups {
+		audio := ""
+		if group != "" {
+			audio = "audio-" + group
+		}
+		for _, v := range p.Video {
+			peak, mean := v.Media.bandwidth(p.Target)
+			variant := hls.Variant{
+				URI: v.Media.Folder + "/" + mediaName, Bandwidth: peak + peaks[group], AverageBandwidth: mean + means[group],
+				Codecs: []string{v.Media.Codecs}, Picture: v.picture(), FrameRate: v.FrameRate, Audio: audio, Subtitles: subtitles,
+			}
+			if group != "" {
+				variant.Codecs = append(variant.Codecs, codecs[group])
+			}
+			m.Variants = append(m.Variants, variant)
+		}
+	}
+	for _, v := range p.Video {
+		peak, mean := v.iframeRate(p.Target)
+		m.IFrames = append(m.IFrames, hls.IFrameVariant{
+			URI: v.Media.Folder + "/" + iframesName, Bandwidth: peak, AverageBandwidth: mean,
+			Codecs: []string{v.Media.Codecs}, Picture: v.picture(),
+		})
+	}
+	if len(p.Video) == 0 {
+		for _, a := range p.Audio {
+			if !a.Default && a.Group == groups[0] {
+				continue
+			}
+			peak, mean := peaks[a.Group], means[a.Group]
+			m.Variants = append(m.Variants, hls.Variant{
+				URI: a.Media.Folder + "/" + mediaName, Bandwidth: peak, AverageBandwidth: mean,
+				Codecs: []string{a.Media.Codecs}, Audio: "audio-" + a.Group, Subtitles: subtitles,
+			})
+		}
+	}
+	return m
+}
+
+func (v videoTrack) picture() hls.Picture {
+	return hls.Picture{Width: v.Rung.Width, Height: v.Rung.Height, Range: v.videoRange()}
+}
+
+func (v videoTrack) iframeRate(target time.Duration) (peak, mean int64) {
+	sizes := make([]hls.SegmentSize, len(v.Media.IFrames))
+	for i, r := range v.Media.IFrames {
+		sizes[i] = hls.SegmentSize{Duration: v.Media.Sizes[i].Duration, Bytes: r.Length}
+	}
+	mean = hls.AverageBitrate(sizes)
+	return max(hls.PeakBitrate(sizes, target), mean), mean
+}
+
+// manifest is the same for DASH, on the same segments.
+func (p *presentation) manifest() *dash.Presentation {
+	m := &dash.Presentation{Duration: p.Duration, MinBuffer: minBuffer}
+	sets := map[string]int{}
+	for _, v := range p.Video {
+		key := v.Codec + string(v.videoRange())
+		if _, seen := sets[key]; !seen {
+			sets[key] = len(m.Video)
+			m.Video = append(m.Video, dash.VideoSet{Color: v.cicp()})
+		}
+		peak, _ := v.Media.bandwidth(p.Target)
+		set := &m.Video[sets[key]]
+		set.Rungs = append(set.Rungs, dash.VideoRung{
+			ID: v.ID, Bandwidth: peak, Codec: v.Media.Codecs, Width: v.Rung.Width, Height: v.Rung.Height,
+			FrameRate: v.FrameRate, Segments: v.Media.dash("video/$RepresentationID$"),
+		})
+	}
+	for _, a := range p.Audio {
+		peak, _ := a.Media.bandwidth(p.Target)
+		role := dash.Alternate
+		if a.Default {
+			role = dash.Main
+		}
+		m.Audio = append(m.Audio, dash.AudioSet{
+			Lang: a.Language, Role: role, Label: a.Name, Channels: channelConfiguration(a.Spec.Channels), SampleRate: a.Spec.Rate,
+			Rungs: []dash.AudioRung{{ID: a.ID, Bandwidth: peak, Codec: a.Media.Codecs, Segments: a.Media.dash("audio/$RepresentationID$")}},
+		})
+	}
+	for _, s := range p.Subtitles {
+		role := dash.Subtitle
+		if s.Forced {
+			role = dash.ForcedSubtitle
+		}
+		m.Text = append(m.Text, dash.TextSet{
+			ID: "text-" + s.ID, Lang: s.Language, Role: role, Label: s.Name, URL: s.Folder + "/" + wholeName,
+			Bandwidth: max(256, s.Bytes*8*int64(time.Second)/max(1, int64(p.Duration))),
+		})
+	}
+	if b := p.Board; b != nil {
+		m.Thumbs = append(m.Thumbs, dash.Thumbnails{
+			ID: "storyboard", Bandwidth: b.bandwidth(), Media: boardFolder + "/sprite-$Number%05d$.jpg",
+			Columns: b.Columns, Rows: b.Rows, Width: b.Width, Height: b.Height, Interval: b.interval(),
+		})
+	}
+	return m
+}
+
+func (m *muxed) dash(folder string) dash.Segments {
+	return dash.Segments{
+		Init: folder + "/" + initName, Media: folder + "/$Number%05d$.m4s",
+		Timescale: m.Timescale, Durations: m.Durations,
+	}
+}
+
+// channelConfiguration is the CICP code of a number of channels.
+func channelConfiguration(channels int) int {
+	if channels == 8 {
+		return 12
+	}
+	return channels
+}
+
+// boundaries are the times at which segments begin, and the end.
+func boundaries(cuts []int, count int, rate timebase.Rational) []time.Duration {
+	list := make([]time.Duration, 0, len(cuts)+1)
+	for _, cut := range append(append([]int(nil), cuts...), count) {
+		list = append(list, time.Duration(timebase.MulDiv(int64(cut), int64(time.Second)*rate.Den, rate.Num)))
+	}
+	return list
+}

@@ -1,0 +1,313 @@
+package transcode
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"liuyun/internal/av/h264"
+	"liuyun/internal/av/h265"
+	"liuyun/internal/av/pixel"
+	"liuyun/internal/av/rate"
+	"liuyun/internal/base/fault"
+	"liuyun/internal/base/timebase"
+	"liuyun/internal/engine/ffmpeg"
+)
+
+// plan is everything that is decided before anything is encoded.
+type plan struct {
+	stream   int
+	picture  ffmpeg.Picture
+	timeline *Timeline
+	start    time.Duration // of the presentation, in the source's time
+	keys     []int64       // presentation times of the source's random-access points, ticks, rising
+	layout   Layout
+	target   int // TARGETDURATION, seconds
+
+	renditions []*rendition
+	audio      []*audioTrack
+	subtitles  []*subtitleTrack
+	board      *storyboard
+	shots      int
+}
+
+// soundBeyond is how much longer than the picture sound may be before the last
+// picture is held for it; less is a matter of frame sizes.
+const soundBeyond = 500 * time.Millisecond
+
+// makePlan looks at every frame of the source and decides what to make.
+func (j *job) makePlan(ctx context.Context) error {
+	inv := j.inventory
+	j.plan = &plan{
+		audio: inv.audio, subtitles: inv.subtitles,
+		target: int((j.options.Segment.Most + time.Second - 1) / time.Second),
+	}
+	if inv.video == nil {
+		j.planSound()
+	} else if err := j.planPicture(ctx); err != nil {
+		return err
+	}
+	p := j.plan
+	for _, t := range p.audio {
+		t.Spec.Origin = p.start.Microseconds()
+		t.Spec.Duration = p.duration()
+		if inv.video == nil {
+			t.Spec.Duration = 0 // sound alone is as long as it is
+		}
+	}
+	return nil
+}
+
+// planSound lays out a source without a picture on a clock of milliseconds.
+func (j *job) planSound() {
+	p := j.plan
+	p.start = j.inventory.audioStart
+	rate := timebase.R(1000, 1)
+	count := max(1, int((j.inventory.audioEnd - j.inventory.audioStart).Milliseconds()))
+	p.timeline = &Timeline{TimeBase: rate.Inv(), FrameRate: rate}
+	p.layout = newLayout(count, rate, j.options.Segment, nil, 1, func(int) float64 { return 0 })
+}
+
+func (j *job) planPicture(ctx context.Context) error {
+	inv, p := j.inventory, j.plan
+	v := inv.video
+	p.stream, p.picture = v.Index, inv.picture
+	p.board = planStoryboard(p.picture, inv.seconds)
+	j.progress.begin(phaseAnalyse, max(1, inv.seconds*v.AverageRate.Float()), inv.media.Duration)
+	if err := j.readKeys(ctx); err != nil {
+		return err
+	}
+	found, err := j.analyse(ctx, ffmpeg.Analysis{
+		Stream: v.Index, TimeBase: v.TimeBase, Picture: p.picture,
+		Width: pixel.Width, Height: pixel.Height,
+		Exact: j.options.Verify == VerifyAll, Threads: j.options.workers(),
+		Storyboard: p.board.spec(timebase.Rescale(inv.start().Microseconds(), timebase.R(1, 1_000_000), v.TimeBase)),
+	})
+	if err != nil {
+		return err
+	}
+	j.analysis = found
+	if found.Errors > 0 {
+		j.warn("damaged", "the picture is damaged in places: the decoder reported %d errors; what could be decoded is there", found.Errors)
+	}
+	line, left, err := newTimeline(found.Times, j.clock())
+	if err != nil {
+		return fault.Wrap(err, fault.Invalid, "%s has a video track in it, but %v", j.source.Name(), err)
+	}
+	if left > 0 {
+		j.warn("timestamps", "%d pictures have times that do not come after the ones before and are left out", left)
+	}
+	p.timeline = line
+	p.start = time.Duration(timebase.Rescale(line.Origin, line.TimeBase, timebase.R(1, int64(time.Second))))
+	j.noteTimeline()
+	if j.signatures, err = found.signatures(); err != nil {
+		return err
+	}
+	if err := j.planRenditions(); err != nil {
+		return err
+	}
+	j.cut(found.Shots)
+	return nil
+}
+
+// clock is what the container says about the picture's time.
+func (j *job) clock() sourceClock {
+	inv, v := j.inventory, j.inventory.video
+	ticks := func(d time.Duration) int64 {
+		return timebase.Rescale(int64(d), timebase.R(1, int64(time.Second)), v.TimeBase)
+	}
+	c := sourceClock{timeBase: v.TimeBase, declared: []timebase.Rational{v.RealRate, v.AverageRate}, start: noStart, end: noEnd, lastFor: inv.lastFor}
+	if len(inv.audio) > 0 {
+		c.start = ticks(inv.audioStart)
+		c.end = ticks(inv.audioEnd - soundBeyond)
+		if picture := inv.videoEnd; inv.audioEnd-picture > soundBeyond {
+			c.end = ticks(inv.audioEnd)
+		}
+	}
+	return c
+}
+
+func (j *job) noteTimeline() {
+	line := j.plan.timeline
+	if line.Constant {
+		return
+	}
+	repeated, dropped := line.Repeated()
+	j.warn("variable_frame_rate", "frames do not come evenly: made %s a second, %d repeated and %d left out, in sync with the sound",
+		rateText(line.FrameRate), repeated, dropped)
+}
+
+func rateText(r timebase.Rational) string {
+	if r.Den == 1 {
+		return fmt.Sprint(r.Num)
+	}
+	return fmt.Sprintf("%.2f", r.Float())
+}
+
+// planRenditions chooses the rungs and what the encoders are told.
+func (j *job) planRenditions() error {
+	p := j.plan
+	width, height := p.picture.Shown()
+	if min(width, height) < 16 {
+		return fault.New(fault.Invalid, "%s has a picture of %d×%d pixels; at least 16×16 can be encoded", j.source.Name(), width, height)
+	}
+	rungs, err := rate.Parse(j.options.Ladder, rate.Source{Width: width, Height: height, FrameRate: p.timeline.FrameRate})
+	if err != nil {
+		return fault.Wrap(err, fault.Invalid, "%v", err)
+	}
+	for _, codec := range j.options.Codecs {
+		for _, rung := range rungs {
+			p.renditions = append(p.renditions, j.rendition(codec, rung))
+		}
+	}
+	return nil
+}
+
+// How much of H.264's rate the newer codecs need for the same picture, and the
+// constant quality that looks alike in each.
+var (
+	rateShare = map[string]float64{"h264": 1, "hevc": 0.65, "av1": 0.55}
+	quality   = map[string]float64{"h264": 23, "hevc": 26, "av1": 34}
+)
+
+// bufferSeconds is the encoder's rate buffer at the cap.
+const bufferSeconds = 1.5
+
+func (j *job) rendition(codec string, rung rate.Rung) *rendition {
+	p := j.plan
+	fps := p.timeline.FrameRate.Mul(1, int64(rung.Step))
+	hdr := p.picture.Colour.HDR()
+	out := ffmpeg.Output{
+		Codec: codec, Width: rung.Width, Height: rung.Height, Step: rung.Step, Preset: j.options.Preset,
+		Quality: quality[codec], MaxRate: int64(float64(rung.Cap) * rateShare[codec]), Colour: p.picture.Colour,
+	}
+	out.Colour.FullRange = false
+	switch {
+	case hdr && codec == "h264":
+		out.ToneMap, out.Colour = true, ffmpeg.BT709
+	case hdr:
+		out.TenBit, out.Light = true, j.inventory.light
+		if out.Light == nil {
+			out.Light = &ffmpeg.Light{}
+		}
+	}
+	out.Buffer = int64(float64(out.MaxRate) * bufferSeconds)
+	switch codec {
+	case "h264":
+		out.Level, out.References = h264.Level(out.Width, out.Height, fps.Float(), out.MaxRate)
+	case "hevc":
+		out.Level = h265.Level(out.Width, out.Height, fps.Float(), out.MaxRate)
+	}
+	return &rendition{ID: codec + "-" + rung.Name, Codec: codec, Rung: rung, Template: out, FrameRate: fps}
+}
+
+// cut places units and segments. shots are source frames.
+func (j *job) cut(shots []int) {
+	p := j.plan
+	align := 1
+	for _, r := range p.renditions {
+		align = max(align, r.Rung.Step)
+	}
+	var at []int
+	for _, shot := range shots {
+		if slot := p.slotShowing(shot); slot > 0 {
+			at = append(at, slot)
+		}
+	}
+	p.shots = len(at)
+	p.layout = newLayout(len(p.timeline.Shows), p.timeline.FrameRate, j.options.Segment, at, align, p.preroll)
+}
+
+// slotShowing is the first output frame that shows source frame f or a later one.
+func (p *plan) slotShowing(f int) int {
+	n, _ := slices.BinarySearch(p.timeline.Shows, int32(f))
+	return min(n, len(p.timeline.Shows)-1)
+}
+
+// preroll is how many seconds are decoded before a unit that begins at frame.
+func (p *plan) preroll(frame int) float64 {
+	at := p.timeline.Frames[p.timeline.Shows[frame]]
+	key := p.timeline.Frames[0]
+	if i := p.keyBefore(at); i >= 0 {
+		key = p.keys[i]
+	}
+	return float64(at-key) * p.timeline.TimeBase.Float()
+}
+
+// keyBefore is the index of the last random-access point not after at, or −1.
+func (p *plan) keyBefore(at int64) int {
+	i, exact := slices.BinarySearch(p.keys, at)
+	if exact {
+		return i
+	}
+	return i - 1
+}
+
+// startingPoints are where decoding may begin for a unit whose first source
+// frame is at from, the cheapest first: the nearest random-access point, one a
+// few seconds earlier in case that one was none (open GOPs, broken indexes), and
+// the beginning of the file (nil).
+func (p *plan) startingPoints(from int64) []*int64 {
+	var points []*int64
+	if i := p.keyBefore(from); i > 0 {
+		nearest := p.keys[i]
+		points = append(points, &nearest)
+		const earlier = 4.0 // seconds
+		for i > 0 && float64(nearest-p.keys[i])*p.timeline.TimeBase.Float() < earlier {
+			i--
+		}
+		if i > 0 {
+			before := p.keys[i]
+			points = append(points, &before)
+		}
+	}
+	return append(points, nil)
+}
+
+// unitFor is output frames [from, to) as the engine is told, without outputs.
+func (p *plan) unitFor(from, to int) ffmpeg.Unit {
+	line := p.timeline
+	first, last := line.Shows[from], line.Shows[to-1]
+	u := ffmpeg.Unit{
+		Stream: p.stream, TimeBase: line.TimeBase, Picture: p.picture,
+		From: line.Frames[first], Origin: line.Origin,
+		FrameRate: line.FrameRate, First: int64(from), Count: to - from,
+	}
+	if int(last)+1 < len(line.Frames) {
+		u.To = line.Frames[last+1] + 1
+	} else {
+		u.To, u.Hold = line.Frames[last]+1, true
+	}
+	if points := p.startingPoints(u.From); len(points) > 0 {
+		u.Seek = points[0]
+	}
+	return u
+}
+
+// output is a rendition's part of the unit for frames [span[0], span[1]).
+func (p *plan) output(r *rendition, span [2]int) ffmpeg.Output {
+	out := r.Template
+	out.File = outputName(r.ID)
+	for _, frame := range p.layout.segmentsIn(span[0], span[1]) {
+		out.KeyFrames = append(out.KeyFrames, frame-span[0])
+	}
+	return out
+}
+
+// readKeys finds the random-access points of the picture in the container.
+func (j *job) readKeys(ctx context.Context) error {
+	v := j.inventory.video
+	err := j.tools.Index(ctx, j.source.Input(), v.Index, func(packet ffmpeg.Packet) error {
+		if packet.Key && packet.HasPTS {
+			j.plan.keys = append(j.plan.keys, packet.PTS)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(j.plan.keys, cmp.Compare[int64])
+	return nil
+}

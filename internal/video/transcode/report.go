@@ -1,0 +1,150 @@
+package transcode
+
+import (
+	"liuyun/internal/base/timebase"
+	"liuyun/internal/engine/ffmpeg"
+)
+
+// Report says what a job made of its source. It is written to report.json as
+// the last file of all, and has only what follows from the source and the
+// options, so that it is the same whenever and however often a job was stopped.
+type Report struct {
+	Version int    `json:"version"` // of this document: 1
+	Job     string `json:"job"`     // names source, options, program and engine: equal jobs give equal files
+	Class   string `json:"class"`   // machines that give the same bytes
+
+	Source     SourceReport      `json:"source"`
+	Plan       PlanReport        `json:"plan"`
+	Renditions []RenditionReport `json:"renditions"`
+	Audio      []AudioReport     `json:"audio"`
+	Subtitles  []SubtitleReport  `json:"subtitles"`
+	Playback   PlaybackReport    `json:"playback"`
+	Bytes      int64             `json:"bytes"` // of all segments
+	Warnings   []Warning         `json:"warnings"`
+
+	// Run is how this run went; it is not in report.json.
+	Run *RunReport `json:"run,omitempty"`
+}
+
+// SourceReport is the source as it was understood.
+type SourceReport struct {
+	Name        string       `json:"name"`
+	Bytes       int64        `json:"bytes"`
+	Fingerprint string       `json:"fingerprint"`
+	Format      string       `json:"format"`
+	Duration    float64      `json:"duration_s"`
+	Video       *VideoFacts  `json:"video,omitempty"`
+	Audio       []AudioFacts `json:"audio"`
+}
+
+// VideoFacts describe the picture that was chosen.
+type VideoFacts struct {
+	Stream     int           `json:"stream"`
+	Codec      string        `json:"codec"`
+	Width      int           `json:"width"`  // as shown
+	Height     int           `json:"height"` // as shown
+	Coded      [2]int        `json:"coded_size"`
+	Rotation   int           `json:"rotation"`
+	FrameRate  float64       `json:"frame_rate"`
+	Variable   bool          `json:"variable_frame_rate"`
+	Interlaced bool          `json:"interlaced"`
+	Range      string        `json:"dynamic_range"` // SDR, PQ or HLG
+	Colour     ffmpeg.Colour `json:"colour"`
+}
+
+// AudioFacts describe one track of sound.
+type AudioFacts struct {
+	Stream   int              `json:"stream"`
+	Codec    string           `json:"codec"`
+	Channels int              `json:"channels"`
+	Rate     int              `json:"sample_rate"`
+	Language string           `json:"language,omitempty"`
+	Loudness *ffmpeg.Loudness `json:"loudness,omitempty"`
+}
+
+// PlanReport is the frame plan and the cuts.
+type PlanReport struct {
+	FrameRate    timebase.Rational `json:"frame_rate"`
+	Frames       int               `json:"frames"`        // of the output
+	SourceFrames int               `json:"source_frames"` // decoded
+	Repeated     int               `json:"repeated"`
+	Dropped      int               `json:"dropped"`
+	Shots        int               `json:"shots"`
+	Units        int               `json:"units"`
+	Segments     int               `json:"segments"`
+	Target       int               `json:"target_duration_s"`
+}
+
+// RenditionReport is one rung in one codec.
+type RenditionReport struct {
+	ID         string  `json:"id"`
+	Codec      string  `json:"codec"`
+	Codecs     string  `json:"codecs"`
+	Width      int     `json:"width"`
+	Height     int     `json:"height"`
+	FrameRate  float64 `json:"frame_rate"`
+	Range      string  `json:"dynamic_range"`
+	Quality    float64 `json:"crf"`
+	Cap        int64   `json:"cap"`               // bits a second that the encoder kept to
+	Peak       int64   `json:"bandwidth"`         // measured, bits a second
+	Mean       int64   `json:"average_bandwidth"` // measured, bits a second
+	Bytes      int64   `json:"bytes"`
+	Recoded    int     `json:"recoded_units"` // encoded again lower to keep to the cap
+	Playlist   string  `json:"playlist"`
+	MP4        string  `json:"mp4,omitempty"`
+	IFrameList string  `json:"iframe_playlist"`
+}
+
+// AudioReport is one audio rendition.
+type AudioReport struct {
+	ID       string  `json:"id"`
+	Name     string  `json:"name"`
+	Language string  `json:"language,omitempty"`
+	Channels int     `json:"channels"`
+	Rate     int     `json:"sample_rate"`
+	Codecs   string  `json:"codecs"`
+	Peak     int64   `json:"bandwidth"`
+	Mean     int64   `json:"average_bandwidth"`
+	Gain     float64 `json:"gain_db"`
+	Limited  bool    `json:"limited"`
+	Bytes    int64   `json:"bytes"`
+	Playlist string  `json:"playlist"`
+}
+
+// SubtitleReport is one language of subtitles.
+type SubtitleReport struct {
+	ID       string `json:"id"`
+	Name     string `json:"name"`
+	Language string `json:"language,omitempty"`
+	Cues     int    `json:"cues"`
+	Playlist string `json:"playlist"`
+	File     string `json:"file"`
+}
+
+// PlaybackReport names the files to give to a player.
+type PlaybackReport struct {
+	HLS        string `json:"hls"`
+	DASH       string `json:"dash"`
+	Poster     string `json:"poster,omitempty"`
+	Storyboard string `json:"storyboard,omitempty"`
+	Original   string `json:"original,omitempty"`
+}
+
+// Warning is something that people should know: a code for programs and a
+// sentence.
+type Warning struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// RunReport is how one run of a job went.
+type RunReport struct {
+	Wall     float64 `json:"wall_s"`
+	CPU      float64 `json:"cpu_s"` // of all child processes
+	Speed    float64 `json:"speed"` // seconds of source a second
+	Units    int     `json:"units"`
+	Reused   int     `json:"reused_units"` // made by an earlier run
+	Retried  int     `json:"retries"`
+	Complete bool    `json:"already_complete"` // nothing was left to do
+	Sandbox  string  `json:"sandbox"`
+}

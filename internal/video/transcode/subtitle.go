@@ -1,0 +1,120 @@
+package transcode
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"liuyun/internal/av/caption"
+	"liuyun/internal/base/fault"
+)
+
+// SubtitleFile is a subtitle file that the user gives besides the source.
+type SubtitleFile struct {
+	Language string // RFC 5646
+	Path     string
+}
+
+// subtitleTrack is one language of subtitles, from the source or from a file.
+type subtitleTrack struct {
+	ID       string // "1-eng"
+	Name     string
+	Language string
+	Forced   bool
+	Stream   int    // in the source; −1 from a file
+	Path     string // of the file
+
+	cues *caption.Track
+}
+
+const (
+	wholeName = "subtitles.vtt"
+	// largestSubtitles bounds one track: ten times the longest film's.
+	largestSubtitles = 16 << 20
+)
+
+// loadSubtitles reads one track onto the presentation's time.
+func (j *job) loadSubtitles(ctx context.Context, t *subtitleTrack) error {
+	var data []byte
+	var shift time.Duration
+	if t.Stream >= 0 {
+		scratch, err := j.work.newScratch()
+		if err != nil {
+			return explainWrite(err, j.work.root)
+		}
+		defer os.RemoveAll(scratch)
+		out := limitedBuffer{limit: largestSubtitles}
+		if err := j.tools.Subtitles(ctx, j.command(scratch, j.source.Input()), t.Stream, &out); err != nil {
+			return fmt.Errorf("subtitles %s: %w", t.ID, err)
+		}
+		data, shift = out.Bytes(), -j.plan.start
+	} else {
+		var err error
+		if data, err = readSubtitleFile(t.Path); err != nil {
+			return err
+		}
+	}
+	track, err := caption.Parse(data)
+	if err != nil {
+		return fault.Wrap(err, fault.Invalid, "the subtitles %s cannot be read: they have to be WebVTT or SubRip (.vtt, .srt)", t.Name)
+	}
+	if track.Skipped > 0 {
+		j.warn("subtitle_cues", "%d cues of the subtitles %s could not be used", track.Skipped, t.Name)
+	}
+	t.cues = track.Shift(shift)
+	return nil
+}
+
+func readSubtitleFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fault.New(fault.NotFound, "there is no subtitle file %s", path)
+	}
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > largestSubtitles) {
+		return nil, fault.New(fault.Invalid, "%s is no subtitle file of at most 16 MiB", path)
+	}
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, "the subtitle file %s cannot be read", path)
+	}
+	return os.ReadFile(path)
+}
+
+// publish writes the track as segments for HLS and as one file for DASH.
+func (t *subtitleTrack) publish(root string, at []time.Duration) (subtitleEntry, error) {
+	entry := subtitleEntry{subtitleTrack: t, Folder: "subtitles/" + t.ID}
+	folder := filepath.Join(root, filepath.FromSlash(entry.Folder))
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return entry, err
+	}
+	segments, err := t.cues.Segment(at)
+	if err != nil {
+		return entry, fmt.Errorf("cut subtitles %s: %w", t.ID, err)
+	}
+	for i, segment := range segments {
+		if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("%05d.vtt", i+1)), segment.AppendSegment(nil), 0o644); err != nil {
+			return entry, err
+		}
+		entry.Durations = append(entry.Durations, at[i+1].Milliseconds()-at[i].Milliseconds())
+	}
+	whole := t.cues.AppendFile(nil)
+	entry.Bytes = int64(len(whole))
+	return entry, os.WriteFile(filepath.Join(folder, wholeName), whole, 0o644)
+}
+
+// limitedBuffer refuses more than limit bytes.
+type limitedBuffer struct {
+	bytes.Buffer
+	limit int
+}
+
+// Write takes data while there is room.
+func (b *limitedBuffer) Write(data []byte) (int, error) {
+	if b.Len()+len(data) > b.limit {
+		return 0, fmt.Errorf("more than %d bytes", b.limit)
+	}
+	return b.Buffer.Write(data)
+}

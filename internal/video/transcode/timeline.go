@@ -1,0 +1,209 @@
+package transcode
+
+import (
+	"errors"
+	"slices"
+	"sort"
+
+	"liuyun/internal/base/timebase"
+)
+
+// Timeline is the frame plan of a whole source: which source frame every output
+// frame shows. Output frame n is at time n/FrameRate; output frame 0 is at
+// Origin in the source's own time.
+type Timeline struct {
+	TimeBase  timebase.Rational
+	FrameRate timebase.Rational
+	Origin    int64   // ticks of TimeBase
+	Frames    []int64 // presentation times of the source frames, ticks, rising
+	Shows     []int32 // output frame → index into Frames
+	// Constant says that the source has exactly one frame for each output frame.
+	Constant bool
+}
+
+// sourceClock is what is known of a stream's time before its frames are looked at.
+type sourceClock struct {
+	timeBase timebase.Rational
+	declared []timebase.Rational // frame rates that the container claims, best first
+	start    int64               // of the presentation, ticks; noStart when it starts with the picture
+	end      int64               // of the presentation, ticks: sound may go on longer; noEnd
+	lastFor  int64               // how long the last frame lasts, ticks; 0 unknown
+}
+
+const (
+	noStart = int64(1) << 62
+	noEnd   = -int64(1) << 62
+)
+
+// Frame rates of the trade, which a measured rate is snapped to.
+var standardRates = []timebase.Rational{
+	{Num: 12, Den: 1}, {Num: 15, Den: 1}, {Num: 24000, Den: 1001}, {Num: 24, Den: 1}, {Num: 25, Den: 1},
+	{Num: 30000, Den: 1001}, {Num: 30, Den: 1}, {Num: 48, Den: 1}, {Num: 50, Den: 1},
+	{Num: 60000, Den: 1001}, {Num: 60, Den: 1}, {Num: 100, Den: 1}, {Num: 120000, Den: 1001}, {Num: 120, Den: 1},
+}
+
+// Frame rates that an output may have: above, frames are dropped; below, they
+// are repeated, because players and encoders are at home in this range.
+var (
+	highestRate = timebase.R(120, 1)
+	lowestRate  = timebase.R(5, 1)
+	// highestVariable is the highest rate that a source of variable frame rate gets.
+	highestVariable = timebase.R(60, 1)
+)
+
+// longestOutput bounds the output frames, so that a wild timestamp is an error
+// and not a full disk: 24 hours at 120 a second.
+const longestOutput = 24 * 3600 * 120
+
+var errNoFrames = errors.New("no picture could be decoded")
+
+// newTimeline plans the output frames for source frames shown at the given
+// times. Times need not rise: one that does not come after all before it is left
+// out, and the number of those is returned.
+func newTimeline(times []int64, clock sourceClock) (*Timeline, int, error) {
+	frames := make([]int64, 0, len(times))
+	for _, t := range times {
+		if len(frames) == 0 || t > frames[len(frames)-1] {
+			frames = append(frames, t)
+		}
+	}
+	left := len(times) - len(frames)
+	if len(frames) == 0 {
+		return nil, left, errNoFrames
+	}
+	line := &Timeline{TimeBase: clock.timeBase, Frames: frames, Origin: frames[0]}
+	rate, constant := constantRate(frames, clock)
+	if !constant {
+		rate = variableRate(frames, clock)
+	}
+	line.FrameRate = rate
+	if clock.start != noStart && clock.start < frames[0] {
+		// Sound comes first: hold the first picture, by whole frames.
+		held := timebase.Rescale(frames[0]-clock.start, clock.timeBase, rate.Inv())
+		line.Origin = frames[0] - timebase.Rescale(held, rate.Inv(), clock.timeBase)
+	}
+	if err := line.fill(clock); err != nil {
+		return nil, left, err
+	}
+	return line, left, nil
+}
+
+// constantRate looks for a rate at which every frame falls on its own slot.
+func constantRate(frames []int64, clock sourceClock) (timebase.Rational, bool) {
+	if len(frames) < 2 {
+		for _, rate := range clock.declared {
+			if inRange(rate) {
+				return rate, true
+			}
+		}
+		return timebase.R(25, 1), true
+	}
+	span := timebase.R(frames[len(frames)-1]-frames[0], int64(len(frames)-1))
+	measured := 1 / (span.Float() * clock.timeBase.Float())
+	candidates := slices.Clone(standardRates)
+	sort.SliceStable(candidates, func(i, j int) bool {
+		return relative(candidates[i].Float(), measured) < relative(candidates[j].Float(), measured)
+	})
+	candidates = append(candidates[:3:3], clock.declared...)
+	for _, rate := range candidates {
+		if !inRange(rate) || relative(rate.Float(), measured) > 0.01 {
+			continue
+		}
+		if fits(frames, clock.timeBase, rate) {
+			return rate, true
+		}
+	}
+	return timebase.Rational{}, false
+}
+
+func inRange(rate timebase.Rational) bool {
+	return rate.Valid() && rate.Cmp(highestRate) <= 0 && rate.Cmp(lowestRate) >= 0
+}
+
+// fits reports whether frame i is nearest to slot i for every i.
+func fits(frames []int64, timeBase, rate timebase.Rational) bool {
+	for i, t := range frames {
+		if timebase.Rescale(t-frames[0], timeBase, rate.Inv()) != int64(i) {
+			return false
+		}
+	}
+	return true
+}
+
+// variableRate chooses the rate for a source whose frames do not come evenly: a
+// standard one at which nearly all frames have a slot of their own.
+func variableRate(frames []int64, clock sourceClock) timebase.Rational {
+	gaps := make([]int64, 0, len(frames))
+	for i := 1; i < len(frames); i++ {
+		gaps = append(gaps, frames[i]-frames[i-1])
+	}
+	if len(gaps) == 0 {
+		return timebase.R(25, 1)
+	}
+	slices.Sort(gaps)
+	wanted := 1 / (float64(gaps[len(gaps)/5]) * clock.timeBase.Float())
+	for _, rate := range standardRates {
+		if rate.Cmp(timebase.R(24000, 1001)) >= 0 && rate.Float() >= wanted*0.98 {
+			if rate.Cmp(highestVariable) > 0 {
+				break
+			}
+			return rate
+		}
+	}
+	return highestVariable
+}
+
+func relative(a, b float64) float64 {
+	if a > b {
+		return a/b - 1
+	}
+	return b/a - 1
+}
+
+// fill decides which frame each slot shows: the last one whose nearest slot is
+// not later. It is the rule of ffmpeg's fps filter with round=near.
+func (l *Timeline) fill(clock sourceClock) error {
+	slots := make([]int64, len(l.Frames))
+	for i, t := range l.Frames {
+		slots[i] = timebase.Rescale(t-l.Origin, l.TimeBase, l.FrameRate.Inv())
+	}
+	last := slots[len(slots)-1]
+	lasts := timebase.Rescale(clock.lastFor, l.TimeBase, l.FrameRate.Inv())
+	count := last + min(max(lasts, 1), 10*int64(l.FrameRate.Float()+1))
+	if clock.end != noEnd {
+		count = max(count, timebase.Rescale(clock.end-l.Origin, l.TimeBase, l.FrameRate.Inv()))
+	}
+	if count > longestOutput {
+		return errors.New("timestamps span more than 24 hours")
+	}
+	l.Shows = make([]int32, count)
+	shown := 0
+	for n := range l.Shows {
+		for shown+1 < len(slots) && slots[shown+1] <= int64(n) {
+			shown++
+		}
+		l.Shows[n] = int32(shown)
+	}
+	l.Constant = len(l.Shows) == len(l.Frames) && slots[0] == 0 && last == int64(len(slots)-1)
+	return nil
+}
+
+// Duration is the length of the output in ticks of 1/FrameRate.
+func (l *Timeline) Duration() int64 { return int64(len(l.Shows)) }
+
+// Seconds is the length of the output.
+func (l *Timeline) Seconds() float64 { return float64(len(l.Shows)) / l.FrameRate.Float() }
+
+// Repeated and Dropped count output frames that show the same source frame as
+// the one before, and source frames that are never shown.
+func (l *Timeline) Repeated() (repeated, dropped int) {
+	distinct := 1
+	for n := 1; n < len(l.Shows); n++ {
+		if l.Shows[n] == l.Shows[n-1] {
+			repeated++
+		} else {
+			distinct++
+		}
+	}
+	return repeated, len(l.Frames) - distinct
+}

@@ -1,0 +1,243 @@
+package transcode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"liuyun/internal/av/av1"
+	"liuyun/internal/av/h264"
+	"liuyun/internal/av/h265"
+	"liuyun/internal/av/mp4"
+	"liuyun/internal/av/pixel"
+	"liuyun/internal/engine/ffmpeg"
+)
+
+// Unit is one encode unit as it is handed to an Executor: what to encode and
+// what has to come out.
+type Unit struct {
+	Source string // fingerprint of the source
+	Class  string // byte-identity class that has to encode it
+	Encode ffmpeg.Unit
+	// Shows are the source frames of the timeline that the unit's output frames
+	// show, one an output frame.
+	Shows []int32
+	// Check says which outputs are decoded and compared; the pictures of the
+	// others are counted in the bitstream.
+	Check []string
+}
+
+// Hash names the unit's output: everything that its bytes depend on.
+func (u Unit) Hash(tools *ffmpeg.Tools) string {
+	return specHash(u.Class, u.Source, tools.UnitArgs(u.Encode))
+}
+
+// Executor runs encode units somewhere. Encode returns when the unit's output
+// files are committed in Folder, checked against its plan. Units may run at the
+// same time, Slots of them usefully.
+type Executor interface {
+	Encode(ctx context.Context, unit Unit, done func(frames int)) (UnitResult, error)
+	Slots() int
+}
+
+// UnitResult is where the outputs of a unit are.
+type UnitResult struct {
+	Folder string
+	CPU    time.Duration // of the processes that made and checked it
+	Reused bool          // an earlier run had made it
+}
+
+// mismatch says that an encoder's output is not what the plan says. Encoding
+// again from an earlier point of the source may mend it.
+type mismatch struct {
+	output string
+	err    error
+}
+
+func (m *mismatch) Error() string { return fmt.Sprintf("%s: %v", m.output, m.err) }
+func (m *mismatch) Unwrap() error { return m.err }
+
+// checkUnit verifies all outputs of a unit in folder: that each is whole, has
+// exactly the planned pictures at the planned times and random-access points
+// where they were asked for, and, for those in unit.Check, that each decoded
+// picture is the source frame that the plan names.
+func (j *job) checkUnit(ctx context.Context, unit Unit, folder string) error {
+	for _, out := range unit.Encode.Outputs {
+		path := filepath.Join(folder, out.File)
+		if err := checkStructure(path, unit.Encode, out); err != nil {
+			return &mismatch{out.File, err}
+		}
+	}
+	for _, name := range unit.Check {
+		for _, out := range unit.Encode.Outputs {
+			if out.File != name {
+				continue
+			}
+			if err := j.checkPictures(ctx, unit, out, filepath.Join(folder, name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkStructure reads the sample table and the head of every coded picture.
+func checkStructure(path string, u ffmpeg.Unit, out ffmpeg.Output) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	track, err := mp4.ReadTrack(file, info.Size())
+	if err != nil {
+		return err
+	}
+	want := framesAt(u.Count, out.Step)
+	if len(track.Samples) != want {
+		return fmt.Errorf("%d pictures encoded, the plan has %d", len(track.Samples), want)
+	}
+	asked := make(map[int]bool, len(out.KeyFrames))
+	for _, frame := range out.KeyFrames {
+		asked[frame/out.Step] = true
+	}
+	order, err := presentationOrder(track)
+	if err != nil {
+		return err
+	}
+	found := 0
+	var data []byte
+	for i, sample := range track.Samples {
+		if cap(data) < int(sample.Size) {
+			data = make([]byte, sample.Size)
+		}
+		data = data[:sample.Size]
+		if _, err := file.ReadAt(data, sample.Offset); err != nil {
+			return fmt.Errorf("read picture %d: %w", i, err)
+		}
+		seen, err := inspect(track.Codec, data)
+		if err != nil {
+			return fmt.Errorf("picture %d: %w", i, err)
+		}
+		if seen.pictures != 1 {
+			return fmt.Errorf("sample %d holds %d pictures", i, seen.pictures)
+		}
+		if asked[order[i]] {
+			if !seen.randomAccess || order[i] != i {
+				return fmt.Errorf("no key frame at frame %d, where one was asked for", order[i]*out.Step)
+			}
+			found++
+		}
+	}
+	if found != len(asked) {
+		return fmt.Errorf("%d of %d key frames that were asked for are there", found, len(asked))
+	}
+	return nil
+}
+
+// framesAt is how many of count frames remain when every step-th is kept.
+func framesAt(count, step int) int { return (count + step - 1) / step }
+
+// presentationOrder returns for each sample, in decoding order, which picture
+// it is in presentation order. Pictures have to be exactly one frame apart.
+func presentationOrder(track *mp4.Track) ([]int, error) {
+	order := make([]int, len(track.Samples))
+	if len(order) == 0 {
+		return order, nil
+	}
+	duration := int64(track.Samples[0].Duration)
+	if duration == 0 {
+		return nil, errors.New("pictures without a duration")
+	}
+	seen := make([]bool, len(order))
+	var decode int64
+	for i, sample := range track.Samples {
+		at := decode + int64(sample.CompositionOffset) - track.MediaStart
+		n := at / duration
+		if at%duration != 0 || n < 0 || n >= int64(len(order)) || seen[n] {
+			return nil, fmt.Errorf("picture %d is shown at %d/%d s, which is no frame's time", i, at, track.Timescale)
+		}
+		order[i], seen[n] = int(n), true
+		decode += int64(sample.Duration)
+	}
+	return order, nil
+}
+
+// inspected is what the codec packages say of a sample.
+type inspected struct {
+	pictures     int
+	randomAccess bool
+}
+
+func inspect(codec mp4.Codec, sample []byte) (inspected, error) {
+	switch codec {
+	case mp4.H264:
+		found, err := h264.InspectSample(sample, nalLength)
+		return inspected{found.Pictures, found.RandomAccess}, err
+	case mp4.HEVC:
+		found, err := h265.InspectSample(sample, nalLength)
+		return inspected{found.Pictures, found.RandomAccess}, err
+	case mp4.AV1:
+		found, err := av1.InspectSample(sample)
+		return inspected{found.Pictures, found.RandomAccess}, err
+	}
+	return inspected{}, fmt.Errorf("a picture in %s was not asked for", codec)
+}
+
+// nalLength is the size of NAL unit lengths that ffmpeg's MP4 muxer writes.
+const nalLength = 4
+
+// checkPictures decodes an output and compares every picture.
+func (j *job) checkPictures(ctx context.Context, unit Unit, out ffmpeg.Output, path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	from, to := around(unit.Shows, j.plan.timeline.Frames)
+	source, err := j.signatures.read(from, to)
+	if err != nil {
+		return err
+	}
+	check := pictureCheck{source: source}
+	for n := 0; n < len(unit.Shows); n += out.Step {
+		check.shows = append(check.shows, int(unit.Shows[n])-from)
+	}
+	scratch, err := j.work.newScratch()
+	if err != nil {
+		return explainWrite(err, j.work.root)
+	}
+	defer os.RemoveAll(scratch)
+	usage, err := j.tools.DecodeSmall(ctx, j.command(scratch, ffmpeg.Input{File: file}), pixel.Width, pixel.Height, check.add)
+	j.account(usage)
+	if err == nil {
+		err = check.verdict()
+	}
+	if err != nil && ctx.Err() == nil && !ffmpeg.Retryable(err) {
+		return &mismatch{out.File, err}
+	}
+	return err
+}
+
+// around is the range of source frames that a unit shows, with neighbours.
+func around(shows []int32, frames []int64) (from, to int) {
+	return max(0, int(shows[0])-reach), min(len(frames), int(shows[len(shows)-1])+1+reach)
+}
+
+// outputName is the file of one rendition in its unit.
+func outputName(rendition string) string { return rendition + ".mp4" }
+
+// sampled says whether a unit's larger outputs are decoded too where only a
+// sample is: about one in every, chosen by the content so that a second run
+// checks the same ones.
+func sampled(hash string, every uint64) bool {
+	value, err := strconv.ParseUint(hash[:8], 16, 64)
+	return err != nil || value%every == 0
+}
