@@ -1,0 +1,220 @@
+package ffmpeg
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"liuyun/internal/base/timebase"
+)
+
+// Unit is one encode unit: a range of one source's frames, made into one or
+// more renditions by one process that decodes the range once. It is the whole
+// truth about that process: equal units on one class of machine give equal
+// bytes, so its JSON is hashed to name its output.
+type Unit struct {
+	Stream   int               `json:"stream"` // index in the file
+	TimeBase timebase.Rational `json:"time_base"`
+	Picture  Picture           `json:"picture"`
+
+	// Seek is the time of the random-access point to start decoding from, in
+	// TimeBase ticks; nil decodes from the beginning of the file.
+	Seek *int64 `json:"seek,omitempty"`
+	// From and To bound the source frames by their presentation time: From ≤
+	// pts < To, ticks. The frame after the last one needed is inside, so that
+	// the last one is held until then.
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
+	// Origin is the source time of output frame 0 of the whole timeline, ticks.
+	Origin int64 `json:"origin"`
+
+	FrameRate timebase.Rational `json:"frame_rate"` // of the timeline
+	First     int64             `json:"first"`      // the unit's first output frame
+	Count     int               `json:"count"`      // output frames at FrameRate
+	Hold      bool              `json:"hold,omitempty"`
+	// Hold repeats the last source frame until Count is reached: at the end of
+	// the source, where nothing follows to say how long it lasts.
+
+	Outputs []Output `json:"outputs"`
+}
+
+// Output is one rendition of a unit, written as File, an MP4 with one track.
+type Output struct {
+	File      string `json:"file"`
+	Codec     string `json:"codec"` // h264, hevc or av1
+	Width     int    `json:"width"`
+	Height    int    `json:"height"`
+	Step      int    `json:"step"`       // keep every Step-th frame
+	KeyFrames []int  `json:"key_frames"` // random-access points asked for, in frames at FrameRate from First; 0 always is one
+	Preset    string `json:"preset"`     // x264's names; mapped for the others
+
+	Quality    float64 `json:"quality"`              // constant quality: the codec's CRF
+	MaxRate    int64   `json:"max_rate"`             // bits a second
+	Buffer     int64   `json:"buffer"`               // bits
+	Level      string  `json:"level,omitempty"`      // as the codec writes it, "4.1"
+	References int     `json:"references,omitempty"` // the most references that Level allows
+	Colour     Colour  `json:"colour"`               // as made and tagged
+	ToneMap    bool    `json:"tone_map,omitempty"`
+	TenBit     bool    `json:"ten_bit,omitempty"`
+	Light      *Light  `json:"light,omitempty"`
+}
+
+// Light is the HDR metadata of a rendition: SMPTE ST 2086 and CTA-861.3.
+type Light struct {
+	Mastering *Mastering `json:"mastering,omitempty"`
+	MaxCLL    int        `json:"max_cll,omitempty"`  // cd/m²
+	MaxFALL   int        `json:"max_fall,omitempty"` // cd/m²
+}
+
+// Mastering is the mastering display: chromaticities in steps of 0.00002,
+// luminances in steps of 0.0001 cd/m², the units of HEVC's SEI message.
+type Mastering struct {
+	Red          [2]int `json:"red"`
+	Green        [2]int `json:"green"`
+	Blue         [2]int `json:"blue"`
+	White        [2]int `json:"white"`
+	MaxLuminance int    `json:"max_luminance"`
+	MinLuminance int    `json:"min_luminance"`
+}
+
+// Encode runs the process that encodes u; its outputs are in run.Dir then.
+func (t *Tools) Encode(ctx context.Context, run Command, u Unit) (Usage, error) {
+	run.Args = t.UnitArgs(u)
+	return t.Run(ctx, run)
+}
+
+// UnitArgs are the arguments of the process that encodes u. The decoder, the filters and each encoder run on one thread: more units at a
+// time use more cores, and bytes do not depend on how many there are.
+func (t *Tools) UnitArgs(u Unit) []string {
+	args := t.inputArgs(readOptions{stream: u.Stream, timeBase: u.TimeBase, seek: u.Seek, threads: 1})
+	graph, labels := u.graph()
+	args = append(args, "-filter_complex_threads", "1", "-filter_complex", graph)
+	for i, out := range u.Outputs {
+		args = append(args, "-map", "["+labels[i]+"]")
+		args = append(args, t.passthrough()...)
+		args = append(args, out.encoder(u.FrameRate)...)
+		args = append(args, "-f", "mp4", "-video_track_timescale", strconv.FormatInt(timescale(u.FrameRate.Mul(1, int64(out.Step))), 10),
+			"-map_metadata", "-1", "-fflags", "+bitexact", out.File)
+	}
+	return args
+}
+
+// timescale is fine enough that every frame's time is a whole number of ticks.
+func timescale(rate timebase.Rational) int64 {
+	scale := rate.Num
+	for scale < 10000 {
+		scale *= 10
+	}
+	return scale
+}
+
+// graph is the filter graph and the label of each output's end in it.
+func (u Unit) graph() (graph string, labels []string) {
+	return renditionGraph("0:"+strconv.Itoa(u.Stream), u.sourceFilters(), u.Picture, u.Outputs)
+}
+
+// sourceFilters turn decoded frames into the unit's output frames: exactly
+// Count of them, the first at time 0.
+func (u Unit) sourceFilters() []string {
+	filters := u.Picture.deinterlace(u.TimeBase)
+	filters = append(filters,
+		fmt.Sprintf("trim=start_pts=%d:end_pts=%d", u.From, u.To),
+		fmt.Sprintf("setpts=PTS-(%d)", u.Origin),
+		fmt.Sprintf("fps=fps=%s:round=near:start_time=%s", u.FrameRate, seconds(u.First, u.FrameRate.Inv())))
+	if u.Hold {
+		filters = append(filters, "tpad=stop=-1:stop_mode=clone")
+	}
+	return append(filters,
+		fmt.Sprintf("trim=end_frame=%d", u.Count),
+		fmt.Sprintf("setpts=PTS-%d", u.First))
+}
+
+// renditionGraph continues source filters with one branch an output. Each size
+// is scaled from the next larger one that exists, which costs about half of
+// scaling each from the source.
+func renditionGraph(source string, filters []string, picture Picture, outputs []Output) (string, []string) {
+	labels := make([]string, len(outputs))
+	var parts []string
+	var families [][]int // indices of outputs that share a colour treatment, largest first
+	for _, tone := range []bool{false, true} {
+		var family []int
+		for i, out := range outputs {
+			labels[i] = "o" + strconv.Itoa(i)
+			if out.ToneMap == tone {
+				family = append(family, i)
+			}
+		}
+		slices.SortStableFunc(family, func(a, b int) int {
+			return cmp.Compare(outputs[b].Width*outputs[b].Height, outputs[a].Width*outputs[a].Height)
+		})
+		if len(family) > 0 {
+			families = append(families, family)
+		}
+	}
+	heads := []string{"s0"}
+	if len(families) == 2 {
+		heads = []string{"s0", "s1"}
+		filters = append(slices.Clone(filters), "split=2")
+	}
+	parts = append(parts, chain(source, filters, heads...))
+	for f, family := range families {
+		parts = append(parts, cascade(heads[f], picture, outputs, family, labels)...)
+	}
+	return strings.Join(parts, ";"), labels
+}
+
+// cascade makes the outputs of one family, each from the one before.
+func cascade(head string, picture Picture, outputs []Output, family []int, labels []string) []string {
+	var parts []string
+	step := 1
+	for n, i := range family {
+		out := outputs[i]
+		var filters []string
+		if out.Step > step {
+			filters = append(filters, "framestep=step="+strconv.Itoa(out.Step/step))
+			step = out.Step
+		}
+		if n == 0 {
+			filters = append(filters, picture.scale(out.Width, out.Height, scaler)...)
+			if out.ToneMap {
+				filters = append(filters, toneMap(picture.outRange())...)
+			}
+			filters = append(filters, "setsar=1")
+		} else {
+			filters = append(filters, fmt.Sprintf("scale=w=%d:h=%d:flags=%s", out.Width, out.Height, scaler))
+		}
+		filters = append(filters, "format="+out.pixelFormat())
+		if n == len(family)-1 {
+			parts = append(parts, chain(head, filters, labels[i]))
+			break
+		}
+		next := head + "n" + strconv.Itoa(n)
+		parts = append(parts, chain(head, append(filters, "split=2"), labels[i], next))
+		head = next
+	}
+	return parts
+}
+
+// scaler is swscale's algorithm: what ffmpeg itself chooses.
+const scaler = "bicubic"
+
+func (o Output) pixelFormat() string {
+	if o.TenBit {
+		return "yuv420p10le"
+	}
+	return "yuv420p"
+}
+
+// seconds is ticks of timeBase in decimal seconds, to the microsecond, which is
+// as fine as ffmpeg reads times.
+func seconds(ticks int64, timeBase timebase.Rational) string {
+	micros := timebase.Rescale(ticks, timeBase, timebase.R(1, 1_000_000))
+	sign := ""
+	if micros < 0 {
+		sign, micros = "-", -micros
+	}
+	return fmt.Sprintf("%s%d.%06d", sign, micros/1_000_000, micros%1_000_000)
+}
