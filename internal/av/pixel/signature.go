@@ -66,5 +66,5 @@ func Distance(a, b Signature) float64 {
 	return 1 - (covariance+ease)/math.Sqrt((devA*devA+ease)*(devB*devB+ease))
 }
 
-// ease is the variance (four levels squared) below which structure hardly counts.
-const ease = 16.0
+// ease is the variance (ten levels squared) below which structure hardly counts.
+const ease = 100.0

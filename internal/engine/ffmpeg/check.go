@@ -15,7 +15,7 @@ type PictureReader func(luma []byte) error
 func (t *Tools) DecodeSmall(ctx context.Context, run Command, width, height int, each PictureReader) (Usage, error) {
 	run.Args = []string{
 		"-threads", "1", "-noautorotate", "-i", InputURL,
-		"-map", "0:v:0", "-vf", "scale=w=" + strconv.Itoa(width) + ":h=" + strconv.Itoa(height) + ":flags=area,format=gray",
+		"-map", "0:v:0", "-vf", "scale=w=" + strconv.Itoa(width) + ":h=" + strconv.Itoa(height) + ":flags=area:in_range=tv:out_range=tv,format=gray",
 	}
 	run.Args = append(run.Args, t.passthrough()...)
 	run.Args = append(run.Args, "-c:v", "rawvideo", "-f", "rawvideo", PipeURL(0))

@@ -38,7 +38,7 @@ func TestExplainText(t *testing.T) {
 		{"picture", fault.Invalid, "clip is a still picture, not a video"},
 		{"segment_alone", fault.Invalid, "clip is a media segment without its beginning: join it with its initialisation segment first"},
 		{"too_large", fault.Invalid, "clip has pictures of 854x480, more than the limit"},
-		{"unlisted", fault.Invalid, "clip is a avi file, which is not supported: convert it to MP4 or Matroska first"},
+		{"unlisted", fault.Invalid, "clip is in the format avi, which is not supported: convert it to MP4 or Matroska first"},
 		{"vvc", fault.Invalid, "clip is H.266/VVC, which this ffmpeg (5.1.9) cannot decode: it needs ffmpeg 7 or later"},
 	}
 	files, err := filepath.Glob("testdata/stderr/*.txt")

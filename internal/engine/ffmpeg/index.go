@@ -54,7 +54,7 @@ func (t *Tools) runProbe(ctx context.Context, in Input, out io.Writer, show []st
 	_, log, err := t.start(ctx, child{
 		tool:   t.ffprobe,
 		input:  in,
-		args:   append(args, t.config.guarded([]string{"-i", InputURL})...),
+		args:   append(args, t.config.guarded([]string{"-threads", "1", "-i", InputURL})...),
 		stdout: out,
 		limits: limits,
 	})

@@ -119,8 +119,10 @@ func (u Unit) graph() (graph string, labels []string) {
 // sourceFilters turn decoded frames into the unit's output frames: exactly
 // Count of them, the first at time 0.
 func (u Unit) sourceFilters() []string {
-	filters := u.Picture.deinterlace(u.TimeBase)
-	filters = append(filters,
+	filters := append(u.Picture.deinterlace(u.TimeBase),
+		// A frame whose time does not come after the ones before is left out,
+		// as it is in the plan.
+		`select=expr=isnan(prev_selected_pts)+gt(pts\,prev_selected_pts)`,
 		fmt.Sprintf("trim=start_pts=%d:end_pts=%d", u.From, u.To),
 		fmt.Sprintf("setpts=PTS-(%d)", u.Origin),
 		fmt.Sprintf("fps=fps=%s:round=near:start_time=%s", u.FrameRate, seconds(u.First, u.FrameRate.Inv())))
@@ -182,11 +184,10 @@ func cascade(head string, picture Picture, outputs []Output, family []int, label
 			if out.ToneMap {
 				filters = append(filters, toneMap(picture.outRange())...)
 			}
-			filters = append(filters, "setsar=1")
 		} else {
 			filters = append(filters, fmt.Sprintf("scale=w=%d:h=%d:flags=%s", out.Width, out.Height, scaler))
 		}
-		filters = append(filters, "format="+out.pixelFormat())
+		filters = append(filters, "setsar=1", "format="+out.pixelFormat())
 		if n == len(family)-1 {
 			parts = append(parts, chain(head, filters, labels[i]))
 			break

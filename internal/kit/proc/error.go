@@ -112,15 +112,15 @@ func (e ending) reason(lostOutput bool) Reason {
 }
 
 // hitCPULimit is true for a child that the kernel killed for its CPU time. The
-// kernel's own count is by ticks and differs from the accounted time by a
-// little, hence the tenth.
+// kernel does not say so, and counts by ticks: on a busy machine that differs
+// much from the time accounted, hence the half.
 func (e ending) hitCPULimit() bool {
 	if e.limits.CPU == 0 || !e.status.Signaled() {
 		return false
 	}
 	sig := e.status.Signal()
 	bound := time.Duration(cpuSeconds(e.limits.CPU)) * time.Second
-	return (sig == syscall.SIGKILL || sig == syscall.SIGXCPU) && e.usage.CPU() >= bound-bound/10
+	return (sig == syscall.SIGKILL || sig == syscall.SIGXCPU) && e.usage.CPU() >= bound/2
 }
 
 // hitMemoryLimit is a judgement: the kernel only refuses the allocation, and

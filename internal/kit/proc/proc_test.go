@@ -78,9 +78,9 @@ func TestReasons(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := proc.Run(t.Context(), tt.cmd)
+			usage, err := proc.Run(t.Context(), tt.cmd)
 			if got := reasonOf(t, err); got != tt.want {
-				t.Fatalf("reason: got %q (%v), want %q", got, err, tt.want)
+				t.Fatalf("reason: got %q (%v) after %+v, want %q", got, err, usage, tt.want)
 			}
 			var e *proc.Error
 			if errors.As(err, &e) && (e.ExitCode != tt.code || e.Signal != tt.signal) {

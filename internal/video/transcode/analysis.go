@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 
 	"liuyun/internal/av/pixel"
+	"liuyun/internal/base/fault"
 	"liuyun/internal/engine/ffmpeg"
 )
 
@@ -77,10 +79,10 @@ func (j *job) runAnalysis(ctx context.Context, a ffmpeg.Analysis, scratch string
 		_, err := out.Write(picture)
 		return explainWrite(err, j.work.root)
 	})
-	if err != nil {
+	j.account(usage)
+	if err := j.judgeAnalysis(err, found); err != nil {
 		return err
 	}
-	j.account(usage)
 	if err := out.Flush(); err != nil {
 		return explainWrite(err, j.work.root)
 	}
@@ -95,6 +97,22 @@ func (j *job) runAnalysis(ctx context.Context, a ffmpeg.Analysis, scratch string
 		return explainWrite(err, j.work.root)
 	}
 	return explainWrite(writeJSON(filepath.Join(scratch, analysisName), found), j.work.root)
+}
+
+// judgeAnalysis decides what an error of the decoder means. A file that is
+// broken somewhere is used as far as it decodes.
+func (j *job) judgeAnalysis(err error, found *analysis) error {
+	if err != nil && fault.CodeOf(err) != fault.Invalid && fault.CodeOf(err) != fault.Internal {
+		return err
+	}
+	if len(found.Times) == 0 {
+		return fault.Wrap(errors.Join(errNoFrames, err), fault.Invalid,
+			"%s has a video track, but no picture of it could be decoded: it is damaged, or cut off after its head", j.source.Name())
+	}
+	if err != nil {
+		j.warn("damaged", "the picture ends early: %s", fault.Message(err))
+	}
+	return nil
 }
 
 // signatures hands out the small pictures of the source by frame number.

@@ -9,7 +9,6 @@ import (
 
 	"liuyun/internal/av/aac"
 	"liuyun/internal/av/mp4"
-	"liuyun/internal/base/fault"
 	"liuyun/internal/base/timebase"
 	"liuyun/internal/engine/ffmpeg"
 )
@@ -59,7 +58,8 @@ func (j *job) prepareAudio(ctx context.Context, t *audioTrack) error {
 		j.progress.add(phaseEncode, 1)
 	}
 	if t.encoded, err = readTrack(t.path); err != nil {
-		return fault.Wrap(err, fault.Internal, "the sound of track %s could not be encoded", t.ID)
+		t.encoded = nil
+		j.warn("no_sound", "no sound of track %d could be decoded; it is left out", t.Source)
 	}
 	return nil
 }

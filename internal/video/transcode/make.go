@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"liuyun/internal/base/fault"
 	"liuyun/internal/engine/ffmpeg"
 )
 
@@ -55,6 +56,10 @@ func (j *job) make(ctx context.Context) (*made, error) {
 		if t.result.Reused {
 			m.reused++
 		}
+	}
+	m.audio = slices.DeleteFunc(m.audio, func(t *audioTrack) bool { return t.encoded == nil })
+	if len(m.audio) == 0 && j.inventory.video == nil {
+		return nil, fault.New(fault.Invalid, "nothing in %s could be decoded: it is damaged, or cut off after its head", j.source.Name())
 	}
 	var err error
 	m.video, err = j.assembleAll(ctx, executor, tasks, m.recoded)
@@ -110,6 +115,9 @@ func (j *job) cost(u Unit) float64 {
 // for a range of frames, so that the source is decoded once for all of them.
 // SVT-AV1 takes no orders for key frames, so there a unit is one segment.
 func (j *job) tasks() []*task {
+	if j.inventory.video == nil {
+		return nil
+	}
 	var tasks []*task
 	for _, codec := range j.options.Codecs {
 		ranges := j.plan.layout.units()

@@ -3,6 +3,7 @@ package transcode
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -44,10 +45,13 @@ func (j *job) makePlan(ctx context.Context) error {
 		audio: inv.audio, subtitles: inv.subtitles,
 		target: int((j.options.Segment.Most + time.Second - 1) / time.Second),
 	}
+	if inv.video != nil {
+		if err := j.planPicture(ctx); err != nil {
+			return err
+		}
+	}
 	if inv.video == nil {
 		j.planSound()
-	} else if err := j.planPicture(ctx); err != nil {
-		return err
 	}
 	p := j.plan
 	for _, t := range p.audio {
@@ -85,6 +89,11 @@ func (j *job) planPicture(ctx context.Context) error {
 		Exact: j.options.Verify == VerifyAll, Threads: j.options.workers(),
 		Storyboard: p.board.spec(timebase.Rescale(inv.start().Microseconds(), timebase.R(1, 1_000_000), v.TimeBase)),
 	})
+	if errors.Is(err, errNoFrames) && len(inv.audio) > 0 {
+		j.warn("no_picture", "there is a video track, but no picture of it could be decoded; the sound alone is made")
+		inv.video, p.board = nil, nil
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -94,7 +103,7 @@ func (j *job) planPicture(ctx context.Context) error {
 	}
 	line, left, err := newTimeline(found.Times, j.clock())
 	if err != nil {
-		return fault.Wrap(err, fault.Invalid, "%s has a video track in it, but %v", j.source.Name(), err)
+		return fault.Wrap(err, fault.Invalid, "the times of the pictures in %s make no sense: %v", j.source.Name(), err)
 	}
 	if left > 0 {
 		j.warn("timestamps", "%d pictures have times that do not come after the ones before and are left out", left)
