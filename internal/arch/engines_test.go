@@ -24,7 +24,6 @@ func families() []family {
 		{"github.com/Eyevinn/mp4ff", "internal/av", "boxes and parameter sets are av's; others see our types"},
 		{"github.com/Eyevinn/dash-mpd", "internal/av/dash", "others see a description of the presentation"},
 		{"github.com/Eyevinn/hls-m3u8", "", "playlists are written by av/hls; this one reads them in its tests"},
-		{"github.com/asticode/go-astisub", "internal/av/caption", "others see cues"},
 		{"github.com/spf13/cobra", "internal/cli", "commands are called in-process by tests, whatever parses options"},
 		{"github.com/spf13/pflag", "internal/cli", "as cobra"},
 		{"go.yaml.in/yaml/v4", "internal/kit/conf", "configuration is the only YAML"},

@@ -76,3 +76,13 @@ func (t *Tools) Subtitles(ctx context.Context, run Command, stream int, out io.W
 	_, err := t.Run(ctx, run)
 	return err
 }
+
+// Remux copies the coded picture and sound into a Matroska file on one
+// continuous clock, ffmpeg mending jumps and wraps on the way.
+func (t *Tools) Remux(ctx context.Context, run Command, file string) (Usage, error) {
+	run.Args = []string{
+		"-fflags", "+genpts", "-i", InputURL, "-map", "0:v?", "-map", "0:a?", "-c", "copy",
+		"-fflags", "+bitexact", "-map_metadata", "-1", "-f", "matroska", file,
+	}
+	return t.Run(ctx, run)
+}

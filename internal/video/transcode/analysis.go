@@ -67,7 +67,7 @@ func (j *job) runAnalysis(ctx context.Context, a ffmpeg.Analysis, scratch string
 	var shots pixel.ShotFinder
 	poster := posterFinder{}
 	last := int64(-1) << 62
-	usage, err := j.tools.Analyse(ctx, j.command(scratch, j.source.Input()), a, func(pts int64, picture []byte) error {
+	usage, err := j.tools.Analyse(ctx, j.command(scratch, j.input), a, func(pts int64, picture []byte) error {
 		found.Times = append(found.Times, pts)
 		if pts <= last {
 			return nil // not shown: newTimeline leaves it out too

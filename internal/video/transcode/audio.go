@@ -45,7 +45,7 @@ func (j *job) prepareAudio(ctx context.Context, t *audioTrack) error {
 	}
 	hash := specHash(j.tools.Class, j.fingerprint, j.tools.AudioArgs(t.Spec))
 	folder, _, err := j.work.once(hash, func(scratch string) error {
-		command := j.command(scratch, j.source.Input())
+		command := j.command(scratch, j.input)
 		usage, err := j.tools.EncodeAudio(ctx, command, t.Spec)
 		j.account(usage)
 		return err
@@ -71,7 +71,7 @@ func (j *job) setGain(ctx context.Context, t *audioTrack, target float64) error 
 	hash := specHash(j.tools.Class, j.fingerprint, []string{"loudness 1", fmt.Sprint(t.Source)})
 	name := "loudness.json"
 	folder, _, err := j.work.once(hash, func(scratch string) error {
-		measured, err := j.tools.MeasureLoudness(ctx, j.command(scratch, j.source.Input()), t.Source)
+		measured, err := j.tools.MeasureLoudness(ctx, j.command(scratch, j.input), t.Source)
 		if err != nil {
 			return err
 		}
@@ -104,7 +104,7 @@ func (t *audioTrack) track() mp4.AudioTrack {
 		SampleRate: t.encoded.SampleRate,
 		Timescale:  t.encoded.Timescale,
 		Priming:    t.encoded.MediaStart,
-		Language:   t.Language,
+		Language:   containerLanguage(t.Language),
 		Bitrate:    t.Spec.Bitrate,
 	}
 }

@@ -54,7 +54,7 @@ func (e *localExecutor) once(ctx context.Context, unit Unit, done func(frames in
 	var result UnitResult
 	reported := 0
 	folder, reused, err := j.work.once(unit.Hash(j.tools), func(scratch string) error {
-		command := j.command(scratch, j.source.Input())
+		command := j.command(scratch, j.input)
 		command.OnProgress = func(p ffmpeg.Progress) {
 			if frames := min(int(p.Frame), unit.Encode.Count); frames > reported {
 				done(frames - reported)

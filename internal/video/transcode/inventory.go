@@ -9,6 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/text/language"
+	"golang.org/x/text/language/display"
+
 	"liuyun/internal/base/fault"
 	"liuyun/internal/base/timebase"
 	"liuyun/internal/engine/ffmpeg"
@@ -36,7 +39,7 @@ const (
 
 // look probes the source and chooses what to use of it.
 func (j *job) look(ctx context.Context) error {
-	media, err := j.tools.Probe(ctx, j.source.Input())
+	media, err := j.tools.Probe(ctx, j.input)
 	if err != nil {
 		return err
 	}
@@ -349,31 +352,31 @@ func uniqueNames(inv *inventory) {
 	}
 }
 
-// knownLanguage is a language tag that manifests may carry, or "".
-func knownLanguage(tag string) string {
-	if len(tag) < 2 || len(tag) > 35 || tag == "und" {
+// knownLanguage is the shortest RFC 5646 tag of the language that a container
+// names ("eng" becomes "en"), or "" where it names none.
+func knownLanguage(name string) string {
+	tag, err := language.Parse(name)
+	if err != nil || tag == language.Und {
 		return ""
 	}
-	for _, r := range tag {
-		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' {
-			return ""
-		}
-	}
-	return tag
+	return tag.String()
 }
 
-// languageNames are the languages' own names, by ISO 639-1 and 639-2.
-var languageNames = map[string]string{
-	"en": "English", "eng": "English", "zh": "中文", "zho": "中文", "chi": "中文", "de": "Deutsch", "deu": "Deutsch", "ger": "Deutsch",
-	"fr": "Français", "fra": "Français", "fre": "Français", "es": "Español", "spa": "Español", "it": "Italiano", "ita": "Italiano",
-	"pt": "Português", "por": "Português", "ru": "Русский", "rus": "Русский", "ja": "日本語", "jpn": "日本語", "ko": "한국어", "kor": "한국어",
-	"ar": "العربية", "ara": "العربية", "hi": "हिन्दी", "hin": "हिन्दी", "nl": "Nederlands", "nld": "Nederlands", "dut": "Nederlands",
-	"pl": "Polski", "pol": "Polski", "tr": "Türkçe", "tur": "Türkçe", "vi": "Tiếng Việt", "vie": "Tiếng Việt", "th": "ไทย", "tha": "ไทย",
-}
-
+// languageName is the language's name in itself: "English", "中文".
 func languageName(tag string) string {
-	base, _, _ := strings.Cut(strings.ToLower(tag), "-")
-	return cmp.Or(languageNames[base], tag)
+	if tag == "" {
+		return ""
+	}
+	return cmp.Or(display.Self.Name(language.Make(tag)), tag)
+}
+
+// containerLanguage is the three-letter code that MP4 files carry.
+func containerLanguage(tag string) string {
+	base, confidence := language.Make(tag).Base()
+	if tag == "" || confidence == language.No {
+		return "und"
+	}
+	return base.ISO3()
 }
 
 // sourceReport is the source as it was understood.

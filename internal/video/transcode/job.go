@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -40,6 +41,8 @@ type job struct {
 	tools       *ffmpeg.Tools
 	log         *slog.Logger
 	source      Source
+	input       ffmpeg.Input // the source, or a repaired copy of it
+	repaired    *os.File
 	options     Options
 	fingerprint string
 	key         string // names the job
@@ -105,7 +108,7 @@ func (s *Service) newJob(source Source, options Options) (*job, error) {
 		return nil, fault.Wrap(err, fault.Invalid, "%s cannot be read", source.Name())
 	}
 	j := &job{
-		tools: s.Tools, log: s.Log, source: source, options: options, fingerprint: id,
+		tools: s.Tools, log: s.Log, source: source, input: source.Input(), options: options, fingerprint: id,
 		progress: &progress{report: s.OnProgress}, onWarning: s.OnWarning,
 	}
 	if j.log == nil {
@@ -125,14 +128,12 @@ func (j *job) completed(root string) *Report {
 }
 
 func (j *job) run(ctx context.Context) (*Report, error) {
+	defer j.close()
 	if err := j.look(ctx); err != nil {
 		return nil, err
 	}
 	if err := j.makePlan(ctx); err != nil {
 		return nil, err
-	}
-	if j.signatures != nil {
-		defer j.signatures.Close()
 	}
 	made, err := j.make(ctx)
 	if err != nil {
@@ -143,6 +144,16 @@ func (j *job) run(ctx context.Context) (*Report, error) {
 		return nil, explainWrite(err, j.work.root)
 	}
 	return report, nil
+}
+
+// close gives back what the run held open.
+func (j *job) close() {
+	if j.signatures != nil {
+		j.signatures.Close()
+	}
+	if j.repaired != nil {
+		j.repaired.Close()
+	}
 }
 
 // command is a child process of this job: it reads input and writes into

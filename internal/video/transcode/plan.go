@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"liuyun/internal/av/h264"
@@ -24,6 +25,7 @@ type plan struct {
 	timeline *Timeline
 	start    time.Duration // of the presentation, in the source's time
 	keys     []int64       // presentation times of the source's random-access points, ticks, rising
+	seekLate int64         // ticks by which to ask for a later point, see seekLate
 	layout   Layout
 	target   int // TARGETDURATION, seconds
 
@@ -75,14 +77,15 @@ func (j *job) planSound() {
 }
 
 func (j *job) planPicture(ctx context.Context) error {
-	inv, p := j.inventory, j.plan
-	v := inv.video
-	p.stream, p.picture = v.Index, inv.picture
-	p.board = planStoryboard(p.picture, inv.seconds)
-	j.progress.begin(phaseAnalyse, max(1, inv.seconds*v.AverageRate.Float()), inv.media.Duration)
+	p := j.plan
 	if err := j.readKeys(ctx); err != nil {
 		return err
 	}
+	inv := j.inventory
+	v := inv.video
+	p.stream, p.picture, p.seekLate = v.Index, inv.picture, seekLate(inv.media, v)
+	p.board = planStoryboard(p.picture, inv.seconds)
+	j.progress.begin(phaseAnalyse, max(1, inv.seconds*v.AverageRate.Float()), inv.media.Duration)
 	found, err := j.analyse(ctx, ffmpeg.Analysis{
 		Stream: v.Index, TimeBase: v.TimeBase, Picture: p.picture,
 		Width: pixel.Width, Height: pixel.Height,
@@ -119,6 +122,16 @@ func (j *job) planPicture(ctx context.Context) error {
 	}
 	j.cut(found.Shots)
 	return nil
+}
+
+// seekLate is how much later than a random-access point ffmpeg has to be asked to
+// seek to reach it: for Matroska with B-frames it seeks 3/23 s before the time
+// asked for, which would mean decoding one more group of pictures a unit.
+func seekLate(media *ffmpeg.Media, v *ffmpeg.VideoStream) int64 {
+	if v.ReorderDepth == 0 || !strings.Contains(media.Format, "matroska") {
+		return 0
+	}
+	return timebase.Rescale(3, timebase.R(1, 23), v.TimeBase)
 }
 
 // clock is what the container says about the picture's time.
@@ -262,7 +275,8 @@ func (p *plan) startingPoints(from int64) []*int64 {
 	var points []*int64
 	if i := p.keyBefore(from); i > 0 {
 		nearest := p.keys[i]
-		points = append(points, &nearest)
+		asked := nearest + p.seekLate
+		points = append(points, &asked)
 		const earlier = 4.0 // seconds
 		for i > 0 && float64(nearest-p.keys[i])*p.timeline.TimeBase.Float() < earlier {
 			i--
@@ -305,10 +319,14 @@ func (p *plan) output(r *rendition, span [2]int) ffmpeg.Output {
 	return out
 }
 
-// readKeys finds the random-access points of the picture in the container.
+// readKeys finds the random-access points of the picture in the container. A
+// source whose clock jumps is repaired first.
 func (j *job) readKeys(ctx context.Context) error {
 	v := j.inventory.video
-	err := j.tools.Index(ctx, j.source.Input(), v.Index, func(packet ffmpeg.Packet) error {
+	j.plan.keys = nil
+	clock := brokenClock{timeBase: v.TimeBase}
+	err := j.tools.Index(ctx, j.input, v.Index, func(packet ffmpeg.Packet) error {
+		clock.add(packet)
 		if packet.Key && packet.HasPTS {
 			j.plan.keys = append(j.plan.keys, packet.PTS)
 		}
@@ -316,6 +334,12 @@ func (j *job) readKeys(ctx context.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	if clock.jumps > 0 && j.repaired == nil && mayJump(j.inventory.media.Format) {
+		if err := j.repair(ctx, clock.jumps); err != nil {
+			return err
+		}
+		return j.readKeys(ctx)
 	}
 	slices.SortFunc(j.plan.keys, cmp.Compare[int64])
 	return nil

@@ -105,7 +105,7 @@ func (j *job) makePoster(ctx context.Context, root string) error {
 	folder, _, err := j.work.once(hash, func(scratch string) error {
 		for _, start := range plan.startingPoints(unit.From) {
 			unit.Seek = start
-			err := j.tools.Still(ctx, j.command(scratch, j.source.Input()), unit, width, height, posterName)
+			err := j.tools.Still(ctx, j.command(scratch, j.input), unit, width, height, posterName)
 			if info, statErr := os.Stat(filepath.Join(scratch, posterName)); err == nil && statErr == nil && info.Size() > 0 {
 				return nil
 			}

@@ -48,7 +48,7 @@ func (j *job) loadSubtitles(ctx context.Context, t *subtitleTrack) error {
 		}
 		defer os.RemoveAll(scratch)
 		out := limitedBuffer{limit: largestSubtitles}
-		if err := j.tools.Subtitles(ctx, j.command(scratch, j.source.Input()), t.Stream, &out); err != nil {
+		if err := j.tools.Subtitles(ctx, j.command(scratch, j.input), t.Stream, &out); err != nil {
 			return fmt.Errorf("subtitles %s: %w", t.ID, err)
 		}
 		data, shift = out.Bytes(), -j.plan.start

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"sort"
+	"time"
 
 	"liuyun/internal/base/timebase"
 )
@@ -29,6 +30,10 @@ type sourceClock struct {
 	end      int64               // of the presentation, ticks: sound may go on longer; noEnd
 	lastFor  int64               // how long the last frame lasts, ticks; 0 unknown
 }
+
+// soundBefore is how much earlier than the picture sound may start and be cut:
+// an encoder's priming and the interleaving of broadcast streams, no content.
+const soundBefore = 100 * time.Millisecond
 
 const (
 	noStart = int64(1) << 62
@@ -77,7 +82,7 @@ func newTimeline(times []int64, clock sourceClock) (*Timeline, int, error) {
 		rate = variableRate(frames, clock)
 	}
 	line.FrameRate = rate
-	if clock.start != noStart && clock.start < frames[0] {
+	if clock.start != noStart && ticksTime(frames[0]-clock.start, clock.timeBase) > soundBefore {
 		// Sound comes first: hold the first picture, by whole frames.
 		held := timebase.Rescale(frames[0]-clock.start, clock.timeBase, rate.Inv())
 		line.Origin = frames[0] - timebase.Rescale(held, rate.Inv(), clock.timeBase)
