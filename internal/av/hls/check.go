@@ -27,7 +27,7 @@ func (m *Multivariant) check() error {
 	}
 	for i, v := range m.IFrames {
 		if err := v.check(); err != nil {
-			return fmt.Errorf("I-frame variant %d: %w", i, err)
+			return fmt.Errorf("i-frame variant %d: %w", i, err)
 		}
 	}
 	return nil

@@ -68,7 +68,7 @@ func TestRescaleThereAndBack(t *testing.T) {
 		if rate.Float() > float64(clock.Den)/2 {
 			t.Skip("more frames than ticks")
 		}
-		n := rapid.Int64Range(-1<<40, 1<<40).Draw(t, "n")
+		n := rapid.Int64Range(-1<<30, 1<<30).Draw(t, "n")
 		if got := Rescale(Rescale(n, rate.Inv(), clock), clock, rate.Inv()); got != n {
 			t.Fatalf("frame %d at %v in 1/%d s: came back as %d", n, rate, clock.Den, got)
 		}

@@ -2,6 +2,7 @@ package ffmpeg
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -123,4 +124,7 @@ func (o Output) svtav1() []string {
 
 func chroma(v int) string { return decimal(float64(v) * 0.00002) }
 
-func decimal(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+// decimal writes v with at most five decimals, the finest that a unit above needs.
+func decimal(v float64) string {
+	return strconv.FormatFloat(math.Round(v*1e5)/1e5, 'f', -1, 64)
+}

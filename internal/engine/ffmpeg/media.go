@@ -2,6 +2,7 @@ package ffmpeg
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"liuyun/internal/base/timebase"
@@ -74,6 +75,23 @@ type VideoStream struct {
 
 // HDR reports whether the transfer function is PQ or HLG.
 func (v *VideoStream) HDR() bool { return v.Transfer == "smpte2084" || v.Transfer == "arib-std-b67" }
+
+// SeekShift is how far from the presentation time of a random-access point of v,
+// in ticks of its time base, ffmpeg has to be asked to seek so that it decodes
+// from that point. Where pictures are reordered, ffmpeg seeks 3/23 s before the
+// time asked for unless the format seeks by presentation time: in Matroska that
+// is one group of pictures too many. Transport streams have no index: what is
+// found is any packet about there, so the time has to be well before.
+func (m *Media) SeekShift(v *VideoStream) int64 {
+	micros := func(n int64) int64 { return timebase.Rescale(n, timebase.R(1, 1_000_000), v.TimeBase) }
+	switch {
+	case strings.Contains(m.Format, "mpeg"):
+		return micros(-500_000)
+	case strings.Contains(m.Format, "matroska") && v.ReorderDepth > 0:
+		return micros(3_000_000 / 23)
+	}
+	return 0
+}
 
 // AudioStream is an audio stream.
 type AudioStream struct {

@@ -9,7 +9,6 @@ package transcode
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -219,9 +218,4 @@ func (j *job) warn(code, format string, args ...any) {
 	if j.onWarning != nil {
 		j.onWarning(w)
 	}
-}
-
-// isCanceled tells a stop on request from a failure.
-func isCanceled(err error) bool {
-	return errors.Is(err, context.Canceled) || fault.CodeOf(err) == fault.Canceled
 }

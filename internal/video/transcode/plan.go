@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"liuyun/internal/av/h264"
@@ -20,14 +19,14 @@ import (
 
 // plan is everything that is decided before anything is encoded.
 type plan struct {
-	stream   int
-	picture  ffmpeg.Picture
-	timeline *Timeline
-	start    time.Duration // of the presentation, in the source's time
-	keys     []int64       // presentation times of the source's random-access points, ticks, rising
-	seekLate int64         // ticks by which to ask for a later point, see seekLate
-	layout   Layout
-	target   int // TARGETDURATION, seconds
+	stream    int
+	picture   ffmpeg.Picture
+	timeline  *Timeline
+	start     time.Duration // of the presentation, in the source's time
+	keys      []int64       // presentation times of the source's random-access points, ticks, rising
+	seekShift int64         // ticks from a random-access point to the time to seek to, see ffmpeg.SeekShift
+	layout    Layout
+	target    int // TARGETDURATION, seconds
 
 	renditions []*rendition
 	audio      []*audioTrack
@@ -83,7 +82,7 @@ func (j *job) planPicture(ctx context.Context) error {
 	}
 	inv := j.inventory
 	v := inv.video
-	p.stream, p.picture, p.seekLate = v.Index, inv.picture, seekLate(inv.media, v)
+	p.stream, p.picture, p.seekShift = v.Index, inv.picture, inv.media.SeekShift(v)
 	p.board = planStoryboard(p.picture, inv.seconds)
 	j.progress.begin(phaseAnalyse, max(1, inv.seconds*v.AverageRate.Float()), inv.media.Duration)
 	found, err := j.analyse(ctx, ffmpeg.Analysis{
@@ -122,16 +121,6 @@ func (j *job) planPicture(ctx context.Context) error {
 	}
 	j.cut(found.Shots)
 	return nil
-}
-
-// seekLate is how much later than a random-access point ffmpeg has to be asked to
-// seek to reach it: for Matroska with B-frames it seeks 3/23 s before the time
-// asked for, which would mean decoding one more group of pictures a unit.
-func seekLate(media *ffmpeg.Media, v *ffmpeg.VideoStream) int64 {
-	if v.ReorderDepth == 0 || !strings.Contains(media.Format, "matroska") {
-		return 0
-	}
-	return timebase.Rescale(3, timebase.R(1, 23), v.TimeBase)
 }
 
 // clock is what the container says about the picture's time.
@@ -275,14 +264,14 @@ func (p *plan) startingPoints(from int64) []*int64 {
 	var points []*int64
 	if i := p.keyBefore(from); i > 0 {
 		nearest := p.keys[i]
-		asked := nearest + p.seekLate
+		asked := nearest + p.seekShift
 		points = append(points, &asked)
 		const earlier = 4.0 // seconds
 		for i > 0 && float64(nearest-p.keys[i])*p.timeline.TimeBase.Float() < earlier {
 			i--
 		}
 		if i > 0 {
-			before := p.keys[i]
+			before := p.keys[i] + p.seekShift
 			points = append(points, &before)
 		}
 	}

@@ -169,14 +169,3 @@ func (a *assembled) broken() map[int]int64 {
 	}
 	return found
 }
-
-// bytes is the size of all samples.
-func (a *assembled) bytes() int64 {
-	var sum int64
-	for _, p := range a.pieces {
-		for _, sample := range p.samples {
-			sum += int64(sample.Size)
-		}
-	}
-	return sum
-}
