@@ -55,6 +55,7 @@ func (s *session) play(ctx context.Context, dir string, f *playFlags) error {
 		return err
 	}
 	defer folder.Close()
+	folder.Revalidate = true // the folder may be encoded anew while it is watched
 	if !console.Built() {
 		return fault.New(fault.Unavailable, "the player page is not in this build; build it with: make build")
 	}

@@ -1,0 +1,216 @@
+import { MediaPlayer, type MediaInfo, type MediaPlayerClass, type Representation } from 'dashjs';
+import { redraw, type Engine, type Fault, type FaultKind, type Level, type Listener, type Track } from './engine';
+
+/** A rung in DASH: dash.js keeps each codec in a track (adaptation set) of its own. */
+interface Rung extends Level {
+  readonly track: MediaInfo;
+  readonly id: string;
+}
+
+interface Download {
+  readonly request?: { readonly url?: string; readonly mediaType?: string };
+  readonly response?: { readonly status?: number };
+}
+
+/** openDASH plays an MPD with dash.js over Media Source Extensions. */
+export function openDASH(video: HTMLVideoElement, url: string, at: number, listener: Listener): Engine {
+  const player = MediaPlayer().create();
+  player.updateSettings({
+    debug: { logLevel: 0 },
+    streaming: {
+      text: { defaultEnabled: false },
+      buffer: { fastSwitchEnabled: true, bufferToKeep: 30 },
+      // A viewer who picks another codec wants to see it now, not after the buffer.
+      trackSwitchMode: { audio: 'alwaysReplace', video: 'alwaysReplace' },
+    },
+  });
+  const state: State = { rungs: [], chosen: -1, shown: undefined, pending: undefined, replacing: undefined, loaded: false, words: [] };
+  listen(player, video, state, listener);
+  // The player counts from where the presentation starts, which need not be 0.
+  player.initialize(video, url, false, at > 0 ? at : NaN);
+
+  return {
+    kind: 'dash',
+    levels: () => state.rungs,
+    playing: () => state.rungs.findIndex((r) => r.id === state.shown),
+    chosen: () => state.chosen,
+    choose: (i) => {
+      choose(player, state, i);
+      listener.changed();
+    },
+    audio: () => player.getTracksFor('audio').map(track),
+    audioChosen: () => player.getTracksFor('audio').findIndex((t) => t.index === player.getCurrentTrackFor('audio')?.index),
+    chooseAudio: (i) => {
+      const wanted = player.getTracksFor('audio')[i];
+      if (wanted) player.setCurrentTrack(wanted);
+    },
+    text: () => state.words,
+    textChosen: () => (player.isTextEnabled() ? player.getCurrentTextTrackIndex() : -1),
+    chooseText: (i) => {
+      player.enableText(i >= 0);
+      player.setTextTrack(i);
+      listener.changed();
+    },
+    bandwidth: () => player.getAverageThroughput(state.rungs.length > 0 ? 'video' : 'audio') * 1000 || undefined,
+    destroy: () => player.destroy(),
+  };
+}
+
+interface State {
+  rungs: readonly Rung[];
+  chosen: number;
+  /** id of the representation on screen */
+  shown: string | undefined;
+  /** the rung to take when its track has been switched to */
+  pending: Rung | undefined;
+  /** id of the representation that takes the place of what is buffered */
+  replacing: string | undefined;
+  /** its segment under the play head has arrived and waits to be appended */
+  loaded: boolean;
+  words: readonly Track[];
+}
+
+function listen(player: MediaPlayerClass, video: HTMLVideoElement, state: State, listener: Listener): void {
+  const events = MediaPlayer.events;
+  player.on(events.STREAM_INITIALIZED, () => {
+    state.rungs = rungs(player);
+    state.shown = player.getCurrentRepresentationForType('video')?.id;
+    listener.changed();
+  });
+  player.on(events.QUALITY_CHANGE_RENDERED, (e: { mediaType: string; newRepresentation: Representation }) => {
+    if (e.mediaType !== 'video') return;
+    state.shown = e.newRepresentation.id;
+    listener.changed();
+  });
+  player.on(events.TRACK_CHANGE_RENDERED, () => {
+    state.rungs = rungs(player);
+    listener.changed();
+  });
+  player.on(events.TEXT_TRACKS_ADDED, (e: { tracks: readonly MediaInfo[] }) => {
+    state.words = e.tracks.map(track);
+    listener.changed();
+  });
+  player.on(events.FRAGMENT_LOADING_COMPLETED, (e: { request: Fragment; response?: ArrayBuffer }) => {
+    const { request, response } = e;
+    if (request.mediaType !== 'video' || request.type !== 'MediaSegment' || !response) return;
+    listener.segment(request.startTime, request.duration, response.byteLength);
+    arrived(player, state, request, video.currentTime);
+  });
+  player.on(events.BUFFER_LEVEL_UPDATED, (e: { mediaType: string; bufferLevel: number }) => {
+    if (e.mediaType !== 'video' || !state.loaded || e.bufferLevel <= 0) return;
+    // dash.js tells what is rendered only while it plays.
+    state.shown = state.replacing;
+    state.replacing = undefined;
+    state.loaded = false;
+    redraw(video);
+    listener.changed();
+  });
+  player.on(events.ERROR, (e: { error: unknown }) => {
+    const found = fault(e.error);
+    if (found) listener.failed(found);
+  });
+  player.on(events.PLAYBACK_ERROR, () => {
+    listener.failed({ kind: 'decode', detail: `dash.js ${video.error?.message || `media error ${video.error?.code ?? ''}`}` });
+  });
+}
+
+/** arrived goes on with what the viewer chose when a segment shows how far dash.js is. */
+function arrived(player: MediaPlayerClass, state: State, request: Fragment, now: number): void {
+  const { startTime, duration, representation } = request;
+  const pending = state.pending;
+  if (pending && representation?.mediaInfo?.index === pending.track.index) {
+    state.pending = undefined;
+    if (representation.id === pending.id) state.replacing = pending.id;
+    else replace(player, state, pending.id);
+  }
+  const here = startTime <= now && now < startTime + duration;
+  if (here && state.replacing !== undefined && representation?.id === state.replacing) state.loaded = true;
+}
+
+interface Fragment {
+  readonly mediaType: string;
+  readonly type: string | null;
+  readonly representation?: Representation;
+  readonly startTime: number;
+  readonly duration: number;
+}
+
+/** rungs lists all tracks' rungs; the exact codec is known for the track that plays, else one of the track's. */
+function rungs(player: MediaPlayerClass): Rung[] {
+  const known = new Map(player.getRepresentationsByTypeUnfiltered('video').map((r) => [r.id, r]));
+  return player.getTracksFor('video').flatMap((mediaInfo) =>
+    mediaInfo.bitrateList.map((b) => {
+      const representation = known.get(b.id ?? '');
+      return {
+        track: mediaInfo,
+        id: b.id ?? '',
+        width: b.width ?? 0,
+        height: b.height ?? 0,
+        codec: representation?.codecs ?? /codecs="([^"]*)"/.exec(mediaInfo.codec ?? '')?.[1] ?? '',
+        bitrate: b.bandwidth ?? 0,
+        ...(representation?.frameRate && { frameRate: representation.frameRate }),
+      };
+    }),
+  );
+}
+
+function choose(player: MediaPlayerClass, state: State, i: number): void {
+  const rung = state.rungs[i];
+  state.chosen = rung ? i : -1;
+  state.pending = undefined;
+  player.updateSettings({ streaming: { abr: { autoSwitchBitrate: { video: !rung } } } });
+  if (!rung) return;
+  if (rung.track.index === player.getCurrentTrackFor('video')?.index) {
+    replace(player, state, rung.id);
+    return;
+  }
+  state.pending = rung;
+  player.setCurrentTrack(rung.track);
+}
+
+function replace(player: MediaPlayerClass, state: State, id: string): void {
+  state.replacing = id === state.shown ? undefined : id;
+  state.loaded = false;
+  player.setRepresentationForTypeById('video', id, true);
+}
+
+function track(mediaInfo: MediaInfo): Track {
+  const channels = mediaInfo.audioChannelConfiguration?.[0]?.value;
+  return {
+    label: mediaInfo.labels?.[0]?.text ?? '',
+    language: mediaInfo.lang ?? '',
+    ...(channels !== undefined && channels !== null && { channels: String(channels) }),
+  };
+}
+
+/** fault explains an error of dash.js; undefined where playback goes on without what failed. */
+function fault(error: unknown): Fault | undefined {
+  if (typeof error !== 'object' || error === null) return { kind: 'unknown', detail: `dash.js ${String(error)}` };
+  const { code, message, data } = error as { code?: number; message?: string; data?: Download | null };
+  if (data?.request?.mediaType === 'text' || code === MediaPlayer.errors.TIMED_TEXT_ERROR_ID_PARSE_CODE) return undefined;
+  const status = data?.response?.status;
+  return { kind: faultKind(code, status), detail: `dash.js error ${code ?? ''}: ${message ?? ''} ${data?.request?.url ?? ''}`.trim() };
+}
+
+function faultKind(code: number | undefined, status: number | undefined): FaultKind {
+  const errors = MediaPlayer.errors;
+  switch (code) {
+    case errors.DOWNLOAD_ERROR_ID_MANIFEST_CODE:
+    case errors.DOWNLOAD_ERROR_ID_CONTENT_CODE:
+    case errors.DOWNLOAD_ERROR_ID_INITIALIZATION_CODE:
+    case errors.FRAGMENT_LOADER_LOADING_FAILURE_ERROR_CODE:
+    case errors.MANIFEST_LOADER_LOADING_FAILURE_ERROR_CODE:
+      return status === 404 ? 'missing' : 'network';
+    case errors.MANIFEST_LOADER_PARSING_FAILURE_ERROR_CODE:
+    case errors.MANIFEST_ERROR_ID_PARSE_CODE:
+      return 'manifest';
+    case errors.MANIFEST_ERROR_ID_NOSTREAMS_CODE:
+    case errors.MEDIASOURCE_TYPE_UNSUPPORTED_CODE:
+      return 'codec';
+    case errors.APPEND_ERROR_CODE:
+      return 'decode';
+    case errors.CAPABILITY_MEDIASOURCE_ERROR_CODE:
+      return 'unsupported';
+  }
+  return 'unknown';
+}

@@ -1,0 +1,124 @@
+import Hls, { ErrorDetails, ErrorTypes, Events, type ErrorData, type MediaPlaylist } from 'hls.js';
+import workerURL from 'hls.js/dist/hls.worker.js?url';
+import { redraw, type Engine, type Fault, type FaultKind, type Listener, type Track } from './engine';
+
+/** openHLS plays a multivariant playlist with hls.js over Media Source Extensions. */
+export function openHLS(video: HTMLVideoElement, url: string, at: number, listener: Listener): Engine {
+  const hls = new Hls({
+    startPosition: at > 0 ? at : -1,
+    workerPath: workerURL,
+    maxBufferLength: 30,
+    backBufferLength: 30,
+    capLevelToPlayerSize: false,
+  });
+  const changed = () => listener.changed();
+  hls.on(Events.MANIFEST_PARSED, () => {
+    hls.subtitleTrack = -1;
+    changed();
+  });
+  hls.on(Events.LEVEL_SWITCHED, changed);
+  hls.on(Events.LEVELS_UPDATED, changed);
+  hls.on(Events.AUDIO_TRACKS_UPDATED, changed);
+  hls.on(Events.AUDIO_TRACK_SWITCHED, changed);
+  hls.on(Events.SUBTITLE_TRACKS_UPDATED, changed);
+  hls.on(Events.SUBTITLE_TRACK_SWITCH, changed);
+  hls.on(Events.FRAG_LOADED, (_, { frag }) => {
+    if (frag.type !== 'main' || frag.sn === 'initSegment') return;
+    listener.segment(frag.start, frag.duration, frag.stats.total || frag.stats.loaded);
+  });
+  let replacing = -1; // the level that takes the place of what is buffered
+  hls.on(Events.FRAG_BUFFERED, (_, { frag }) => {
+    const here = frag.start <= video.currentTime && video.currentTime < frag.end;
+    if (frag.type !== 'main' || frag.sn === 'initSegment' || frag.level !== replacing || !here) return;
+    replacing = -1;
+    redraw(video);
+  });
+  const closing = new AbortController();
+  listenForErrors(hls, video, closing.signal, listener);
+  hls.loadSource(url);
+  hls.attachMedia(video);
+
+  return {
+    kind: 'hls',
+    levels: () =>
+      hls.levels.map((l) => ({
+        width: l.width,
+        height: l.height,
+        codec: l.videoCodec ?? l.audioCodec ?? '',
+        bitrate: l.maxBitrate,
+        ...(l.frameRate > 0 && { frameRate: l.frameRate }),
+      })),
+    playing: () => hls.currentLevel,
+    chosen: () => (hls.autoLevelEnabled ? -1 : hls.manualLevel),
+    choose: (level) => {
+      // The viewer sees what was asked for at once, on a paused picture too.
+      if (level < 0) hls.nextLevel = level;
+      else if (level !== hls.currentLevel || hls.autoLevelEnabled) hls.currentLevel = replacing = level;
+      changed();
+    },
+    audio: () => hls.audioTracks.map(track),
+    audioChosen: () => hls.audioTrack,
+    chooseAudio: (i) => {
+      hls.audioTrack = i;
+    },
+    text: () => hls.subtitleTracks.map(track),
+    textChosen: () => hls.subtitleTrack,
+    chooseText: (i) => {
+      hls.subtitleDisplay = true;
+      hls.subtitleTrack = i;
+    },
+    bandwidth: () => hls.bandwidthEstimate || undefined,
+    destroy: () => {
+      closing.abort();
+      hls.destroy();
+    },
+  };
+}
+
+function track(playlist: MediaPlaylist): Track {
+  return {
+    label: playlist.name,
+    language: playlist.lang ?? '',
+    ...(playlist.channels !== undefined && { channels: playlist.channels }),
+  };
+}
+
+/** listenForErrors lets hls.js recover from one decoding error, and reports what stops it. */
+function listenForErrors(hls: Hls, video: HTMLVideoElement, signal: AbortSignal, listener: Listener): void {
+  let recovered = false;
+  const recoverOrFail = (found: Fault) => {
+    if (found.kind === 'decode' && !recovered) {
+      recovered = true;
+      hls.recoverMediaError();
+      return;
+    }
+    hls.stopLoad();
+    listener.failed(found);
+  };
+  hls.on(Events.ERROR, (_, data) => {
+    if (data.fatal) recoverOrFail(fault(data));
+  });
+  const mediaFailed = () => recoverOrFail({ kind: 'decode', detail: `hls.js ${video.error?.message ?? 'media error'}` });
+  video.addEventListener('error', mediaFailed, { signal });
+}
+
+function fault(data: ErrorData): Fault {
+  const where = data.frag?.url ?? data.url ?? data.context?.url ?? '';
+  const status = data.response?.code ? ` (HTTP ${data.response.code})` : '';
+  return { kind: faultKind(data), detail: `hls.js ${data.details}${status} ${where}`.trim() };
+}
+
+function faultKind(data: ErrorData): FaultKind {
+  switch (data.details) {
+    case ErrorDetails.MANIFEST_INCOMPATIBLE_CODECS_ERROR:
+    case ErrorDetails.BUFFER_ADD_CODEC_ERROR:
+    case ErrorDetails.BUFFER_INCOMPATIBLE_CODECS_ERROR:
+      return 'codec';
+    case ErrorDetails.MANIFEST_PARSING_ERROR:
+    case ErrorDetails.LEVEL_PARSING_ERROR:
+    case ErrorDetails.LEVEL_EMPTY_ERROR:
+      return 'manifest';
+  }
+  if (data.type === ErrorTypes.NETWORK_ERROR) return data.response?.code === 404 ? 'missing' : 'network';
+  return data.type === ErrorTypes.MEDIA_ERROR || data.type === ErrorTypes.MUX_ERROR ? 'decode' : 'unknown';
+}

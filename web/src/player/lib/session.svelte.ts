@@ -1,0 +1,267 @@
+import { available, open, type Engine, type EngineKind, type Fault, type Level, type Source, type Track } from '../engine/engine';
+import { SegmentLog } from './segments';
+import { loadSettings, saveSettings } from './settings';
+import { clamp } from './time';
+
+export interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Stats is one look at playback; bit rates in bits a second, buffer in seconds. */
+export interface Stats {
+  engine: EngineKind;
+  time: number;
+  width: number;
+  height: number;
+  level: number;
+  codec: string;
+  declared: number | undefined;
+  measured: number | undefined;
+  buffer: number;
+  dropped: number;
+  frames: number;
+  bandwidth: number | undefined;
+}
+
+export const speeds = [0.5, 0.75, 1, 1.25, 1.5, 2] as const;
+
+/**
+ * Session is the playback that the page shows: one video element, the engine
+ * that feeds it, and their state as reactive fields. Controls read the fields
+ * and call the methods; nothing else touches the element.
+ */
+export class Session {
+  engineKind = $state<EngineKind>('hls');
+  engines = $state.raw<readonly EngineKind[]>([]);
+  fault = $state.raw<Fault | undefined>();
+  ready = $state(false);
+  paused = $state(true);
+  ended = $state(false);
+  waiting = $state(false);
+  audioOnly = $state(false);
+  aspect = $state(16 / 9);
+  time = $state(0);
+  duration = $state(NaN);
+  buffered = $state.raw<readonly Range[]>([]);
+  volume = $state(1);
+  muted = $state(false);
+  speed = $state(1);
+  levels = $state.raw<readonly Level[]>([]);
+  playing = $state(-1);
+  chosen = $state(-1);
+  audio = $state.raw<readonly Track[]>([]);
+  audioChosen = $state(-1);
+  text = $state.raw<readonly Track[]>([]);
+  textChosen = $state(-1);
+
+  private engine: Engine | undefined;
+  private segments = new SegmentLog();
+  private opening = 0;
+  private lastText = 0;
+  /** a fault stopped it while it played */
+  private interrupted = false;
+
+  constructor(
+    readonly video: HTMLVideoElement,
+    private readonly source: Source,
+    wanted: EngineKind | undefined,
+  ) {
+    const settings = loadSettings();
+    video.volume = settings.volume ?? 1;
+    video.muted = settings.muted ?? false;
+    this.engines = available(video);
+    const first = this.engines.find((kind) => kind === wanted) ?? this.engines[0];
+    this.follow();
+    if (first) void this.setEngine(first);
+    else this.fault = { kind: 'unsupported', detail: navigator.userAgent };
+  }
+
+  /** setEngine plays on with another engine, or with the same one anew, from where the viewer is. */
+  async setEngine(kind: EngineKind): Promise<void> {
+    const at = this.video.currentTime;
+    const resume = this.interrupted || (!this.video.paused && !this.video.ended);
+    this.interrupted = false;
+    const turn = ++this.opening;
+    this.engine?.destroy();
+    this.engine = undefined;
+    this.segments = new SegmentLog();
+    this.fault = undefined;
+    this.ready = false;
+    this.engineKind = kind;
+    this.refresh();
+    try {
+      const engine = await open(kind, this.video, this.source, at, {
+        changed: () => turn === this.opening && this.refresh(),
+        failed: (fault) => turn === this.opening && this.fail(fault),
+        segment: (start, duration, bytes) => this.segments.add(start, duration, bytes),
+      });
+      if (turn !== this.opening) {
+        engine.destroy();
+        return;
+      }
+      this.engine = engine;
+      this.refresh();
+      if (resume) this.play();
+    } catch (error) {
+      if (turn === this.opening) this.fail({ kind: 'unknown', detail: String(error) });
+    }
+  }
+
+  retry(): void {
+    void this.setEngine(this.engineKind);
+  }
+
+  setLevel(level: number): void {
+    this.engine?.choose(level);
+    this.refresh();
+  }
+
+  setAudio(track: number): void {
+    this.engine?.chooseAudio(track);
+    this.refresh();
+  }
+
+  setText(track: number): void {
+    if (track >= 0) this.lastText = track;
+    this.engine?.chooseText(track);
+    this.refresh();
+  }
+
+  toggleText(): void {
+    if (this.text.length > 0) this.setText(this.textChosen >= 0 ? -1 : Math.min(this.lastText, this.text.length - 1));
+  }
+
+  play(): void {
+    // Refused where the browser wants a gesture first: the play button stays.
+    this.video.play().catch(() => undefined);
+  }
+
+  toggle(): void {
+    if (this.fault) return;
+    if (this.video.paused) this.play();
+    else this.video.pause();
+  }
+
+  seek(time: number): void {
+    if (Number.isFinite(this.duration)) this.video.currentTime = this.time = clamp(time, 0, this.duration);
+  }
+
+  /** step moves by whole frames, as near as the element allows. */
+  step(frames: number): void {
+    this.video.pause();
+    const rate = this.levels[this.playing]?.frameRate ?? 25;
+    this.seek(this.video.currentTime + frames / rate);
+  }
+
+  setVolume(volume: number): void {
+    this.video.volume = clamp(volume, 0, 1);
+    this.video.muted = volume <= 0;
+    saveSettings({ volume: this.video.volume, muted: this.video.muted });
+  }
+
+  toggleMute(): void {
+    this.video.muted = !this.video.muted;
+    if (!this.video.muted && this.video.volume === 0) this.video.volume = 0.5;
+    saveSettings({ volume: this.video.volume, muted: this.video.muted });
+  }
+
+  setSpeed(speed: number): void {
+    // An engine that starts anew falls back to the default rate.
+    this.video.defaultPlaybackRate = speed;
+    this.video.playbackRate = speed;
+  }
+
+  /** shiftSpeed goes to the next speed of the list, up (1) or down (-1). */
+  shiftSpeed(direction: 1 | -1): void {
+    const at = speeds.findIndex((s) => s >= this.speed);
+    this.setSpeed(speeds[clamp((at < 0 ? speeds.length - 1 : at) + direction, 0, speeds.length - 1)]!);
+  }
+
+  stats(): Stats {
+    const quality = this.video.getVideoPlaybackQuality();
+    const time = this.video.currentTime;
+    const level = this.levels[this.playing];
+    return {
+      engine: this.engineKind,
+      time,
+      width: this.video.videoWidth,
+      height: this.video.videoHeight,
+      level: this.playing,
+      codec: level?.codec ?? '',
+      declared: level?.bitrate,
+      measured: this.segments.bitrateAt(time),
+      buffer: bufferAhead(ranges(this.video.buffered), time),
+      dropped: quality.droppedVideoFrames,
+      frames: quality.totalVideoFrames,
+      bandwidth: this.engine?.bandwidth(),
+    };
+  }
+
+  destroy(): void {
+    this.opening++;
+    this.engine?.destroy();
+  }
+
+  private fail(fault: Fault): void {
+    this.interrupted ||= !this.video.paused;
+    this.video.pause();
+    this.waiting = false;
+    this.fault = fault;
+  }
+
+  /** refresh copies the engine's state into the reactive fields. */
+  private refresh(): void {
+    const engine = this.engine;
+    this.levels = engine?.levels() ?? [];
+    this.playing = engine?.playing() ?? -1;
+    this.chosen = engine?.chosen() ?? -1;
+    this.audio = engine?.audio() ?? [];
+    this.audioChosen = engine?.audioChosen() ?? -1;
+    this.text = engine?.text() ?? [];
+    this.textChosen = engine?.textChosen() ?? -1;
+  }
+
+  /** follow mirrors the element's events; the element lives as long as the session. */
+  private follow(): void {
+    const v = this.video;
+    const on = (names: string, update: () => void) => {
+      for (const name of names.split(' ')) v.addEventListener(name, update);
+    };
+    on('play pause ended playing seeking emptied', () => {
+      this.paused = v.paused;
+      this.ended = v.ended;
+    });
+    on('waiting', () => (this.waiting = true));
+    on('playing canplay seeked pause emptied', () => (this.waiting = false));
+    on('timeupdate seeking loadedmetadata', () => (this.time = v.currentTime));
+    on('durationchange loadedmetadata', () => (this.duration = v.duration));
+    on('progress timeupdate seeked emptied', () => (this.buffered = ranges(v.buffered)));
+    on('ratechange', () => (this.speed = v.playbackRate));
+    on('volumechange', () => this.readVolume());
+    on('loadedmetadata resize', () => this.readPicture());
+    this.readVolume();
+  }
+
+  private readVolume(): void {
+    this.volume = this.video.volume;
+    this.muted = this.video.muted;
+  }
+
+  private readPicture(): void {
+    const { videoWidth, videoHeight } = this.video;
+    this.ready = true;
+    this.audioOnly = videoWidth === 0;
+    if (videoWidth > 0 && videoHeight > 0) this.aspect = videoWidth / videoHeight;
+  }
+}
+
+function ranges(time: TimeRanges): Range[] {
+  return Array.from({ length: time.length }, (_, i) => ({ start: time.start(i), end: time.end(i) }));
+}
+
+/** bufferAhead is how many seconds can play on from a time without a download. */
+export function bufferAhead(buffered: readonly Range[], time: number): number {
+  const here = buffered.find((r) => r.start <= time + 0.1 && time < r.end);
+  return here ? here.end - time : 0;
+}
