@@ -49,6 +49,11 @@ func TestErrors(t *testing.T) {
 			`{"type":"error","code":"storage_full","message":"the disk is full; make room and run it again","cause":"no space left"}`,
 		},
 		{
+			"with a cause that says the same", fault.Wrap(cause, fault.Invalid, "%v", cause), 2,
+			"liuyun: no space left\n",
+			`{"type":"error","code":"invalid","message":"no space left"}`,
+		},
+		{
 			"internal", errors.New("read moov: odd"), 1,
 			"liuyun: read moov: odd\n",
 			`{"type":"error","code":"internal","message":"read moov: odd"}`,

@@ -45,7 +45,7 @@ func (s *session) end(ctx context.Context, err error) int {
 func (s *session) reportError(err error) {
 	report := jsonError{Type: "error", Code: fault.CodeOf(err), Message: fault.Message(err)}
 	var f *fault.Error
-	if errors.As(err, &f) && f.Cause != nil && f.Code != fault.Canceled {
+	if errors.As(err, &f) && f.Cause != nil && f.Code != fault.Canceled && f.Cause.Error() != f.Message {
 		report.Cause = f.Cause.Error()
 	}
 	if s.wantsJSON() && s.writeJSON(report) == nil {

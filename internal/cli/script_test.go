@@ -1,16 +1,20 @@
 package cli_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"liuyun/internal/cli"
+	"liuyun/internal/testkit"
 )
 
 // TestMain lets scripts run this binary as liuyun.
@@ -20,18 +24,25 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// TestScripts plays the stories in testdata/script, one a file.
+// TestScripts plays the stories in testdata/script, one a file. Those about
+// media find clip.mp4 in their folder, three seconds of picture and sound.
 func TestScripts(t *testing.T) {
 	t.Parallel()
+	var clip []byte
+	if _, err := exec.LookPath("ffmpeg"); err == nil || os.Getenv("CI") != "" {
+		if clip, err = os.ReadFile(testkit.Generate(t, testkit.Pattern(320, 180, "25", 3))); err != nil {
+			t.Fatal(err)
+		}
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each run waits a second under -race
-			return nil
+			return os.WriteFile(filepath.Join(env.WorkDir, "clip.mp4"), clip, 0o600)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "objects": objects, "cut": cut},
 	})
 }
 
@@ -54,4 +65,33 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit status %d, want %d", got, want)
 	}
+}
+
+// objects is the script command `objects FILE TYPE`: each line of the file is a
+// JSON object with a type, and the last one's type is TYPE.
+func objects(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: objects FILE TYPE")
+	}
+	var last struct{ Type string }
+	for line := range bytes.Lines([]byte(ts.ReadFile(args[0]))) {
+		last.Type = ""
+		if err := json.Unmarshal(line, &last); err != nil || last.Type == "" {
+			ts.Fatalf("line %q is no object with a type: %v", line, err)
+		}
+	}
+	if last.Type != args[1] {
+		ts.Fatalf("the last object is a %q, want a %q", last.Type, args[1])
+	}
+}
+
+// cut is the script command `cut FROM TO BYTES`: TO is the beginning of FROM.
+func cut(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: cut FROM TO BYTES")
+	}
+	size, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	data := ts.ReadFile(args[0])
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(data[:min(size, len(data))]), 0o600))
 }
