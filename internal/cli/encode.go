@@ -139,8 +139,12 @@ func (s *session) tellReport(dir string, r *transcode.Report) error {
 	if r.Run.Complete {
 		fmt.Fprintf(out, "%s is complete already; nothing was done.\n", dir)
 	} else {
-		fmt.Fprintf(out, "%s: %s of video in %s, %.1f× real time, %.1f CPU s", dir,
-			durationText(r.Source.Duration), durationText(r.Run.Wall), r.Run.Speed, r.Run.CPU)
+		what := "video"
+		if r.Source.Video == nil {
+			what = "sound"
+		}
+		fmt.Fprintf(out, "%s: %s of %s in %s, %.1f× real time, %.1f CPU s", dir,
+			durationText(r.Source.Duration), what, durationText(r.Run.Wall), r.Run.Speed, r.Run.CPU)
 		if r.Run.Reused > 0 {
 			fmt.Fprintf(out, "; %d of %d units were made by an earlier run", r.Run.Reused, r.Run.Units)
 		}

@@ -38,7 +38,9 @@ const (
 
 // analyse decodes the source once, or takes what an earlier run found.
 func (j *job) analyse(ctx context.Context, a ffmpeg.Analysis) (*analysis, error) {
-	hash := specHash(j.tools.Class, j.fingerprint, append(j.tools.AnalysisArgs(a), "analysis 1"))
+	spec := a
+	spec.Threads = 0 // they change nothing but the time it takes
+	hash := specHash(j.tools.Class, j.fingerprint, append(j.tools.AnalysisArgs(spec), "analysis 1"))
 	found := &analysis{exact: a.Exact}
 	folder, reused, err := j.work.once(hash, func(scratch string) error {
 		return j.runAnalysis(ctx, a, scratch, found)

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/text/language"
 	"golang.org/x/text/language/display"
 
+	"liuyun/internal/av/rate"
 	"liuyun/internal/base/fault"
 	"liuyun/internal/base/timebase"
 	"liuyun/internal/engine/ffmpeg"
@@ -58,8 +59,32 @@ func (j *job) look(ctx context.Context) error {
 		return fault.New(fault.Invalid, "%s has no picture and no sound that could be encoded", j.source.Name())
 	}
 	j.chooseSubtitles()
+	return j.checkRequest()
+}
+
+// checkRequest finds what is asked for and cannot be, before any work is done.
+func (j *job) checkRequest() error {
+	for _, file := range j.options.Subtitles {
+		if _, err := readSubtitleFile(file.Path); err != nil {
+			return err
+		}
+	}
+	v := j.inventory.video
+	if v == nil {
+		return nil
+	}
+	width, height := j.inventory.picture.Shown()
+	if min(width, height) < leastPicture {
+		return fault.New(fault.Invalid, "%s has a picture of %d×%d pixels; at least %d×%d can be encoded", j.source.Name(), width, height, leastPicture, leastPicture)
+	}
+	if _, err := rate.Parse(j.options.Ladder, rate.Source{Width: width, Height: height, FrameRate: likelyRate(v)}); err != nil {
+		return fault.New(fault.Invalid, "%v", err)
+	}
 	return nil
 }
+
+// leastPicture is the smallest side of a picture that the encoders take.
+const leastPicture = 16
 
 // chooseVideo takes the default video stream, else the largest; cover art is
 // none.
@@ -261,6 +286,12 @@ const (
 	channelBitrate = 64_000
 )
 
+// The groups of audio renditions.
+const (
+	stereoGroup   = "stereo" // and mono
+	surroundGroup = "surround"
+)
+
 // audioTracks are the renditions of one track of the source.
 func (j *job) audioTracks(a *ffmpeg.AudioStream, isDefault bool) []*audioTrack {
 	language := knownLanguage(a.Language)
@@ -277,7 +308,7 @@ func (j *job) audioTracks(a *ffmpeg.AudioStream, isDefault bool) []*audioTrack {
 	}
 	id := fmt.Sprintf("%d-%s", a.Index, cmp.Or(language, "und"))
 	stereo := base
-	stereo.Group, stereo.ID = "stereo", id+"-stereo"
+	stereo.Group, stereo.ID = stereoGroup, id+"-stereo"
 	if a.Channels == 1 {
 		stereo.ID = id + "-mono"
 		stereo.Spec.Channels, stereo.Spec.Layout, stereo.Spec.Bitrate = 1, "mono", monoBitrate
@@ -286,7 +317,7 @@ func (j *job) audioTracks(a *ffmpeg.AudioStream, isDefault bool) []*audioTrack {
 		return []*audioTrack{&stereo}
 	}
 	surround := base
-	surround.Group, surround.ID = "surround", id+"-surround"
+	surround.Group, surround.ID = surroundGroup, id+"-surround"
 	surround.Spec.Channels, surround.Spec.Layout = surroundLayout(a)
 	surround.Spec.Bitrate = surround.Spec.Channels * channelBitrate
 	return []*audioTrack{&stereo, &surround}

@@ -3,6 +3,7 @@ package transcode
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"liuyun/internal/av/dash"
@@ -105,48 +106,46 @@ func writeText(path string, appendTo func([]byte) ([]byte, error)) error {
 // that a player takes the layout it can play.
 func (p *presentation) multivariant() *hls.Multivariant {
 	m := &hls.Multivariant{}
-	var groups []string
-	peaks, means, codecs := map[string]int64{}, map[string]int64{}, map[string]string{}
-	for _, a := range p.Audio {
-		if _, seen := codecs[a.Group]; !seen {
-			groups = append(groups, a.Group)
-			codecs[a.Group] = a.Media.Codecs
+	groups := p.audioGroups()
+	for _, g := range groups {
+		for _, a := range g.members {
+			m.Media = append(m.Media, hls.Media{
+				Type: hls.Audio, Group: g.id, Name: hls.Printable(a.Name), Language: a.Language,
+				Default: a.Default, Autoselect: true, Channels: a.Spec.Channels, URI: a.Media.Folder + "/" + mediaName,
+			})
 		}
-		peak, mean := a.Media.bandwidth(p.Target)
-		peaks[a.Group], means[a.Group] = max(peaks[a.Group], peak), max(means[a.Group], mean)
-		m.Media = append(m.Media, hls.Media{
-			Type: hls.Audio, Group: "audio-" + a.Group, Name: a.Name, Language: a.Language,
-			Default: a.Default, Autoselect: true, Channels: a.Spec.Channels, URI: a.Media.Folder + "/" + mediaName,
-		})
 	}
 	subtitles := ""
 	for _, s := range p.Subtitles {
 		subtitles = subtitlesID
 		m.Media = append(m.Media, hls.Media{
-			Type: hls.Subtitles, Group: subtitlesID, Name: s.Name, Language: s.Language,
+			Type: hls.Subtitles, Group: subtitlesID, Name: hls.Printable(s.Name), Language: s.Language,
 			Autoselect: true, Forced: s.Forced, URI: s.Folder + "/" + mediaName,
 		})
 	}
-	if len(groups) == 0 {
-		groups = []string{""}
-	}
-	for _, group := range groups {
-		audio := ""
-		if group != "" {
-			audio = "audio-" + group
+	if len(p.Video) == 0 {
+		for _, g := range groups {
+			m.Variants = append(m.Variants, hls.Variant{
+				URI: g.members[0].Media.Folder + "/" + mediaName, Bandwidth: g.peak, AverageBandwidth: g.mean,
+				Codecs: g.codecs, Audio: g.id, Subtitles: subtitles,
+			})
 		}
+		return m
+	}
+	if len(groups) == 0 {
+		groups = []audioGroup{{}}
+	}
+	for _, g := range groups {
 		for _, v := range p.Video {
 			peak, mean := v.Media.bandwidth(p.Target)
-			variant := hls.Variant{
-				URI: v.Media.Folder + "/" + mediaName, Bandwidth: peak + peaks[group], AverageBandwidth: mean + means[group],
-				Codecs: []string{v.Media.Codecs}, Picture: v.picture(), FrameRate: v.FrameRate, Audio: audio, Subtitles: subtitles,
-			}
-			if group != "" {
-				variant.Codecs = append(variant.Codecs, codecs[group])
-			}
-			m.Variants = append(m.Variants, variant)
+			m.Variants = append(m.Variants, hls.Variant{
+				URI: v.Media.Folder + "/" + mediaName, Bandwidth: peak + g.peak, AverageBandwidth: mean + g.mean,
+				Codecs:  append([]string{v.Media.Codecs}, g.codecs...),
+				Picture: v.picture(), FrameRate: v.FrameRate, Audio: g.id, Subtitles: subtitles,
+			})
 		}
 	}
+	startAt(m.Variants, firstVariant)
 	for _, v := range p.Video {
 		peak, mean := v.iframeRate(p.Target)
 		m.IFrames = append(m.IFrames, hls.IFrameVariant{
@@ -154,20 +153,69 @@ func (p *presentation) multivariant() *hls.Multivariant {
 			Codecs: []string{v.Media.Codecs}, Picture: v.picture(),
 		})
 	}
-	if len(p.Video) == 0 {
-		for _, a := range p.Audio {
-			if !a.Default && a.Group == groups[0] {
-				continue
-			}
-			peak, mean := peaks[a.Group], means[a.Group]
-			m.Variants = append(m.Variants, hls.Variant{
-				URI: a.Media.Folder + "/" + mediaName, Bandwidth: peak, AverageBandwidth: mean,
-				Codecs: []string{a.Media.Codecs}, Audio: "audio-" + a.Group, Subtitles: subtitles,
-			})
-		}
-	}
 	return m
 }
+
+// audioGroup is a group of audio renditions that replace each other. All groups
+// have every track of the source: where a track has no surround sound, its
+// stereo stands in for it.
+type audioGroup struct {
+	id         string
+	members    []audioEntry
+	codecs     []string
+	peak, mean int64 // of the largest member
+}
+
+func (p *presentation) audioGroups() []audioGroup {
+	byName := map[string]*audioGroup{}
+	var names []string
+	for _, a := range p.Audio {
+		if byName[a.Group] == nil {
+			byName[a.Group] = &audioGroup{id: "audio-" + a.Group}
+			names = append(names, a.Group)
+		}
+	}
+	var groups []audioGroup
+	for _, name := range names {
+		g := byName[name]
+		for _, a := range p.Audio {
+			if a.Group == name || (a.Group == stereoGroup && !p.hasAudio(a.Source, name)) {
+				g.members = append(g.members, a)
+				peak, mean := a.Media.bandwidth(p.Target)
+				g.peak, g.mean = max(g.peak, peak), max(g.mean, mean)
+				if !slices.Contains(g.codecs, a.Media.Codecs) {
+					g.codecs = append(g.codecs, a.Media.Codecs)
+				}
+			}
+		}
+		groups = append(groups, *g)
+	}
+	return groups
+}
+
+func (p *presentation) hasAudio(source int, group string) bool {
+	return slices.ContainsFunc(p.Audio, func(a audioEntry) bool { return a.Source == source && a.Group == group })
+}
+
+// firstVariant is the rate, bits a second, of the variant that players begin
+// with who begin with the first: quick to start on most lines.
+const firstVariant = 2_000_000
+
+// startAt moves the variant in the first codec whose mean is nearest to rate to
+// the front.
+func startAt(variants []hls.Variant, rate int64) {
+	best := 0
+	for i, v := range variants {
+		if v.Codecs[0][:4] == variants[0].Codecs[0][:4] && v.Audio == variants[0].Audio && distance(v.AverageBandwidth, rate) < distance(variants[best].AverageBandwidth, rate) {
+			best = i
+		}
+	}
+	first := variants[best]
+	copy(variants[1:best+1], variants[:best])
+	variants[0] = first
+}
+
+func distance(a, b int64) int64 { return max(a-b, b-a) }
 
 func (v videoTrack) picture() hls.Picture {
 	return hls.Picture{Width: v.Rung.Width, Height: v.Rung.Height, Range: v.videoRange()}

@@ -161,12 +161,9 @@ func rateText(r timebase.Rational) string {
 func (j *job) planRenditions() error {
 	p := j.plan
 	width, height := p.picture.Shown()
-	if min(width, height) < 16 {
-		return fault.New(fault.Invalid, "%s has a picture of %d×%d pixels; at least 16×16 can be encoded", j.source.Name(), width, height)
-	}
 	rungs, err := rate.Parse(j.options.Ladder, rate.Source{Width: width, Height: height, FrameRate: p.timeline.FrameRate})
 	if err != nil {
-		return fault.Wrap(err, fault.Invalid, "%v", err)
+		return fault.New(fault.Invalid, "%v", err)
 	}
 	for _, codec := range j.options.Codecs {
 		for _, rung := range rungs {

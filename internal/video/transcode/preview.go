@@ -1,7 +1,9 @@
 package transcode
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"liuyun/internal/av/rate"
 	"liuyun/internal/base/fault"
@@ -100,7 +102,7 @@ func (j *job) previewPicture(p *Preview) error {
 	p.Video = inv.videoFacts(fps.Float(), v.RealRate.Valid() && v.AverageRate.Valid() && relative(v.RealRate.Float(), v.AverageRate.Float()) > 0.02)
 	rungs, err := rate.Parse(j.options.Ladder, rate.Source{Width: width, Height: height, FrameRate: fps})
 	if err != nil {
-		return fault.Wrap(err, fault.Invalid, "%v", err)
+		return fault.New(fault.Invalid, "%v", err)
 	}
 	frames := inv.seconds * fps.Float()
 	for _, codec := range j.options.Codecs {
@@ -122,10 +124,11 @@ func (j *job) previewPicture(p *Preview) error {
 func likelyRate(v *ffmpeg.VideoStream) timebase.Rational {
 	for _, rate := range []timebase.Rational{v.AverageRate, v.RealRate} {
 		if inRange(rate) {
-			for _, standard := range standardRates {
-				if relative(standard.Float(), rate.Float()) < 0.002 {
-					return standard
-				}
+			nearest := slices.MinFunc(standardRates, func(a, b timebase.Rational) int {
+				return cmp.Compare(relative(a.Float(), rate.Float()), relative(b.Float(), rate.Float()))
+			})
+			if relative(nearest.Float(), rate.Float()) < 0.002 {
+				return nearest
 			}
 			return rate
 		}
