@@ -82,6 +82,9 @@ func (f *ShotFinder) judge(i, at int) {
 	if at+1 < len(f.returns) && f.returns[at+1] < flashReturn*jump {
 		return
 	}
+	if i > 1 && f.returns[at] < flashReturn*jump {
+		return // the way back from a flash
+	}
 	if last := len(f.shots) - 1; last >= 0 && i-f.shots[last] < 2 && jump < f.jumps[at-1] {
 		return // the tail of the change before
 	}

@@ -68,6 +68,7 @@ type Usage struct {
 // *fault.Error in people's words, or what a Pipe returned.
 func (t *Tools) Run(ctx context.Context, c Command) (Usage, error) {
 	args := []string{"-hide_banner", "-nostdin", "-y", "-nostats", "-loglevel", "repeat+level+warning",
+		"-max_error_rate", "1", // what decodes is used, however little it is
 		"-progress", PipeURL(len(c.Pipes))}
 	progress := progressReader{report: c.OnProgress}
 	child := child{

@@ -59,10 +59,10 @@ func (c *pictureCheck) verdict() error {
 		if own <= noise {
 			continue
 		}
-		if own > unrelated && own > 4*usual {
+		if own > unrelated && (own > 4*usual || usual > unrelated) {
 			return fmt.Errorf("picture %d is not the source's frame: distance %.3f", n, own)
 		}
-		if c.other[n] < nearer*own && own > 2*usual {
+		if c.other[n] < nearer*own {
 			return fmt.Errorf("picture %d shows a neighbouring frame: distance %.3f from its own, %.3f from a neighbour", n, own, c.other[n])
 		}
 	}

@@ -64,11 +64,6 @@ func (j *job) look(ctx context.Context) error {
 
 // checkRequest finds what is asked for and cannot be, before any work is done.
 func (j *job) checkRequest() error {
-	for _, file := range j.options.Subtitles {
-		if _, err := readSubtitleFile(file.Path); err != nil {
-			return err
-		}
-	}
 	v := j.inventory.video
 	if v == nil {
 		return nil

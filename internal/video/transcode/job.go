@@ -69,14 +69,18 @@ func (s *Service) Encode(ctx context.Context, source Source, root string, option
 	if err != nil {
 		return nil, err
 	}
-	if report := j.completed(root); report != nil {
+	report, err := j.completed(root)
+	if err != nil {
+		return nil, err
+	}
+	if report != nil {
 		report.Run = &RunReport{Complete: true, Wall: time.Since(began).Seconds(), Sandbox: proc.Sandbox()}
 		return report, nil
 	}
 	if j.work, err = openWorkdir(root); err != nil {
 		return nil, err
 	}
-	report, err := j.run(ctx)
+	report, err = j.run(ctx)
 	if err != nil {
 		j.work.close()
 		if ctx.Err() != nil {
@@ -113,17 +117,36 @@ func (s *Service) newJob(source Source, options Options) (*job, error) {
 	if j.log == nil {
 		j.log = slog.New(slog.DiscardHandler)
 	}
-	j.key = specHash(s.Tools.Class, id, []string{"job", resultVersion, source.Name(), options.key()})
+	spec := []string{"job", resultVersion, source.Name(), options.key()}
+	for _, file := range options.Subtitles {
+		data, err := readSubtitleFile(file.Path)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := parseSubtitles(file.Path, data); err != nil {
+			return nil, err
+		}
+		spec = append(spec, string(data))
+	}
+	j.key = specHash(s.Tools.Class, id, spec)
 	return j, nil
 }
 
-// completed returns the report of an earlier run that did all of this job.
-func (j *job) completed(root string) *Report {
+// completed returns the report of an earlier run that did all of this job, and
+// removes what that run had no time to remove.
+func (j *job) completed(root string) (*Report, error) {
 	var report Report
 	if err := readJSON(filepath.Join(root, reportName), &report); err != nil || report.Job != j.key {
-		return nil
+		return nil, nil
 	}
-	return &report
+	if _, err := os.Stat(filepath.Join(root, stateName)); err != nil {
+		return &report, nil
+	}
+	work, err := openWorkdir(root)
+	if err != nil {
+		return nil, err
+	}
+	return &report, explainWrite(work.finish(), root)
 }
 
 func (j *job) run(ctx context.Context) (*Report, error) {

@@ -158,13 +158,14 @@ func TestLayoutPrefersShots(t *testing.T) {
 
 // The plan of a day is made at once.
 func TestLayoutOfADay(t *testing.T) {
+	const dayOfFrames = 24 * 3600 * 120
 	t.Parallel()
 	var shots []int
-	for shot := 100; shot < longestOutput; shot += 40 {
+	for shot := 100; shot < dayOfFrames; shot += 40 {
 		shots = append(shots, shot)
 	}
 	began := time.Now()
-	got := newLayout(longestOutput, timebase.R(120, 1), usual(), shots, 2, noPreroll)
+	got := newLayout(dayOfFrames, timebase.R(120, 1), usual(), shots, 2, noPreroll)
 	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("took %v for %d segments", took, len(got.Segments))
 	}

@@ -61,6 +61,9 @@ func (j *job) make(ctx context.Context) (*made, error) {
 	if len(m.audio) == 0 && j.inventory.video == nil {
 		return nil, fault.New(fault.Invalid, "nothing in %s could be decoded: it is damaged, or cut off after its head", j.source.Name())
 	}
+	if j.inventory.video == nil {
+		j.cutSound(m.audio)
+	}
 	var err error
 	m.video, err = j.assembleAll(ctx, executor, tasks, m.recoded)
 	return m, err

@@ -65,14 +65,24 @@ func (j *job) makePlan(ctx context.Context) error {
 	return nil
 }
 
-// planSound lays out a source without a picture on a clock of milliseconds.
+// planSound lays out a source without a picture on a clock of milliseconds. How
+// long it is is known when it has been encoded: see cutSound.
 func (j *job) planSound() {
-	p := j.plan
-	p.start = j.inventory.audioStart
 	rate := timebase.R(1000, 1)
-	count := max(1, int((j.inventory.audioEnd - j.inventory.audioStart).Milliseconds()))
-	p.timeline = &Timeline{TimeBase: rate.Inv(), FrameRate: rate}
-	p.layout = newLayout(count, rate, j.options.Segment, nil, 1, func(int) float64 { return 0 })
+	j.plan.start = j.inventory.audioStart
+	j.plan.timeline = &Timeline{TimeBase: rate.Inv(), FrameRate: rate}
+	j.plan.layout = Layout{End: max(1, int((j.inventory.audioEnd - j.inventory.audioStart).Milliseconds()))}
+}
+
+// cutSound cuts a presentation of sound alone at its real length.
+func (j *job) cutSound(tracks []*audioTrack) {
+	p := j.plan
+	count := 1
+	for _, t := range tracks {
+		length := timebase.MulDiv(t.encoded.Duration()-t.encoded.MediaStart, 1000, int64(t.encoded.Timescale))
+		count = max(count, int(length))
+	}
+	p.layout = newLayout(count, p.timeline.FrameRate, j.options.Segment, nil, 1, func(int) float64 { return 0 })
 }
 
 func (j *job) planPicture(ctx context.Context) error {
@@ -103,6 +113,9 @@ func (j *job) planPicture(ctx context.Context) error {
 	if found.Errors > 0 {
 		j.warn("damaged", "the picture is damaged in places: the decoder reported %d errors; what could be decoded is there", found.Errors)
 	}
+	if err := j.findSoundEnd(ctx, found.Times); err != nil {
+		return err
+	}
 	line, left, err := newTimeline(found.Times, j.clock())
 	if err != nil {
 		return fault.Wrap(err, fault.Invalid, "the times of the pictures in %s make no sense: %v", j.source.Name(), err)
@@ -123,6 +136,41 @@ func (j *job) planPicture(ctx context.Context) error {
 	return nil
 }
 
+// findSoundEnd measures where the sound ends when the container says that it goes
+// on long after the last picture: in a file that was cut off it says what was
+// meant to be.
+func (j *job) findSoundEnd(ctx context.Context, times []int64) error {
+	inv := j.inventory
+	if len(inv.audio) == 0 || len(times) == 0 {
+		return nil
+	}
+	inv.videoEnd = ticksTime(slices.Max(times)+inv.lastFor, inv.video.TimeBase)
+	if inv.audioEnd-inv.videoEnd <= soundBeyond {
+		return nil
+	}
+	end := inv.videoEnd
+	for i := range inv.media.Audio {
+		a := &inv.media.Audio[i]
+		if !slices.ContainsFunc(inv.audio, func(t *audioTrack) bool { return t.Source == a.Index }) {
+			continue
+		}
+		err := j.tools.Index(ctx, j.input, a.Index, func(p ffmpeg.Packet) error {
+			if p.HasPTS {
+				end = max(end, ticksTime(p.PTS+p.Duration, a.TimeBase))
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if inv.audioEnd-end > soundBeyond {
+		j.warn("cut_off", "the file ends before its time: %.1f s of the %.1f s that it announces are there", (end - inv.start()).Seconds(), (inv.audioEnd - inv.start()).Seconds())
+	}
+	inv.audioEnd = end
+	return nil
+}
+
 // clock is what the container says about the picture's time.
 func (j *job) clock() sourceClock {
 	inv, v := j.inventory, j.inventory.video
@@ -133,7 +181,7 @@ func (j *job) clock() sourceClock {
 	if len(inv.audio) > 0 {
 		c.start = ticks(inv.audioStart)
 		c.end = ticks(inv.audioEnd - soundBeyond)
-		if picture := inv.videoEnd; inv.audioEnd-picture > soundBeyond {
+		if inv.audioEnd-inv.videoEnd > soundBeyond {
 			c.end = ticks(inv.audioEnd)
 		}
 	}

@@ -2,12 +2,14 @@ package transcode
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
 
 	"liuyun/internal/av/caption"
+	"liuyun/internal/base/fault"
 	"liuyun/internal/base/timebase"
 	"liuyun/internal/engine/ffmpeg"
 )
@@ -95,7 +97,8 @@ func (b *storyboard) publish(root, sheets string, length time.Duration) error {
 func (j *job) makePoster(ctx context.Context, root string) error {
 	plan := j.plan
 	frame := min(j.analysis.Poster, len(plan.timeline.Frames)-1)
-	unit := plan.unitFor(plan.slotShowing(frame), plan.slotShowing(frame)+1)
+	slot := plan.slotShowing(frame)
+	unit := plan.unitFor(slot, slot+1)
 	width, height := plan.picture.Shown()
 	if longest := max(width, height); longest > posterSide {
 		width, height = width*posterSide/longest, height*posterSide/longest
@@ -103,17 +106,7 @@ func (j *job) makePoster(ctx context.Context, root string) error {
 	width, height = max(2, width/2*2), max(2, height/2*2)
 	hash := specHash(j.tools.Class, j.fingerprint, []string{"poster 1", fmt.Sprint(unit, width, height)})
 	folder, _, err := j.work.once(hash, func(scratch string) error {
-		for _, start := range plan.startingPoints(unit.From) {
-			unit.Seek = start
-			err := j.tools.Still(ctx, j.command(scratch, j.input), unit, width, height, posterName)
-			if info, statErr := os.Stat(filepath.Join(scratch, posterName)); err == nil && statErr == nil && info.Size() > 0 {
-				return nil
-			}
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-		}
-		return fmt.Errorf("no picture came out")
+		return j.still(ctx, scratch, []ffmpeg.Unit{unit, plan.unitFor(0, 1)}, width, height)
 	})
 	if err != nil {
 		return fmt.Errorf("poster: %w", err)
@@ -123,4 +116,25 @@ func (j *job) makePoster(ctx context.Context, root string) error {
 		return err
 	}
 	return writeFile(filepath.Join(root, posterName), data)
+}
+
+// still writes the first of the units' pictures that can be had, tried from each
+// starting point.
+func (j *job) still(ctx context.Context, scratch string, units []ffmpeg.Unit, width, height int) error {
+	for _, unit := range units {
+		for _, start := range j.plan.startingPoints(unit.From) {
+			unit.Seek = start
+			err := j.tools.Still(ctx, j.command(scratch, j.input), unit, width, height, posterName)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if info, statErr := os.Stat(filepath.Join(scratch, posterName)); err == nil && statErr == nil && info.Size() > 0 {
+				return nil
+			}
+			if code := fault.CodeOf(err); code == fault.StorageFull || code == fault.Limit {
+				return err
+			}
+		}
+	}
+	return errors.New("no picture came out")
 }

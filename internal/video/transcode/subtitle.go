@@ -2,6 +2,7 @@ package transcode
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,15 +59,23 @@ func (j *job) loadSubtitles(ctx context.Context, t *subtitleTrack) error {
 			return err
 		}
 	}
-	track, err := caption.Parse(data)
+	track, err := parseSubtitles(cmp.Or(t.Path, t.Name), data)
 	if err != nil {
-		return fault.Wrap(err, fault.Invalid, "the subtitles %s cannot be read: they have to be WebVTT or SubRip (.vtt, .srt)", t.Name)
+		return err
 	}
 	if track.Skipped > 0 {
 		j.warn("subtitle_cues", "%d cues of the subtitles %s could not be used", track.Skipped, t.Name)
 	}
 	t.cues = track.Shift(shift)
 	return nil
+}
+
+func parseSubtitles(name string, data []byte) (*caption.Track, error) {
+	track, err := caption.Parse(data)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "%s cannot be read as subtitles: it has to be WebVTT or SubRip (.vtt, .srt)", name)
+	}
+	return track, nil
 }
 
 func readSubtitleFile(path string) ([]byte, error) {

@@ -56,11 +56,14 @@ var (
 	highestVariable = timebase.R(60, 1)
 )
 
-// longestOutput bounds the output frames, so that a wild timestamp is an error
-// and not a full disk: 24 hours at 120 a second.
-const longestOutput = 24 * 3600 * 120
+// longestSource bounds the time from the first picture to the end, so that a wild
+// timestamp is an error and not a full disk.
+const longestSource = 24 * time.Hour
 
-var errNoFrames = errors.New("no picture could be decoded")
+var (
+	errNoFrames = errors.New("no picture could be decoded")
+	errTooLong  = errors.New("they span more than 24 hours")
+)
 
 // newTimeline plans the output frames for source frames shown at the given
 // times. Times need not rise: one that does not come after all before it is left
@@ -75,6 +78,9 @@ func newTimeline(times []int64, clock sourceClock) (*Timeline, int, error) {
 	left := len(times) - len(frames)
 	if len(frames) == 0 {
 		return nil, left, errNoFrames
+	}
+	if beyond(frames[0], frames[len(frames)-1], clock.timeBase) {
+		return nil, left, errTooLong
 	}
 	line := &Timeline{TimeBase: clock.timeBase, Frames: frames, Origin: frames[0]}
 	rate, constant := constantRate(frames, clock)
@@ -91,6 +97,11 @@ func newTimeline(times []int64, clock sourceClock) (*Timeline, int, error) {
 		return nil, left, err
 	}
 	return line, left, nil
+}
+
+// beyond reports whether from and to are further apart than a source may last.
+func beyond(from, to int64, timeBase timebase.Rational) bool {
+	return (float64(to)-float64(from))*timeBase.Float() > longestSource.Seconds()
 }
 
 // constantRate looks for a rate at which every frame falls on its own slot.
@@ -146,16 +157,27 @@ func variableRate(frames []int64, clock sourceClock) timebase.Rational {
 		return timebase.R(25, 1)
 	}
 	slices.Sort(gaps)
-	wanted := 1 / (float64(gaps[len(gaps)/5]) * clock.timeBase.Float())
+	gap := gaps[len(gaps)/5]
+	perSecond := func(ticks int64) float64 { return 1 / (float64(max(ticks, 1)) * clock.timeBase.Float()) }
+	wanted := perSecond(gap)
+	nearest, higher := timebase.Rational{}, highestVariable
 	for _, rate := range standardRates {
-		if rate.Cmp(timebase.R(24000, 1001)) >= 0 && rate.Float() >= wanted*0.98 {
-			if rate.Cmp(highestVariable) > 0 {
-				break
+		switch {
+		case rate.Cmp(timebase.R(24000, 1001)) < 0 || rate.Cmp(highestVariable) > 0:
+			continue
+		case rate.Float() >= perSecond(gap+1) && rate.Float() <= perSecond(gap-1):
+			// As near as the container's clock can tell.
+			if !nearest.Valid() || relative(rate.Float(), wanted) < relative(nearest.Float(), wanted) {
+				nearest = rate
 			}
-			return rate
+		case rate.Float() >= wanted && rate.Cmp(higher) < 0:
+			higher = rate
 		}
 	}
-	return highestVariable
+	if nearest.Valid() {
+		return nearest
+	}
+	return higher
 }
 
 func relative(a, b float64) float64 {
@@ -178,8 +200,8 @@ func (l *Timeline) fill(clock sourceClock) error {
 	if clock.end != noEnd {
 		count = max(count, timebase.Rescale(clock.end-l.Origin, l.TimeBase, l.FrameRate.Inv()))
 	}
-	if count > longestOutput {
-		return errors.New("timestamps span more than 24 hours")
+	if float64(count)/l.FrameRate.Float() > longestSource.Seconds() {
+		return errTooLong
 	}
 	l.Shows = make([]int32, count)
 	shown := 0

@@ -67,11 +67,17 @@ func checkOurs(root string) error {
 		return fault.Wrap(err, fault.Invalid, "%s cannot be used as the output folder", root)
 	}
 	for _, entry := range entries {
-		if entry.Name() == stateName || entry.Name() == reportName {
+		if entry.Name() == stateName || (entry.Name() == reportName && isReport(filepath.Join(root, reportName))) {
 			return nil
 		}
 	}
 	return fault.New(fault.Conflict, "%s has files in it that are not from liuyun; choose an empty or a new folder", root)
+}
+
+// isReport tells a report of ours from a file that has the same name.
+func isReport(path string) bool {
+	var report Report
+	return readJSON(path, &report) == nil && report.Version == 1 && len(report.Job) == 2*hashSize && report.Class != ""
 }
 
 func (w *workdir) state() string   { return filepath.Join(w.root, stateName) }
@@ -227,5 +233,8 @@ func specHash(class, source string, spec []string) string {
 	for _, part := range append([]string{class, source}, spec...) {
 		fmt.Fprintf(hash, "%d:%s,", len(part), part)
 	}
-	return hex.EncodeToString(hash.Sum(nil)[:16])
+	return hex.EncodeToString(hash.Sum(nil)[:hashSize])
 }
+
+// hashSize is the bytes of a hash that make a name.
+const hashSize = 16

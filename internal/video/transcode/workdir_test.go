@@ -169,7 +169,7 @@ func TestOnceAtTheSameTime(t *testing.T) {
 func TestRelease(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	put(t, filepath.Join(root, "report.json"), "old")
+	put(t, filepath.Join(root, "report.json"), `{"version":1,"job":"`+strings.Repeat("0", 2*hashSize)+`","class":"old"}`)
 	put(t, filepath.Join(root, "video", "old", "1.m4s"), "old")
 	put(t, filepath.Join(root, "mp4", "old.mp4"), "old")
 	put(t, filepath.Join(root, "manifest.mpd"), "old")
