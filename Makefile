@@ -98,7 +98,7 @@ check-tools: $(TESTSUM)
 
 check-unit: export GORACE = atexit_sleep_ms=10
 check-unit: $(TESTSUM)
-	@$(TESTSUM) go -name unit -- go test -json -race -timeout 15m $$(go list ./cmd/... ./internal/... | grep -v /internal/arch)
+	@$(TESTSUM) go -name unit -- go test -json -race -timeout 15m $$(go list ./bench/... ./cmd/... ./internal/... | grep -v /internal/arch)
 
 check-portable: $(TESTSUM)
 	@$(TESTSUM) step -name portable -- env CGO_ENABLED=0 GOARCH=arm64 go build -o /dev/null ./cmd/liuyun

@@ -122,15 +122,21 @@ func (u Unit) sourceFilters() []string {
 		// A frame whose time does not come after the ones before is left out,
 		// as it is in the plan.
 		`select=expr=isnan(prev_selected_pts)+gt(pts\,prev_selected_pts)`,
-		fmt.Sprintf("trim=start_pts=%d:end_pts=%d", u.From, u.To),
+		fmt.Sprintf("trim=start_pts=%d:end_pts=%d", u.From, u.To))
+	const repeatLast = "tpad=stop=-1:stop_mode=clone"
+	last := fmt.Sprintf("trim=end_frame=%d", u.Count)
+	if u.Hold && u.To == u.From+1 {
+		// One picture that stands still, maybe since long before First, which
+		// fps would drop for being over.
+		return append(filters, repeatLast, "settb=expr="+u.FrameRate.Inv().String(), "setpts=N", "fps=fps="+u.FrameRate.String(), last)
+	}
+	filters = append(filters,
 		fmt.Sprintf("setpts=PTS-(%d)", u.Origin),
 		fmt.Sprintf("fps=fps=%s:round=near:start_time=%s", u.FrameRate, seconds(u.First, u.FrameRate.Inv())))
 	if u.Hold {
-		filters = append(filters, "tpad=stop=-1:stop_mode=clone")
+		filters = append(filters, repeatLast)
 	}
-	return append(filters,
-		fmt.Sprintf("trim=end_frame=%d", u.Count),
-		fmt.Sprintf("setpts=PTS-%d", u.First))
+	return append(filters, last, fmt.Sprintf("setpts=PTS-%d", u.First))
 }
 
 // renditionGraph continues source filters with one branch an output. Each size

@@ -18,6 +18,7 @@ type made struct {
 	recoded   map[string]int // rendition → units encoded again to keep to its cap
 	audio     []*audioTrack
 	subtitles []*subtitleTrack
+	poster    string // the file
 	units     int
 	reused    int
 }
@@ -46,6 +47,9 @@ func (j *job) make(ctx context.Context) (*made, error) {
 	}
 	for _, t := range m.subtitles {
 		work = append(work, func(ctx context.Context) error { return j.loadSubtitles(ctx, t) })
+	}
+	if j.inventory.video != nil {
+		work = append(work, func(ctx context.Context) (err error) { m.poster, err = j.makePoster(ctx); return err })
 	}
 	work = append(work, j.encodeWork(executor, tasks)...)
 	if err := runAll(ctx, executor.Slots(), work); err != nil {
@@ -155,19 +159,23 @@ func (j *job) unit(from, to int) Unit {
 	}
 }
 
-// sampleEvery: of the larger rungs, the pictures of one unit in so many are
-// compared in production.
-const sampleEvery = 8
+// sampleEvery: in production, the pictures of one larger rung are compared in one
+// unit of so many.
+const sampleEvery = 4
 
 // checked chooses the outputs whose pictures are compared: always the smallest
-// that keeps every frame, and in one unit of eight the others too.
+// that keeps every frame, and of the others all or a sample.
 func (j *job) checked(u Unit) []string {
 	outputs := slices.Clone(u.Encode.Outputs)
 	slices.SortFunc(outputs, func(a, b ffmpeg.Output) int {
 		return cmp.Or(cmp.Compare(a.Step, b.Step), cmp.Compare(a.Width*a.Height, b.Width*b.Height))
 	})
-	if j.options.Verify != VerifyAll && !sampled(u.Hash(j.tools), sampleEvery) {
-		outputs = outputs[:1]
+	if j.options.Verify != VerifyAll {
+		smallest, larger := outputs[:1:1], outputs[1:]
+		outputs = smallest
+		if draw := drawFrom(u.Hash(j.tools)); len(larger) > 0 && draw%sampleEvery == 0 {
+			outputs = append(outputs, larger[draw/sampleEvery%uint64(len(larger))])
+		}
 	}
 	names := make([]string, len(outputs))
 	for i, out := range outputs {

@@ -37,7 +37,7 @@ func (j *job) publish(ctx context.Context, m *made) (*Report, error) {
 	if err := writeText(filepath.Join(stage, manifestName), p.manifest().AppendTo); err != nil {
 		return nil, err
 	}
-	if err := j.packageExtras(ctx, stage, p); err != nil {
+	if err := j.packageExtras(stage, m); err != nil {
 		return nil, err
 	}
 	report := j.report(p, m)
@@ -99,9 +99,13 @@ func (j *job) packageTracks(ctx context.Context, stage string, p *presentation, 
 }
 
 // packageExtras adds the poster and, where asked for, the source itself.
-func (j *job) packageExtras(ctx context.Context, stage string, p *presentation) error {
-	if len(p.Video) > 0 {
-		if err := j.makePoster(ctx, stage); err != nil {
+func (j *job) packageExtras(stage string, m *made) error {
+	if m.poster != "" {
+		data, err := os.ReadFile(m.poster)
+		if err == nil {
+			err = writeFile(filepath.Join(stage, posterName), data)
+		}
+		if err != nil {
 			return err
 		}
 	}

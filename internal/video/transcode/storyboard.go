@@ -93,8 +93,9 @@ func (b *storyboard) publish(root, sheets string, length time.Duration) error {
 	return writeText(filepath.Join(root, boardName), index.AppendTo)
 }
 
-// makePoster writes one picture of the source, upright and tone-mapped.
-func (j *job) makePoster(ctx context.Context, root string) error {
+// makePoster makes one picture of the source, upright and tone-mapped, and
+// returns its file.
+func (j *job) makePoster(ctx context.Context) (string, error) {
 	plan := j.plan
 	frame := min(j.analysis.Poster, len(plan.timeline.Frames)-1)
 	slot := plan.slotShowing(frame)
@@ -109,13 +110,9 @@ func (j *job) makePoster(ctx context.Context, root string) error {
 		return j.still(ctx, scratch, []ffmpeg.Unit{unit, plan.unitFor(0, 1)}, width, height)
 	})
 	if err != nil {
-		return fmt.Errorf("poster: %w", err)
+		return "", fmt.Errorf("poster: %w", err)
 	}
-	data, err := os.ReadFile(filepath.Join(folder, posterName))
-	if err != nil {
-		return err
-	}
-	return writeFile(filepath.Join(root, posterName), data)
+	return filepath.Join(folder, posterName), nil
 }
 
 // still writes the first of the units' pictures that can be had, tried from each

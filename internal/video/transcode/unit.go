@@ -234,10 +234,12 @@ func around(shows []int32, frames []int64) (from, to int) {
 // outputName is the file of one rendition in its unit.
 func outputName(rendition string) string { return rendition + ".mp4" }
 
-// sampled says whether a unit's larger outputs are decoded too where only a
-// sample is: about one in every, chosen by the content so that a second run
-// checks the same ones.
-func sampled(hash string, every uint64) bool {
+// drawFrom is a number that looks random and follows from the content, so that a
+// second run draws the same.
+func drawFrom(hash string) uint64 {
 	value, err := strconv.ParseUint(hash[:8], 16, 64)
-	return err != nil || value%every == 0
+	if err != nil {
+		return 0
+	}
+	return value
 }

@@ -1,0 +1,150 @@
+// Command bench measures the built program against named peers on this machine
+// and writes each figure as a ratio of one run: ours over theirs, with the bar
+// that the project sets itself. It runs whole programs and reads what they say
+// of themselves; it times no function and changes nothing in the tree but
+// bench/results. See README.md for what each figure is.
+//
+//	go run ./bench                    all of them (make bench)
+//	go run ./bench -list
+//	go run ./bench -only cpu-medium,bits
+//	go run ./bench -quick             short clips, one pair, nothing recorded
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// benchmark is one figure, or a few of one kind.
+type benchmark struct {
+	name string
+	what string
+	run  func(context.Context, *bench) ([]result, error)
+}
+
+// benchmarks are all of them, in the order of running: those that share runs
+// stand together.
+func benchmarks() []benchmark {
+	return []benchmark{
+		{"cpu-medium", "CPU seconds of everything against one plain ffmpeg command, medium", pairedCPU("medium", 1.10)},
+		{"wall-medium", "wall seconds on two cores against the same command, medium", pairedWall("medium", 1.08)},
+		{"cpu-veryfast", "CPU seconds of everything against one plain ffmpeg command, veryfast", pairedCPU("veryfast", 1.25)},
+		{"wall-veryfast", "wall seconds on two cores against the same command, veryfast", pairedWall("veryfast", 1.08)},
+		{"bits", "bits at equal SSIM against a single pass with the same key frames", measureBits},
+		{"memory", "peak memory of liuyun itself against its limit", measureMemory},
+		{"scaling", "units a second, two at a time on two cores against one on one", measureScaling},
+		{"breakdown", "where the CPU seconds go, against the encoder alone", measureBreakdown},
+	}
+}
+
+// flags are the options as they are written.
+type flags struct {
+	list   bool
+	only   string
+	quick  bool
+	pairs  int
+	liuyun string
+}
+
+func run(ctx context.Context) error {
+	var f flags
+	flag.BoolVar(&f.list, "list", false, "list the benchmarks and stop")
+	flag.StringVar(&f.only, "only", "", "run these, comma-separated")
+	flag.BoolVar(&f.quick, "quick", false, "short clips and one pair: a trial, nothing is recorded")
+	flag.IntVar(&f.pairs, "pairs", 3, "pairs of runs for paired figures")
+	flag.StringVar(&f.liuyun, "liuyun", "bin/liuyun", "the program to measure")
+	flag.Parse()
+	if f.list {
+		for _, b := range benchmarks() {
+			fmt.Printf("%-14s %s\n", b.name, b.what)
+		}
+		return nil
+	}
+	chosen, err := choose(benchmarks(), f.only)
+	if err != nil {
+		return err
+	}
+	b, err := newBench(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	return b.runAll(ctx, chosen)
+}
+
+// choose returns the benchmarks that are named, or all.
+func choose(all []benchmark, names string) ([]benchmark, error) {
+	if names == "" {
+		return all, nil
+	}
+	wanted := make(map[string]bool)
+	for name := range strings.SplitSeq(names, ",") {
+		wanted[strings.TrimSpace(name)] = true
+	}
+	var chosen []benchmark
+	for _, b := range all {
+		if wanted[b.name] {
+			chosen = append(chosen, b)
+			delete(wanted, b.name)
+		}
+	}
+	for name := range wanted {
+		return nil, fmt.Errorf("there is no benchmark %q; -list names them", name)
+	}
+	return chosen, nil
+}
+
+// runAll runs the benchmarks one after the other, records each figure as soon
+// as it is there, and prints all of them at the end. A figure above its bar is
+// told, not an error: the run itself went well.
+func (b *bench) runAll(ctx context.Context, chosen []benchmark) error {
+	var figures []result
+	var failed []error
+	for _, one := range chosen {
+		b.say("%s: %s", one.name, one.what)
+		found, err := one.run(ctx, b)
+		var absent *absentError
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.As(err, &absent):
+			b.say("%s: skipped: %v", one.name, err)
+		case err != nil:
+			failed = append(failed, fmt.Errorf("%s: %w", one.name, err))
+		}
+		for i := range found {
+			found[i].Name = one.name
+			found[i].judge(b.machine)
+			if err := b.record(found[i]); err != nil {
+				return err
+			}
+		}
+		figures = append(figures, found...)
+	}
+	writeTable(os.Stdout, figures)
+	return errors.Join(failed...)
+}
+
+// record appends a figure to its file, unless it is worth nothing later.
+func (b *bench) record(r result) error {
+	if b.flags.quick || r.Disturbed {
+		return nil
+	}
+	return appendResult(filepath.Join(b.root, "bench", "results"), r)
+}
