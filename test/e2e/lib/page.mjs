@@ -1,0 +1,95 @@
+// The program's own player page, as `liuyun play` serves it.
+
+import fs from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+
+const axe = fs.readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** The page at one size: it plays by each engine, its controls work, and nobody is shut out. */
+export async function checkPage(page, check, job) {
+  const problems = [];
+  const shot = (name) => page.screenshot({ path: path.join(job.screenshots, `${check.name}${name}.png`) });
+  await page.goto(check.url);
+  await ready(page);
+  problems.push(...await accessible(page, 'at the start'), ...await fits(page));
+
+  await page.evaluate(() => window.liuyunPlayer.video.play());
+  await playsTo(page, 1.2);
+  await shot('');
+  problems.push(...await quality(page, shot));
+  if (!check.context?.hasTouch) problems.push(...await storyboard(page, shot));
+
+  await page.evaluate(() => window.liuyunPlayer.setEngine('dash'));
+  await ready(page, 'dash');
+  await page.evaluate(() => {
+    const { video } = window.liuyunPlayer;
+    video.currentTime = 4;
+    return video.play();
+  });
+  await playsTo(page, 5);
+  await shot('-dash');
+  const stats = await page.evaluate(() => {
+    window.liuyunPlayer.video.pause();
+    return { ...window.liuyunPlayer.stats(), corrupted: window.liuyunPlayer.video.getVideoPlaybackQuality().corruptedVideoFrames };
+  });
+  if (stats.engine !== 'dash' || stats.frames === 0 || stats.corrupted > 0) problems.push(`statistics: ${JSON.stringify(stats)}`);
+  problems.push(...await accessible(page, 'with DASH'));
+  return { problems, stats };
+}
+
+async function ready(page, engine = 'hls') {
+  await page.waitForFunction((engine) => {
+    const player = window.liuyunPlayer;
+    return player?.engine === engine && player.levels().length > 0 && player.video.readyState >= 2;
+  }, engine, { timeout: 15000 });
+}
+
+async function playsTo(page, seconds) {
+  await page.waitForFunction((s) => window.liuyunPlayer.video.currentTime >= s, seconds, { timeout: 15000 });
+}
+
+/** The menu of qualities offers every rung, and a chosen one comes on show. */
+async function quality(page, shot) {
+  const problems = [];
+  await page.mouse.move(200, 200);
+  await page.mouse.move(220, 220);
+  await page.getByRole('button', { name: /^Quality/ }).click();
+  const items = page.getByRole('menu', { name: 'Quality' }).getByRole('menuitemradio');
+  const levels = await page.evaluate(() => window.liuyunPlayer.levels().length);
+  if (await items.count() !== levels + 1) problems.push(`the menu of qualities has ${await items.count()} items for ${levels} levels`);
+  await page.waitForTimeout(300); // the menu rises for 160 ms, and half-clear text has no contrast
+  await shot('-menu');
+  problems.push(...await accessible(page, 'with the menu open'));
+  await items.filter({ hasText: '180p' }).filter({ hasText: 'H.264' }).first().click();
+  await page.waitForFunction(() => window.liuyunPlayer.stats().height === 180, undefined, { timeout: 15000 })
+    .catch(() => problems.push('180p was chosen, and did not come on show'));
+  return problems;
+}
+
+/** Pointing at the time bar shows a picture of that time. */
+async function storyboard(page, shot) {
+  const box = await page.getByRole('slider', { name: 'Position' }).boundingBox();
+  await page.mouse.move(box.x + box.width * 0.6, box.y + box.height / 2, { steps: 4 });
+  const picture = page.locator('.bubble img');
+  await picture.waitFor({ state: 'visible', timeout: 5000 });
+  await page.waitForFunction(() => document.querySelector('.bubble img')?.naturalWidth > 0, undefined, { timeout: 5000 });
+  await shot('-storyboard');
+  const when = await page.locator('.bubble .when').textContent();
+  return when?.trim() === '0:06' || when?.trim() === '0:05' ? [] : [`at 60 % of ten seconds the bubble says ${when}`];
+}
+
+/** Nothing lies beyond the right edge. */
+async function fits(page) {
+  const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  return over > 0 ? [`the page is ${over} px too wide`] : [];
+}
+
+async function accessible(page, when) {
+  // By evaluate, since the page's own policy rightly refuses a script from elsewhere.
+  const violations = await page.evaluate(async (source) => {
+    if (!window.axe) (0, eval)(source);
+    return (await window.axe.run()).violations.map(({ id, nodes }) => `${id}: ${nodes.map((n) => n.target.join(' ')).join(', ')}`);
+  }, axe);
+  return violations.map((v) => `axe ${when}: ${v}`);
+}
