@@ -32,7 +32,11 @@ export function openDASH(video: HTMLVideoElement, url: string, at: number, liste
   return {
     kind: 'dash',
     levels: () => state.rungs,
-    playing: () => state.rungs.findIndex((r) => r.id === state.shown),
+    playing: () => {
+      // dash.js tells of changes, not of what it begins with.
+      state.shown ??= player.getCurrentRepresentationForType('video')?.id;
+      return state.rungs.findIndex((r) => r.id === state.shown);
+    },
     chosen: () => state.chosen,
     choose: (i) => {
       choose(player, state, i);

@@ -1,4 +1,4 @@
-import Hls, { ErrorDetails, ErrorTypes, Events, type ErrorData, type MediaPlaylist } from 'hls.js';
+import Hls, { ErrorDetails, ErrorTypes, Events, type ErrorData, type Level, type MediaPlaylist } from 'hls.js';
 import workerURL from 'hls.js/dist/hls.worker.js?url';
 import { redraw, type Engine, type Fault, type FaultKind, type Listener, type Track } from './engine';
 
@@ -41,25 +41,27 @@ export function openHLS(video: HTMLVideoElement, url: string, at: number, listen
   return {
     kind: 'hls',
     levels: () =>
-      hls.levels.map((l) => ({
-        width: l.width,
-        height: l.height,
-        codec: l.videoCodec ?? l.audioCodec ?? '',
-        bitrate: l.maxBitrate,
-        ...(l.frameRate > 0 && { frameRate: l.frameRate }),
+      rungs(hls).map(([l]) => ({
+        width: l!.width,
+        height: l!.height,
+        codec: l!.videoCodec ?? l!.audioCodec ?? '',
+        bitrate: l!.maxBitrate,
+        ...(l!.frameRate > 0 && { frameRate: l!.frameRate }),
       })),
-    playing: () => hls.currentLevel,
-    chosen: () => (hls.autoLevelEnabled ? -1 : hls.manualLevel),
-    choose: (level) => {
+    playing: () => rungOf(hls, hls.currentLevel),
+    chosen: () => (hls.autoLevelEnabled ? -1 : rungOf(hls, hls.manualLevel)),
+    choose: (rung) => {
       // The viewer sees what was asked for at once, on a paused picture too.
+      const level = rung < 0 ? -1 : levelOf(hls, rung);
       if (level < 0) hls.nextLevel = level;
       else if (level !== hls.currentLevel || hls.autoLevelEnabled) hls.currentLevel = replacing = level;
       changed();
     },
-    audio: () => hls.audioTracks.map(track),
-    audioChosen: () => hls.audioTrack,
+    audio: () => hls.allAudioTracks.map(track),
+    audioChosen: () => hls.allAudioTracks.findIndex((t) => t === hls.audioTracks[hls.audioTrack]),
     chooseAudio: (i) => {
-      hls.audioTrack = i;
+      // Another layout of channels is in another group; hls.js goes to a level of it.
+      hls.setAudioOption(hls.allAudioTracks[i]);
     },
     text: () => hls.subtitleTracks.map(track),
     textChosen: () => hls.subtitleTrack,
@@ -73,6 +75,32 @@ export function openHLS(video: HTMLVideoElement, url: string, at: number, listen
       hls.destroy();
     },
   };
+}
+
+/**
+ * rungs groups the levels by their picture: hls.js has one level for each group of
+ * sound that a picture may be played with, and viewers choose the two apart.
+ */
+function rungs(hls: Hls): Level[][] {
+  const byPicture = new Map<string, Level[]>();
+  for (const level of hls.levels) {
+    const same = byPicture.get(level.uri);
+    if (same) same.push(level);
+    else byPicture.set(level.uri, [level]);
+  }
+  return [...byPicture.values()];
+}
+
+function rungOf(hls: Hls, index: number): number {
+  const level = hls.levels[index];
+  return level ? rungs(hls).findIndex((levels) => levels.includes(level)) : -1;
+}
+
+/** levelOf is the level of a rung that keeps the sound that plays. */
+function levelOf(hls: Hls, rung: number): number {
+  const levels = rungs(hls)[rung] ?? [];
+  const group = hls.audioTracks[hls.audioTrack]?.groupId;
+  return hls.levels.indexOf(levels.find((l) => group !== undefined && l.audioGroups?.includes(group)) ?? levels[0]!);
 }
 
 function track(playlist: MediaPlaylist): Track {
