@@ -28,8 +28,9 @@ func moments(r *rand.Rand, whole time.Duration) []moment {
 	for range 8 {
 		list = append(list, moment{"encode", within(whole / 5)})
 	}
-	for range 4 {
-		list = append(list, moment{"package", within(whole / 100)})
+	// Packaging is over soon: the first kill comes at once, so that there is one.
+	for i := range 4 {
+		list = append(list, moment{"package", within(whole/400)*time.Duration(i) + 1})
 	}
 	return list
 }
@@ -72,7 +73,8 @@ func TestKill(t *testing.T) {
 			}
 			if _, units := committed(t, dir); units > 0 {
 				run := j.finish(t, dir).Last().Run
-				if all := undisturbed.Last().Run.Units; run.Reused != units || run.Units != all {
+				// A kill after the report was in its place left nothing to do.
+				if all := undisturbed.Last().Run.Units; !run.Complete && (run.Reused != units || run.Units != all) {
 					t.Errorf("the last run used %d of %d units, %d of %d were committed", run.Reused, run.Units, units, all)
 				}
 			}
