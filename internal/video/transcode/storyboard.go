@@ -122,8 +122,14 @@ func (j *job) still(ctx context.Context, scratch string, units []ffmpeg.Unit, wi
 		for _, start := range j.plan.startingPoints(unit.From) {
 			unit.Seek = start
 			err := j.tools.Still(ctx, j.command(scratch, j.input), unit, width, height, posterName)
+			for tries := 0; tries < killedTries && ffmpeg.Retryable(err) && ctx.Err() == nil; tries++ {
+				err = j.tools.Still(ctx, j.command(scratch, j.input), unit, width, height, posterName)
+			}
 			if ctx.Err() != nil {
 				return ctx.Err()
+			}
+			if ffmpeg.Retryable(err) {
+				return err // another picture would be another result
 			}
 			if info, statErr := os.Stat(filepath.Join(scratch, posterName)); err == nil && statErr == nil && info.Size() > 0 {
 				return nil
