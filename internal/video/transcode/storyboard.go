@@ -123,6 +123,7 @@ func (j *job) still(ctx context.Context, scratch string, units []ffmpeg.Unit, wi
 			unit.Seek = start
 			err := j.tools.Still(ctx, j.command(scratch, j.input), unit, width, height, posterName)
 			for tries := 0; tries < killedTries && ffmpeg.Retryable(err) && ctx.Err() == nil; tries++ {
+				j.retried("poster: " + err.Error())
 				err = j.tools.Still(ctx, j.command(scratch, j.input), unit, width, height, posterName)
 			}
 			if ctx.Err() != nil {
