@@ -26,7 +26,31 @@ const shell = "/bin/sh"
 
 var helper = flag.Bool("helper", false, "run as the process that TestParentDeath kills")
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// Here, and not in a test, as only here a goroutine lands on the first thread.
+	if err := confinedOnFirstThread(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// confinedOnFirstThread starts a confined child from the process's first thread
+// and finds out whether that thread is confined from then on.
+func confinedOnFirstThread() error {
+	cmd := proc.Command{Path: "/bin/sh", Args: []string{"-c", "true"}, Access: &proc.Access{}}
+	if _, err := proc.Run(context.Background(), cmd); err != nil {
+		return fmt.Errorf("run a confined child: %w", err)
+	}
+	status, err := os.ReadFile("/proc/self/task/" + strconv.Itoa(os.Getpid()) + "/status")
+	if err != nil {
+		return err
+	}
+	if bytes.Contains(status, []byte("NoNewPrivs:\t1")) {
+		return errors.New("the first thread was confined with a child, want another one")
+	}
+	return nil
+}
 
 // sh returns a Command that runs a shell script.
 func sh(script string, args ...string) proc.Command {

@@ -45,9 +45,7 @@ func Run(ctx context.Context, c Command) (Usage, error) {
 	stop := context.AfterFunc(ctx, ch.hurry)
 	defer stop()
 
-	done := make(chan error, 1)
-	go func() { done <- ch.supervise(ctx) }()
-	err := <-done
+	err := onThread(ch.Access != nil, func() error { return ch.supervise(ctx) })
 	ch.copying.Wait()
 	if err != nil {
 		return notStarted(err)
@@ -114,10 +112,30 @@ func (ch *child) hurry() {
 	}
 }
 
-// supervise confines, starts and waits for the child on one thread. Landlock
-// confines that thread and what it starts; the parent-death signal is tied to
-// it. So it is kept until the child is gone, and a confined one is then thrown
-// away: a goroutine that ends locked takes its thread with it.
+// onThread calls f locked to one thread: the parent-death signal is tied to it,
+// and Landlock confines it and what it starts. A thread that f spoils is thrown
+// away at the end (a goroutine that ends locked takes its thread with it) and is
+// never the process's first: the runtime cannot end that one, and as the kernel
+// takes it for the whole process, a child that shares its rules could signal us.
+func onThread(spoil bool, f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		first := unix.Gettid() == unix.Getpid()
+		if !spoil || first {
+			defer runtime.UnlockOSThread()
+		}
+		if spoil && first {
+			done <- onThread(spoil, f) // on another one, as this one is held
+			return
+		}
+		done <- f()
+	}()
+	return <-done
+}
+
+// supervise confines, starts and waits for the child, on a locked thread that is
+// kept until the child is gone.
 func (ch *child) supervise(ctx context.Context) error {
 	defer closeAll(ch.theirs)
 	null, err := os.Open(os.DevNull)
@@ -126,11 +144,10 @@ func (ch *child) supervise(ctx context.Context) error {
 	}
 	defer null.Close()
 
-	runtime.LockOSThread()
-	if ch.Access == nil {
-		defer runtime.UnlockOSThread()
-	} else if err := confineThread(ch.Path, ch.Access); err != nil {
-		return fmt.Errorf("confine: %w", err)
+	if ch.Access != nil {
+		if err := confineThread(ch.Path, ch.Access); err != nil {
+			return fmt.Errorf("confine: %w", err)
+		}
 	}
 	begin := time.Now()
 	cmd, err := ch.start(null)
