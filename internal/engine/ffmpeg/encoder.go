@@ -69,19 +69,34 @@ func (o Output) keyTimes(timeline timebase.Rational) string {
 // stitchable keeps headers equal from unit to unit; SEI (the encoder's name,
 // 700 bytes a unit) is taken out.
 func (o Output) x264() []string {
+	params := fmt.Sprintf("keyint=infinite:open-gop=0:stitchable=1:ref=%d", min(x264References[o.Preset], o.References))
+	if o.Preset != "ultrafast" && o.Preset != "superfast" {
+		params += ":" + x264FirstPicture
+	}
 	return []string{
 		"-preset", o.Preset, "-profile:v", "high", "-level", o.Level,
 		"-crf", decimal(o.Quality), "-maxrate", strconv.FormatInt(o.MaxRate, 10), "-bufsize", strconv.FormatInt(o.Buffer, 10),
-		"-x264-params", fmt.Sprintf("keyint=infinite:open-gop=0:stitchable=1:ref=%d", min(x264References[o.Preset], o.References)),
+		"-x264-params", params,
 		"-a53cc", "0", "-bsf:v", "filter_units=remove_types=6",
 	}
 }
+
+// What gives the first picture of a unit the quantiser that it would have in the
+// middle of a file. With macroblock trees (in x265 always) an encoder derives that
+// of every key picture but the first from the pictures before: better by the
+// factor between I and P pictures, 1.4. Without this, units need 1.4 % more bits
+// for their SSIM than one pass over the whole file. x265 counts a zone's end as
+// outside.
+const (
+	x264FirstPicture = "zones=0,0,b=1.4"
+	x265FirstPicture = "zones=0,1,b=1.4"
+)
 
 // x265: as x264; one thread, no encoder name in the stream, HDR metadata given
 // by hand because ffmpeg before 7.1 does not pass it on.
 func (o Output) x265() []string {
 	params := []string{
-		"keyint=-1", "open-gop=0", "pools=none", "frame-threads=1", "wpp=0", "info=0", "hrd=0", "log-level=error",
+		"keyint=-1", "open-gop=0", "pools=none", "frame-threads=1", "wpp=0", "info=0", "hrd=0", "log-level=error", x265FirstPicture,
 		"level-idc=" + o.Level, "high-tier=0",
 		"colorprim=" + o.Colour.Primaries, "transfer=" + o.Colour.Transfer, "colormatrix=" + o.Colour.Matrix, "range=limited",
 		fmt.Sprintf("vbv-maxrate=%d", o.MaxRate/1000), fmt.Sprintf("vbv-bufsize=%d", o.Buffer/1000),
