@@ -6,39 +6,60 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
 	"liuyun/internal/base/timebase"
 )
 
-// Analysis is the pass that decodes a whole video stream once and hands out a
-// small luma picture of every frame, and makes the storyboard on the way.
+// Analysis is the pass that decodes a stretch of a video stream, or all of it,
+// and hands out a small luma picture of every frame, and tiles for a storyboard
+// on the way.
 type Analysis struct {
 	Stream   int
 	TimeBase timebase.Rational
 	Picture  Picture
 
+	// Seek is the time of the random-access point to start decoding from, From
+	// and To bound the frames by their presentation time: From ≤ pts < To. All
+	// are in ticks of TimeBase; nil is the beginning, or the end, of the file.
+	Seek, From, To *int64
+
 	// Width and Height are the size of the small pictures, whatever the shape
 	// of the source.
 	Width, Height int
 	// Exact decodes as a player would and averages every pixel. Otherwise the
-	// loop filter is left out and one pixel in sixteen is averaged, which saves
-	// a quarter of the time and moves the small pictures by a level or two.
-	Exact      bool
-	Threads    int
-	Storyboard *Storyboard
+	// loop filter is left out and one line in four is averaged, which saves a
+	// quarter of the time and moves the small pictures by a level or two.
+	Exact   bool
+	Threads int
+	Tiles   *Tiles
 }
 
-// Storyboard is the sprite sheets for scrubbing: tiles of Width × Height, one
-// an Interval from time Origin (ticks), Columns × Rows a sheet.
-type Storyboard struct {
+// Tiles are small pictures in YCbCr 4:2:0 of JPEG's colours (BT.601, full range),
+// one for each Interval from time Origin (ticks) on: the first frame in it. They
+// are written one after the other to File in the scratch folder.
+type Tiles struct {
 	Interval      timebase.Rational // seconds
 	Origin        int64
-	Width, Height int
-	Columns, Rows int
-	Pattern       string // file name with one %05d, in the scratch folder
+	Width, Height int // even
+	File          string
+}
+
+// Bytes is the size of one tile.
+func (t *Tiles) Bytes() int { return t.Width * t.Height * 3 / 2 }
+
+// Slot is the interval that a frame at pts falls into; before Origin it is below 0.
+func (t *Tiles) Slot(pts int64, timeBase timebase.Rational) int64 {
+	return int64(math.Floor(float64(pts-t.Origin) * t.slots(timeBase)))
+}
+
+// slots is how many intervals a tick is.
+func (t *Tiles) slots(timeBase timebase.Rational) float64 {
+	return timeBase.Float() / t.Interval.Float()
 }
 
 // Analyse runs the pass. picture is called for every frame in the order of
@@ -73,15 +94,15 @@ func endOf(err error) error {
 
 // AnalysisArgs are the arguments of the pass.
 func (t *Tools) AnalysisArgs(a Analysis) []string {
-	decoder := readOptions{stream: a.Stream, timeBase: a.TimeBase, threads: a.Threads, skipLoopFilter: !a.Exact}
+	decoder := readOptions{stream: a.Stream, timeBase: a.TimeBase, seek: a.Seek, threads: a.Threads, skipLoopFilter: !a.Exact}
 	source := "0:" + strconv.Itoa(a.Stream)
 	small := append(a.thin(), a.Picture.scale(a.Width, a.Height, "area")...)
 	small = append(small, "format=gray", "split=2")
-	graph := chain(source, small, "luma", "time")
-	if s := a.Storyboard; s != nil {
-		graph = chain(source, []string{"split=2"}, "whole", "tiles") + ";" +
+	graph := chain(source, append(a.within(), small...), "luma", "time")
+	if t := a.Tiles; t != nil {
+		graph = chain(source, append(a.within(), "split=2"), "whole", "some") + ";" +
 			chain("whole", small, "luma", "time") + ";" +
-			chain("tiles", s.filters(a.Picture), "sprites")
+			chain("some", t.filters(a.Picture, a.TimeBase), "tiles")
 	}
 	args := append(t.inputArgs(decoder), "-filter_complex_threads", "1", "-filter_complex", graph)
 	for i, out := range []struct{ label, muxer string }{{"luma", "rawvideo"}, {"time", "framecrc"}} {
@@ -89,35 +110,51 @@ func (t *Tools) AnalysisArgs(a Analysis) []string {
 		args = append(args, t.passthrough()...)
 		args = append(args, "-c:v", "rawvideo", "-enc_time_base", a.TimeBase.String(), "-f", out.muxer, PipeURL(i))
 	}
-	if s := a.Storyboard; s != nil {
-		args = append(args, "-map", "[sprites]")
+	if a.Tiles != nil {
+		args = append(args, "-map", "[tiles]")
 		args = append(args, t.passthrough()...)
-		args = append(args, "-c:v", "mjpeg", "-q:v", "5", "-flags:v", "+bitexact", "-f", "image2", s.Pattern)
+		args = append(args, "-c:v", "rawvideo", "-f", "rawvideo", a.Tiles.File)
 	}
 	return args
 }
 
-// thin keeps one pixel in sixteen of a picture that has more than enough: each
-// small pixel still is the mean of a hundred or more.
-func (a Analysis) thin() []string {
-	const by = 4
-	if a.Exact || a.Picture.Width < 5*by*a.Width || a.Picture.Height < 5*by*a.Height {
+// within keeps the frames of the stretch.
+func (a Analysis) within() []string {
+	var bounds []string
+	if a.From != nil {
+		bounds = append(bounds, fmt.Sprintf("start_pts=%d", *a.From))
+	}
+	if a.To != nil {
+		bounds = append(bounds, fmt.Sprintf("end_pts=%d", *a.To))
+	}
+	if bounds == nil {
 		return nil
 	}
-	return []string{fmt.Sprintf("scale=w=iw/%d:h=ih/%d:flags=neighbor", by, by)}
+	return []string{"trim=" + strings.Join(bounds, ":")}
 }
 
-func (s *Storyboard) filters(p Picture) []string {
-	filters := []string{
-		fmt.Sprintf("setpts=PTS-(%d)", s.Origin),
-		fmt.Sprintf("fps=fps=%s:round=near:start_time=0", s.Interval.Inv()),
+// thin keeps one line in four of a picture that has more than enough: each small
+// pixel still is the mean of hundreds. The filter only steps over lines, where a
+// scaler would read them.
+func (a Analysis) thin() []string {
+	const by = 4
+	if a.Exact || a.Picture.Height < 5*by*a.Height {
+		return nil
 	}
-	filters = append(filters, p.scale(s.Width, s.Height, "bilinear")...)
+	return []string{"field", "field"}
+}
+
+// filters pick the frames as Slot counts them.
+func (t *Tiles) filters(p Picture, timeBase timebase.Rational) []string {
+	slot := func(pts string) string {
+		return fmt.Sprintf(`floor((%s-(%d))*%s)`, pts, t.Origin, strconv.FormatFloat(t.slots(timeBase), 'g', -1, 64))
+	}
+	filters := []string{`select=expr=isnan(prev_selected_pts)+gt(` + slot("pts") + `\,` + slot("prev_selected_pts") + ")"}
+	filters = append(filters, p.scale(t.Width, t.Height, "bilinear")...)
 	if p.Colour.HDR() {
 		filters = append(filters, toneMap(p.outRange())...)
 	}
-	return append(filters, "setsar=1", "format=yuv420p", "scale=out_range=pc", "format=yuvj420p",
-		fmt.Sprintf("tile=layout=%dx%d", s.Columns, s.Rows))
+	return append(filters, "setsar=1", "format=yuv420p", "scale=out_range=pc:out_color_matrix=bt601", "format=yuvj420p")
 }
 
 // pairPictures reads frames of size bytes from luma and their times from the

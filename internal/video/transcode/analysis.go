@@ -9,49 +9,72 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"liuyun/internal/av/pixel"
-	"liuyun/internal/base/fault"
+	"liuyun/internal/base/timebase"
 	"liuyun/internal/engine/ffmpeg"
 )
 
-// analysis is what one pass over the source's pictures found. Signatures stay
-// on the disk: two hours of them are 100 MB.
+// analysis is what was found by decoding the source's pictures once. Signatures
+// stay on the disk: two hours of them are 100 MB.
 type analysis struct {
 	Times  []int64 `json:"-"` // presentation times in the order the decoder gave them, ticks
 	Shots  []int   `json:"shots"`
 	Poster int     `json:"poster"` // the source frame that makes the best poster
-	Errors int     `json:"errors"` // messages of the decoder about broken data
-	Notes  []string
-	Sheets int `json:"sheets"` // sprite sheets of the storyboard
+	// Damaged are the stretches, [from, to) in source frames, in which the
+	// decoder met broken data; Errors is how often it did.
+	Damaged [][2]int `json:"damaged"`
+	Errors  int      `json:"errors"`
+	Ends    string   `json:"ends,omitempty"` // why the picture ends early
+	Sheets  int      `json:"sheets"`         // sprite sheets of the storyboard
 
 	folder string
-	exact  bool
 }
 
 const (
 	timesName    = "times.bin"
 	lumaName     = "luma.bin"
+	tilesName    = "tiles.yuv"
 	analysisName = "analysis.json"
 	sheetPattern = "sprite-%05d.jpg"
 )
 
+// damagedIn reports whether the decoder met broken data in the stretch that holds
+// any of the source frames [from, to).
+func (a *analysis) damagedIn(from, to int) bool {
+	return slices.ContainsFunc(a.Damaged, func(span [2]int) bool { return from < span[1] && span[0] < to })
+}
+
 // analyse decodes the source once, or takes what an earlier run found.
 func (j *job) analyse(ctx context.Context, a ffmpeg.Analysis) (*analysis, error) {
-	spec := a
-	spec.Threads = 0 // they change nothing but the time it takes
-	hash := specHash(j.tools.Class, j.fingerprint, append(j.tools.AnalysisArgs(spec), "analysis 1"))
-	found := &analysis{exact: a.Exact}
-	folder, reused, err := j.work.once(hash, func(scratch string) error {
-		return j.runAnalysis(ctx, a, scratch, found)
+	hash := specHash(j.tools.Class, j.fingerprint, append(j.tools.AnalysisArgs(a), "analysis 2"))
+	stretches := j.plan.stretches(j.inventory.seconds, j.options.workers())
+	var apart []*stretch // that did not fit together
+	folder, _, err := j.work.once(hash, func(scratch string) error {
+		err := j.analyseStretches(ctx, a, stretches)
+		if err == nil {
+			err = meet(stretches)
+		}
+		if errors.Is(err, errApart) {
+			j.log.Warn("the analysis is made again in one stretch", "why", err)
+			apart, stretches = stretches, []*stretch{{}}
+			err = j.analyseStretches(ctx, a, stretches)
+		}
+		if err != nil {
+			return err
+		}
+		return explainWrite(j.join(scratch, a.Tiles, stretches), j.work.root)
 	})
 	if err != nil {
 		return nil, err
 	}
-	found.folder = folder
-	if !reused {
-		return found, nil
+	for _, p := range append(apart, stretches...) {
+		if p.folder != "" {
+			os.RemoveAll(p.folder) // all of it is in the whole now
+		}
 	}
+	found := &analysis{folder: folder}
 	if err := readJSON(filepath.Join(folder, analysisName), found); err != nil {
 		return nil, err
 	}
@@ -59,62 +82,64 @@ func (j *job) analyse(ctx context.Context, a ffmpeg.Analysis) (*analysis, error)
 	return found, err
 }
 
-func (j *job) runAnalysis(ctx context.Context, a ffmpeg.Analysis, scratch string, found *analysis) error {
+// join puts the stretches end to end: one list of times, one file of signatures, the
+// shots, the poster and the sheets of the storyboard.
+func (j *job) join(scratch string, tiles *ffmpeg.Tiles, stretches []*stretch) error {
 	luma, err := os.Create(filepath.Join(scratch, lumaName))
 	if err != nil {
-		return explainWrite(err, j.work.root)
+		return err
 	}
 	defer luma.Close()
 	out := bufio.NewWriterSize(luma, 64<<10)
+	found := analysis{Ends: stretches[len(stretches)-1].Ends}
 	var shots pixel.ShotFinder
-	poster := posterFinder{}
+	poster := posterFinder{keys: j.plan.keys, timeBase: j.inventory.video.TimeBase}
+	sheets := newSheetMaker(scratch, j.plan.board, tiles, j.inventory.video.TimeBase)
 	last := int64(-1) << 62
-	usage, err := j.tools.Analyse(ctx, j.command(scratch, j.input), a, func(pts int64, picture []byte) error {
-		found.Times = append(found.Times, pts)
-		if pts <= last {
-			return nil // not shown: newTimeline leaves it out too
+	frame := 0
+	for i, p := range stretches {
+		first := frame
+		end := int64(1) << 62 // of what is the stretch's own
+		if i+1 < len(stretches) {
+			end = *stretches[i+1].from
 		}
-		last = pts
-		shots.Add(picture)
-		poster.add(picture)
-		j.progress.add(phaseAnalyse, 1)
-		_, err := out.Write(picture)
-		return explainWrite(err, j.work.root)
-	})
-	j.account(usage)
-	if err := j.judgeAnalysis(err, found); err != nil {
-		return err
+		err := p.each(func(pts int64, picture pixel.Signature) error {
+			if pts >= end {
+				return nil
+			}
+			found.Times = append(found.Times, pts)
+			if pts <= last {
+				return nil // not shown: newTimeline leaves it out too
+			}
+			last = pts
+			frame++
+			shots.Add(picture)
+			poster.add(pts, picture)
+			_, err := out.Write(picture)
+			return err
+		})
+		if err == nil {
+			err = sheets.add(p, end)
+		}
+		if err != nil {
+			return err
+		}
+		if p.Errors > 0 {
+			found.Errors += p.Errors
+			found.Damaged = append(found.Damaged, [2]int{first, frame})
+		}
 	}
 	if err := out.Flush(); err != nil {
-		return explainWrite(err, j.work.root)
+		return err
+	}
+	if found.Sheets, err = sheets.finish(); err != nil {
+		return err
 	}
 	found.Shots, found.Poster = shots.Finish(), poster.best()
-	found.Errors, found.Notes = usage.Errors, usage.Messages
-	sheets, err := filepath.Glob(filepath.Join(scratch, "sprite-*.jpg"))
-	if err != nil {
-		return err
-	}
-	found.Sheets = len(sheets)
 	if err := writeTimes(filepath.Join(scratch, timesName), found.Times); err != nil {
-		return explainWrite(err, j.work.root)
-	}
-	return explainWrite(writeJSON(filepath.Join(scratch, analysisName), found), j.work.root)
-}
-
-// judgeAnalysis decides what an error of the decoder means. A file that is
-// broken somewhere is used as far as it decodes.
-func (j *job) judgeAnalysis(err error, found *analysis) error {
-	if err != nil && fault.CodeOf(err) != fault.Invalid && fault.CodeOf(err) != fault.Internal {
 		return err
 	}
-	if len(found.Times) == 0 {
-		return fault.Wrap(errors.Join(errNoFrames, err), fault.Invalid,
-			"%s has a video track, but no picture of it could be decoded: it is damaged, or cut off after its head", j.source.Name())
-	}
-	if err != nil {
-		j.warn("damaged", "the picture ends early: %s", fault.Message(err))
-	}
-	return nil
+	return writeJSON(filepath.Join(scratch, analysisName), found)
 }
 
 // signatures hands out the small pictures of the source by frame number.
@@ -146,14 +171,17 @@ func (s *signatures) read(from, to int) ([]pixel.Signature, error) {
 func (s *signatures) Close() error { return s.file.Close() }
 
 // posterFinder looks for a picture that says something: bright enough, with
-// contrast, not in the first second's fade, early rather than late.
+// contrast, not in the first second's fade, early rather than late, and not far
+// from a random-access point, as all in between is decoded for it.
 type posterFinder struct {
-	count int
-	at    int
-	score float64
+	keys     []int64 // rising, ticks
+	timeBase timebase.Rational
+	count    int
+	at       int
+	score    float64
 }
 
-func (p *posterFinder) add(s pixel.Signature) {
+func (p *posterFinder) add(pts int64, s pixel.Signature) {
 	mean, contrast := s.Mean(), s.Contrast()
 	score := contrast
 	if mean < 40 || mean > 215 {
@@ -163,11 +191,21 @@ func (p *posterFinder) add(s pixel.Signature) {
 	for age := p.count / 250; age > 0; age /= 2 {
 		score *= 0.9
 	}
+	for len(p.keys) > 1 && p.keys[1] <= pts {
+		p.keys = p.keys[1:]
+	}
+	if len(p.keys) > 0 && p.keys[0] <= pts {
+		score /= 1 + float64(pts-p.keys[0])*p.timeBase.Float()/posterReach
+	}
 	if p.count == 0 || score > p.score {
 		p.at, p.score = p.count, score
 	}
 	p.count++
 }
+
+// posterReach is how many seconds after a random-access point a picture is worth
+// half of one there.
+const posterReach = 5.0
 
 func (p *posterFinder) best() int { return p.at }
 

@@ -39,7 +39,7 @@ func (e *localExecutor) Encode(ctx context.Context, unit Unit, done func(frames 
 		case errors.As(err, &wrong) && i+1 < len(starts):
 			i++
 			e.job.retried(fmt.Sprintf("frames from %d: %v", unit.Encode.First, err))
-		case errors.As(err, &wrong) && e.job.analysis.Errors > 0 && len(unit.Check) > 0:
+		case errors.As(err, &wrong) && e.job.showsDamage(unit) && len(unit.Check) > 0:
 			// Broken pictures decode to something else each time; what counts is
 			// that there are as many as planned.
 			e.job.warn("damaged_pictures", "pictures %d to %d are damaged in the source and are not compared with it", unit.Encode.First, unit.Encode.First+int64(unit.Encode.Count)-1)

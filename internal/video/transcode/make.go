@@ -29,8 +29,14 @@ type task struct {
 	result UnitResult
 }
 
-// make encodes everything: sound first, because each track is one long piece,
-// then the units, the longest first, so that no core waits long at the end.
+// work is something to do and roughly how many CPU seconds it takes.
+type work struct {
+	cost float64
+	do   func(context.Context) error
+}
+
+// make encodes everything, what takes longest first, so that no core waits long
+// at the end.
 func (j *job) make(ctx context.Context) (*made, error) {
 	executor := Executor(&localExecutor{job: j})
 	m := &made{recoded: map[string]int{}, audio: j.plan.audio, subtitles: j.plan.subtitles}
@@ -41,18 +47,17 @@ func (j *job) make(ctx context.Context) (*made, error) {
 	} else {
 		j.progress.begin(phaseEncode, float64(len(m.audio)), length)
 	}
-	var work []func(context.Context) error
+	todo := j.encodeWork(executor, tasks)
 	for _, t := range m.audio {
-		work = append(work, func(ctx context.Context) error { return j.prepareAudio(ctx, t) })
+		todo = append(todo, work{j.inventory.seconds * audioCost, func(ctx context.Context) error { return j.prepareAudio(ctx, t) }})
 	}
 	for _, t := range m.subtitles {
-		work = append(work, func(ctx context.Context) error { return j.loadSubtitles(ctx, t) })
+		todo = append(todo, work{0, func(ctx context.Context) error { return j.loadSubtitles(ctx, t) }})
 	}
 	if j.inventory.video != nil {
-		work = append(work, func(ctx context.Context) (err error) { m.poster, err = j.makePoster(ctx); return err })
+		todo = append(todo, work{0, func(ctx context.Context) (err error) { m.poster, err = j.makePoster(ctx); return err }})
 	}
-	work = append(work, j.encodeWork(executor, tasks)...)
-	if err := runAll(ctx, executor.Slots(), work); err != nil {
+	if err := runAll(ctx, executor.Slots(), todo); err != nil {
 		return nil, err
 	}
 	for _, t := range tasks {
@@ -73,15 +78,16 @@ func (j *job) make(ctx context.Context) (*made, error) {
 	return m, err
 }
 
-// runAll runs work in order, so many pieces at a time, until one fails.
-func runAll(ctx context.Context, slots int, work []func(context.Context) error) error {
+// runAll runs todo, the costliest first, so many at a time, until one fails.
+func runAll(ctx context.Context, slots int, todo []work) error {
+	slices.SortStableFunc(todo, func(a, b work) int { return cmp.Compare(b.cost, a.cost) })
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(slots)
-	for _, piece := range work {
+	for _, w := range todo {
 		if groupCtx.Err() != nil {
 			break
 		}
-		group.Go(func() error { return piece(groupCtx) })
+		group.Go(func() error { return w.do(groupCtx) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
@@ -89,31 +95,28 @@ func runAll(ctx context.Context, slots int, work []func(context.Context) error) 
 	return ctx.Err()
 }
 
-// encodeWork is one piece of work a unit, the costliest first.
-func (j *job) encodeWork(executor Executor, tasks []*task) []func(context.Context) error {
-	order := slices.Clone(tasks)
-	slices.SortStableFunc(order, func(a, b *task) int {
-		return cmp.Compare(j.cost(b.unit), j.cost(a.unit))
-	})
-	work := make([]func(context.Context) error, len(order))
-	for i, t := range order {
-		work[i] = func(ctx context.Context) error {
+// encodeWork is one piece of work a unit.
+func (j *job) encodeWork(executor Executor, tasks []*task) []work {
+	todo := make([]work, len(tasks))
+	for i, t := range tasks {
+		todo[i] = work{j.cost(t.unit), func(ctx context.Context) error {
 			weight := float64(len(t.unit.Encode.Outputs))
 			var err error
 			t.result, err = executor.Encode(ctx, t.unit, func(frames int) {
 				j.progress.add(phaseEncode, float64(frames)*weight)
 			})
 			return err
-		}
+		}}
 	}
-	return work
+	return todo
 }
 
-// cost is how long a unit takes, in pixels.
+// cost is roughly how many CPU seconds a unit takes.
 func (j *job) cost(u Unit) float64 {
-	sum := 0.0
+	sum := float64(u.Encode.Count*u.Encode.Picture.Width*u.Encode.Picture.Height) / 1e6 * decodeCost
 	for _, out := range u.Encode.Outputs {
-		sum += float64(framesAt(u.Encode.Count, out.Step)) * float64(out.Width*out.Height)
+		pixels := float64(framesAt(u.Encode.Count, out.Step)) * float64(out.Width*out.Height)
+		sum += pixels / 1e6 * encodeCost[out.Preset] * codecCost[out.Codec]
 	}
 	return sum
 }

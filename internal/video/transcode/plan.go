@@ -1,7 +1,6 @@
 package transcode
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,9 +20,11 @@ import (
 type plan struct {
 	stream    int
 	picture   ffmpeg.Picture
+	timeBase  timebase.Rational // of the source's picture
 	timeline  *Timeline
 	start     time.Duration // of the presentation, in the source's time
 	keys      []int64       // presentation times of the source's random-access points, ticks, rising
+	closed    []int64       // those at which the analysis may be cut, rising
 	seekShift int64         // ticks from a random-access point to the time to seek to, see ffmpeg.SeekShift
 	layout    Layout
 	target    int // TARGETDURATION, seconds
@@ -92,14 +93,14 @@ func (j *job) planPicture(ctx context.Context) error {
 	}
 	inv := j.inventory
 	v := inv.video
-	p.stream, p.picture, p.seekShift = v.Index, inv.picture, inv.media.SeekShift(v)
+	p.stream, p.picture, p.timeBase, p.seekShift = v.Index, inv.picture, v.TimeBase, inv.media.SeekShift(v)
 	p.board = planStoryboard(p.picture, inv.seconds)
 	j.progress.begin(phaseAnalyse, max(1, inv.seconds*v.AverageRate.Float()), inv.media.Duration)
 	found, err := j.analyse(ctx, ffmpeg.Analysis{
 		Stream: v.Index, TimeBase: v.TimeBase, Picture: p.picture,
 		Width: pixel.Width, Height: pixel.Height,
-		Exact: j.options.Verify == VerifyAll, Threads: j.options.workers(),
-		Storyboard: p.board.spec(timebase.Rescale(inv.start().Microseconds(), timebase.R(1, 1_000_000), v.TimeBase)),
+		Exact: j.options.Verify == VerifyAll,
+		Tiles: p.board.spec(timebase.Rescale(inv.start().Microseconds(), timebase.R(1, 1_000_000), v.TimeBase), v.TimeBase),
 	})
 	if errors.Is(err, errNoFrames) && len(inv.audio) > 0 {
 		j.warn("no_picture", "there is a video track, but no picture of it could be decoded; the sound alone is made")
@@ -110,6 +111,9 @@ func (j *job) planPicture(ctx context.Context) error {
 		return err
 	}
 	j.analysis = found
+	if found.Ends != "" {
+		j.warn("damaged", "the picture ends early: %s", found.Ends)
+	}
 	if found.Errors > 0 {
 		j.warn("damaged", "the picture is damaged in places: the decoder reported %d errors; what could be decoded is there", found.Errors)
 	}
@@ -357,24 +361,28 @@ func (p *plan) output(r *rendition, span [2]int) ffmpeg.Output {
 // source whose clock jumps is repaired first.
 func (j *job) readKeys(ctx context.Context) error {
 	v := j.inventory.video
-	j.plan.keys = nil
 	clock := brokenClock{timeBase: v.TimeBase}
+	var found randomAccess
 	err := j.tools.Index(ctx, j.input, v.Index, func(packet ffmpeg.Packet) error {
 		clock.add(packet)
-		if packet.Key && packet.HasPTS {
-			j.plan.keys = append(j.plan.keys, packet.PTS)
-		}
+		found.add(packet)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if clock.jumps > 0 && j.repaired == nil && mayJump(j.inventory.media.Format) {
+	format := j.inventory.media.Format
+	if clock.jumps > 0 && j.repaired == nil && mayJump(format) {
 		if err := j.repair(ctx, clock.jumps); err != nil {
 			return err
 		}
 		return j.readKeys(ctx)
 	}
-	slices.SortFunc(j.plan.keys, cmp.Compare[int64])
+	slices.Sort(found.keys)
+	j.plan.keys = found.keys
+	// Formats without an index find about any place: not worth a second try.
+	if !found.loose && !mayJump(format) && slices.IsSorted(found.closed) {
+		j.plan.closed = found.closed
+	}
 	return nil
 }

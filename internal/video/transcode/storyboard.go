@@ -50,11 +50,13 @@ func planStoryboard(p ffmpeg.Picture, seconds float64) *storyboard {
 
 func (b *storyboard) interval() time.Duration { return time.Duration(b.Seconds) * time.Second }
 
-// spec is the plan as the analysis pass runs it.
-func (b *storyboard) spec(origin int64) *ffmpeg.Storyboard {
-	return &ffmpeg.Storyboard{
-		Interval: timebase.R(b.Seconds, 1), Origin: origin,
-		Width: b.Width, Height: b.Height, Columns: b.Columns, Rows: b.Rows, Pattern: sheetPattern,
+// spec is the plan as the analysis pass runs it: the tile of an interval is the
+// first picture after the middle of it. origin is where the presentation begins,
+// ticks of timeBase.
+func (b *storyboard) spec(origin int64, timeBase timebase.Rational) *ffmpeg.Tiles {
+	return &ffmpeg.Tiles{
+		Interval: timebase.R(b.Seconds, 1), Origin: origin + timebase.Rescale(b.Seconds, timebase.R(1, 2), timeBase),
+		Width: b.Width, Height: b.Height, File: tilesName,
 	}
 }
 

@@ -226,6 +226,12 @@ func (j *job) checkPictures(ctx context.Context, unit Unit, out ffmpeg.Output, p
 	return err
 }
 
+// showsDamage reports whether the decoder met broken data near what unit shows.
+func (j *job) showsDamage(unit Unit) bool {
+	from, to := around(unit.Shows, j.plan.timeline.Frames)
+	return j.analysis.damagedIn(from, to)
+}
+
 // around is the range of source frames that a unit shows, with neighbours.
 func around(shows []int32, frames []int64) (from, to int) {
 	return max(0, int(shows[0])-reach), min(len(frames), int(shows[len(shows)-1])+1+reach)
