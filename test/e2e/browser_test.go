@@ -151,11 +151,6 @@ func browserChecks(t *testing.T) []check {
 			}
 			if kind == "film" {
 				c.Words = map[string]string{"en": "The river begins here.", "zh": "江水从这里开始。"}
-				if player == "dash.js" {
-					// It loads a second file of subtitles and then drops it: version
-					// 5.2.1, NotFragmentedTextBufferController.
-					delete(c.Words, "zh")
-				}
 			}
 			checks = append(checks, c)
 		}

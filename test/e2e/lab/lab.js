@@ -134,12 +134,17 @@ async function takeAudio(track) {
   await until(`track ${track} of the sound`, () => player.audioChosen() === track && ahead());
 }
 
-/** The words on show at a time: those wanted, or what there is instead. */
+/**
+ * The words on show at a time: those wanted, or what there is instead. For the sake of
+ * dash.js 5.2 the seek comes first, since it drops a file of subtitles that comes after
+ * one, and time is told, since it shows words when it hears of it.
+ */
 async function words(track, at, wanted) {
-  player.setText(track);
   video.currentTime = at;
-  const active = () => [...video.textTracks].filter((t) => t.mode !== 'disabled').flatMap((t) => [...(t.activeCues ?? [])].map((c) => c.text)).join('\n');
-  await until('subtitles', () => !video.seeking && active() === wanted).catch(() => undefined);
+  await until(`seek to ${at}`, () => !video.seeking);
+  player.setText(track);
+  const active = () => [...video.textTracks].filter((t) => t.mode === 'showing').flatMap((t) => [...(t.activeCues ?? [])].map((c) => c.text)).join('\n');
+  await until('subtitles', () => video.dispatchEvent(new Event('timeupdate')) && active() === wanted).catch(() => undefined);
   return active();
 }
 

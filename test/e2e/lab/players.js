@@ -54,7 +54,9 @@ function openDash(video, url, ahead, fail) {
     debug: { logLevel: 0 },
     streaming: {
       abr: { autoSwitchBitrate: { video: false }, initialBitrate: { video: 1 } },
-      buffer: { fastSwitchEnabled: false, bufferTimeDefault: ahead, bufferTimeAtTopQuality: ahead },
+      // What dash.js 5.2 keeps behind a seek forward has a hole after it, which it does not
+      // fill when a seek goes back there. The page has a better way: engine/dash-seek.ts.
+      buffer: { fastSwitchEnabled: false, bufferTimeDefault: ahead, bufferTimeAtTopQuality: ahead, bufferToKeep: 0 },
       trackSwitchMode: { audio: 'alwaysReplace', video: 'alwaysReplace' },
       text: { defaultEnabled: true },
     },

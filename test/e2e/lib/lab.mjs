@@ -34,9 +34,7 @@ async function film(page, check, job) {
     words[language] = await lab('words', text.indexOf(language), 2 + i / 10, wanted);
   }
   const seeks = [];
-  // dash.js 5.2 may stay stuck after a seek to the last tenth of a second of a segment.
-  const within = check.player === 'dash.js' ? 5.42 : 5.02;
-  for (const at of [7.99, 3.3, within, 9.97, 0.5]) seeks.push(await lab('seek', at));
+  for (const at of [7.99, 3.3, 5.02, 9.97, 0.5]) seeks.push(await lab('seek', at));
   await page.locator('video').screenshot({ path: path.join(job.screenshots, `${check.name}.png`) });
   await lab('seek', 2);
   await lab('takeAudio', (await lab('audio')).findIndex((t) => t.channels === 6));

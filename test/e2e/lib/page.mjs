@@ -20,8 +20,7 @@ export async function checkPage(page, check, job) {
   problems.push(...await quality(page, shot));
   if (!check.context?.hasTouch) problems.push(...await storyboard(page, shot));
 
-  await page.evaluate(() => window.liuyunPlayer.setEngine('dash'));
-  await ready(page, 'dash');
+  problems.push(...await dashSeeks(page), ...await subtitles(page));
   await page.evaluate(() => {
     const { video } = window.liuyunPlayer;
     video.currentTime = 4;
@@ -64,6 +63,51 @@ async function quality(page, shot) {
   await items.filter({ hasText: '180p' }).filter({ hasText: 'H.264' }).first().click();
   await page.waitForFunction(() => window.liuyunPlayer.stats().height === 180, undefined, { timeout: 15000 })
     .catch(() => problems.push('180p was chosen, and did not come on show'));
+  return problems;
+}
+
+/** Takes DASH, seeks over sound that is slow to come, and back to just before it: then it comes. */
+async function dashSeeks(page) {
+  const slow = '**/audio/*/00003.m4s';
+  await page.route(slow, () => undefined);
+  await page.evaluate(() => {
+    window.liuyunPlayer.video.pause();
+    return window.liuyunPlayer.setEngine('dash');
+  });
+  await ready(page, 'dash');
+  const problems = [];
+  try {
+    await seek(page, 7.99);
+    await page.unroute(slow);
+    for (const time of [3.3, 5.02]) await seek(page, time);
+  } catch {
+    problems.push(`DASH does not seek there and back: ${await page.evaluate(() => JSON.stringify(window.liuyunPlayer.stats()))}`);
+  }
+  return problems;
+}
+
+async function seek(page, seconds) {
+  await page.evaluate((s) => { window.liuyunPlayer.video.currentTime = s; }, seconds);
+  await page.waitForFunction(() => !window.liuyunPlayer.video.seeking && window.liuyunPlayer.video.readyState >= 2, undefined, { timeout: 10000 });
+}
+
+/** Each language of subtitles comes on show, also when the viewer seeks before its file has come. */
+async function subtitles(page) {
+  const problems = [];
+  for (const [i, words] of ['The river begins here.', '江水从这里开始。'].entries()) {
+    const files = '**/subtitles.vtt';
+    let goOn;
+    const held = new Promise((done) => (goOn = done));
+    await page.route(files, (route) => held.then(() => route.continue()));
+    await page.mouse.move(200 + i, 200);
+    await page.getByRole('button', { name: 'Subtitles' }).click();
+    await page.getByRole('menu', { name: 'Subtitles' }).getByRole('menuitemradio').nth(i + 1).click();
+    await seek(page, 2 + i / 10);
+    goOn();
+    await page.waitForFunction((words) => [...window.liuyunPlayer.video.textTracks].some((t) => t.mode === 'showing' && t.activeCues?.[0]?.text === words), words, { timeout: 5000 })
+      .catch(() => problems.push(`subtitles do not come: ${words}`));
+    await page.unroute(files);
+  }
   return problems;
 }
 

@@ -1,4 +1,5 @@
 import { MediaPlayer, type MediaInfo, type MediaPlayerClass, type Representation } from 'dashjs';
+import { mendSeeks } from './dash-seek';
 import { redraw, type Engine, type Fault, type FaultKind, type Level, type Listener, type Track } from './engine';
 
 /** A rung in DASH: dash.js keeps each codec in a track (adaptation set) of its own. */
@@ -15,6 +16,7 @@ interface Download {
 /** openDASH plays an MPD with dash.js over Media Source Extensions. */
 export function openDASH(video: HTMLVideoElement, url: string, at: number, listener: Listener): Engine {
   const player = MediaPlayer().create();
+  mendSeeks(player);
   player.updateSettings({
     debug: { logLevel: 0 },
     streaming: {
@@ -96,6 +98,8 @@ function listen(player: MediaPlayerClass, video: HTMLVideoElement, state: State,
   });
   player.on(events.FRAGMENT_LOADING_COMPLETED, (e: { request: Fragment; response?: ArrayBuffer }) => {
     const { request, response } = e;
+    // dash.js shows the words of a file when it next hears of the time: not while paused.
+    if (request.mediaType === 'text') setTimeout(() => video.dispatchEvent(new Event('timeupdate')));
     if (request.mediaType !== 'video' || request.type !== 'MediaSegment' || !response) return;
     listener.segment(request.startTime, request.duration, response.byteLength);
     arrived(player, state, request, video.currentTime);
