@@ -6,18 +6,21 @@ import (
 	"os"
 )
 
-// measureBreakdown says where the CPU seconds go, at both presets. What each
+// measureBreakdown says where the CPU seconds go, at both sizes and presets. What each
 // kind of process uses is read while liuyun runs. Decoding and scaling inside
 // the units are measured by running them alone, on one thread as the units do;
 // the encoder is what is left of the units.
 func measureBreakdown(ctx context.Context, b *bench) ([]result, error) {
-	c, err := b.joined(ctx, 1080, ladder1080)
-	if err != nil {
-		return nil, err
-	}
 	var results []result
-	for _, preset := range []string{"medium", "veryfast"} {
-		r, err := b.breakdown(ctx, c, preset)
+	for _, of := range []struct {
+		height         int
+		ladder, preset string
+	}{{1080, ladder1080, "medium"}, {1080, ladder1080, "veryfast"}, {720, ladder720, "veryfast"}} {
+		c, err := b.joined(ctx, of.height, of.ladder)
+		if err != nil {
+			return results, err
+		}
+		r, err := b.breakdown(ctx, c, of.preset)
 		if err != nil {
 			return results, err
 		}
