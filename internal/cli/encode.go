@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -87,31 +88,46 @@ func (f *encodeFlags) options() (transcode.Options, error) {
 	return o, o.Validate()
 }
 
+// task is a source, what to make of it, and what makes it.
+type task struct {
+	transcode.Service
+	source  *transcode.FileSource
+	options transcode.Options
+}
+
+// newTask reads the options, opens the source, which the caller closes, and finds
+// the tools.
+func (s *session) newTask(ctx context.Context, in string, f *encodeFlags) (*task, error) {
+	options, err := f.options()
+	if err != nil {
+		return nil, err
+	}
+	source, err := transcode.OpenFile(in)
+	if err != nil {
+		return nil, err
+	}
+	tools, err := ffmpeg.Find(ctx, s.config.FFmpeg)
+	if err != nil {
+		source.Close()
+		return nil, err
+	}
+	return &task{transcode.Service{Tools: tools}, source, options}, nil
+}
+
 // encode runs the main job.
 func (s *session) encode(cmd *cobra.Command, in string, f *encodeFlags) error {
 	if f.out == "" {
 		return fault.New(fault.Invalid, "the output folder is missing: add -o DIR\nSee '%s --help'.", cmd.CommandPath())
 	}
-	options, err := f.options()
+	t, err := s.newTask(cmd.Context(), in, f)
 	if err != nil {
 		return err
 	}
-	source, err := transcode.OpenFile(in)
-	if err != nil {
-		return err
-	}
-	defer source.Close()
-	tools, err := ffmpeg.Find(cmd.Context(), s.config.FFmpeg)
-	if err != nil {
-		return err
-	}
+	defer t.source.Close()
 	bar := s.newProgress()
-	service := &transcode.Service{
-		Tools:      tools,
-		OnProgress: func(p transcode.Progress) { bar.update(p.Phase, p.Done, p.Total) },
-		OnWarning:  func(w transcode.Warning) { s.note(bar, w) },
-	}
-	report, err := service.Encode(cmd.Context(), source, f.out, options)
+	t.OnProgress = func(p transcode.Progress) { bar.update(p.Phase, p.Done, p.Total) }
+	t.OnWarning = func(w transcode.Warning) { s.note(bar, w) }
+	report, err := t.Encode(cmd.Context(), t.source, f.out, t.options)
 	bar.finish()
 	if err != nil {
 		return err

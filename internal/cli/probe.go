@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"liuyun/internal/engine/ffmpeg"
 	"liuyun/internal/video/transcode"
 )
 
@@ -31,21 +30,12 @@ and writes nothing.`,
 }
 
 func (s *session) probe(cmd *cobra.Command, in string, f *encodeFlags) error {
-	options, err := f.options()
+	t, err := s.newTask(cmd.Context(), in, f)
 	if err != nil {
 		return err
 	}
-	source, err := transcode.OpenFile(in)
-	if err != nil {
-		return err
-	}
-	defer source.Close()
-	tools, err := ffmpeg.Find(cmd.Context(), s.config.FFmpeg)
-	if err != nil {
-		return err
-	}
-	service := &transcode.Service{Tools: tools}
-	p, err := service.Preview(cmd.Context(), source, options)
+	defer t.source.Close()
+	p, err := t.Preview(cmd.Context(), t.source, t.options)
 	if err != nil {
 		return err
 	}

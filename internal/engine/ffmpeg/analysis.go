@@ -32,8 +32,8 @@ type Analysis struct {
 	// of the source.
 	Width, Height int
 	// Exact decodes as a player would and averages every pixel. Otherwise the
-	// loop filter is left out and one line in four is averaged, which saves a
-	// quarter of the time and moves the small pictures by a level or two.
+	// loop filter is left out and one line in four is averaged, which moves the
+	// small pictures by a level or two.
 	Exact   bool
 	Threads int
 	Tiles   *Tiles
@@ -45,7 +45,8 @@ type Analysis struct {
 type Tiles struct {
 	Interval      timebase.Rational // seconds
 	Origin        int64
-	Width, Height int // even
+	Most          int64 // intervals: later frames are left out
+	Width, Height int   // even
 	File          string
 }
 
@@ -134,14 +135,15 @@ func (a Analysis) within() []string {
 }
 
 // thin keeps one line in four of a picture that has more than enough: each small
-// pixel still is the mean of hundreds. The filter only steps over lines, where a
-// scaler would read them.
+// pixel still is the mean of a hundred or more. The filter only steps over lines,
+// where a scaler would read them. It takes every picture for as large as the first,
+// so those of another size are scaled before.
 func (a Analysis) thin() []string {
 	const by = 4
 	if a.Exact || a.Picture.Height < 5*by*a.Height {
 		return nil
 	}
-	return []string{"field", "field"}
+	return []string{fmt.Sprintf("scale=w=%d:h=%d", a.Picture.Width, a.Picture.Height), "field", "field"}
 }
 
 // filters pick the frames as Slot counts them.
@@ -149,12 +151,15 @@ func (t *Tiles) filters(p Picture, timeBase timebase.Rational) []string {
 	slot := func(pts string) string {
 		return fmt.Sprintf(`floor((%s-(%d))*%s)`, pts, t.Origin, strconv.FormatFloat(t.slots(timeBase), 'g', -1, 64))
 	}
-	filters := []string{`select=expr=isnan(prev_selected_pts)+gt(` + slot("pts") + `\,` + slot("prev_selected_pts") + ")"}
+	filters := []string{fmt.Sprintf(`select=expr=(isnan(prev_selected_pts)+gt(%s\,%s))*lt(%s\,%d)`,
+		slot("pts"), slot("prev_selected_pts"), slot("pts"), t.Most)}
 	filters = append(filters, p.scale(t.Width, t.Height, "bilinear")...)
+	matrix := p.Colour.Matrix
 	if p.Colour.HDR() {
 		filters = append(filters, toneMap(p.outRange())...)
+		matrix = BT709.Matrix
 	}
-	return append(filters, "setsar=1", "format=yuv420p", "scale=out_range=pc:out_color_matrix=bt601", "format=yuvj420p")
+	return append(append(filters, "setsar=1", "format=yuv420p"), jpegColours(matrix)...)
 }
 
 // pairPictures reads frames of size bytes from luma and their times from the

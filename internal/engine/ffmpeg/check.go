@@ -59,7 +59,11 @@ func (t *Tools) Still(ctx context.Context, run Command, u Unit, width, height in
 	out := Output{Width: width, Height: height, Step: 1, ToneMap: u.Picture.Colour.HDR()}
 	source := "0:" + strconv.Itoa(u.Stream)
 	graph, labels := renditionGraph(source, u.sourceFilters(), u.Picture, []Output{out})
-	graph += ";" + chain(labels[0], []string{"scale=out_range=pc", "format=yuvj420p"}, "still")
+	matrix := u.Picture.Colour.Matrix
+	if out.ToneMap {
+		matrix = BT709.Matrix
+	}
+	graph += ";" + chain(labels[0], jpegColours(matrix), "still")
 	run.Args = append(t.inputArgs(readOptions{stream: u.Stream, timeBase: u.TimeBase, seek: u.Seek, threads: 1}),
 		"-filter_complex", graph, "-map", "[still]", "-frames:v", "1",
 		"-c:v", "mjpeg", "-q:v", "3", "-flags:v", "+bitexact", "-fflags", "+bitexact", "-map_metadata", "-1",

@@ -106,6 +106,12 @@ func (p Picture) outRange() Colour {
 	return c
 }
 
+// jpegColours brings a picture in the given matrix and limited range to what
+// readers of JPEG take it for: BT.601, full range.
+func jpegColours(matrix string) []string {
+	return []string{"scale=in_color_matrix=" + swscaleMatrix(matrix) + ":out_color_matrix=bt601:out_range=pc", "format=yuvj420p"}
+}
+
 // toneMap brings HDR down to BT.709: linear light in float, BT.709 primaries, a
 // curve that keeps what is below the knee, and back. Hable's curve with the
 // peak that zscale finds; desaturation off, because it greys out sunsets.

@@ -7,15 +7,16 @@ package ffmpeg
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/kit/proc"
@@ -81,9 +82,9 @@ type Tools struct {
 	decodable map[string]bool // codec names
 }
 
-// Find locates both tools and reads what they are and can do. It takes about
-// five short runs. The error is a fault.Unavailable that says what to install
-// when one is missing, does not start, or is older than 5.1.
+// Find locates both tools and reads what they are and can do, in five short runs
+// side by side. The error is a fault.Unavailable that says what to install when
+// one is missing, does not start, or is older than 5.1.
 func Find(ctx context.Context, c Config) (*Tools, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -96,46 +97,26 @@ func Find(ctx context.Context, c Config) (*Tools, error) {
 	if t.ffprobe, err = lookPath("ffprobe", c.FFprobePath); err != nil {
 		return nil, err
 	}
-	versionText, err := t.ask(ctx, t.ffmpeg, nil, "-version")
-	if err != nil {
+	version := question{tool: t.ffmpeg, args: []string{"-version"}}
+	probeVersion := question{tool: t.ffprobe, args: []string{"-version"}}
+	codecs := question{tool: t.ffmpeg, args: []string{"-hide_banner", "-codecs"}}
+	filters := question{tool: t.ffmpeg, args: []string{"-hide_banner", "-filters"}}
+	// The loader lists the libraries and runs nothing; a static executable
+	// ignores the variable and prints its version, in which there is no library.
+	libraries := question{tool: t.ffmpeg, env: []string{"LD_TRACE_LOADED_OBJECTS=1"}, args: []string{"-version"}}
+	t.ask(ctx, &version, &probeVersion, &codecs, &filters, &libraries)
+	if t.Version, err = version.version("ffmpeg"); err != nil {
 		return nil, err
 	}
-	if t.Version, err = supportedVersion("ffmpeg", versionText); err != nil {
+	if _, err = probeVersion.version("ffprobe"); err != nil {
 		return nil, err
 	}
-	if err := t.readAbilities(ctx); err != nil {
+	if err := cmp.Or(codecs.err, filters.err, libraries.err); err != nil {
 		return nil, err
 	}
-	return t, t.identify(ctx, versionText)
-}
-
-// readAbilities reads the lists of what the tools can do, side by side.
-func (t *Tools) readAbilities(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		text, err := t.ask(ctx, t.ffmpeg, nil, "-hide_banner", "-encoders")
-		t.encoders = listed(text, 'A', 'V', 'S')
-		return err
-	})
-	group.Go(func() error {
-		text, err := t.ask(ctx, t.ffmpeg, nil, "-hide_banner", "-filters")
-		t.filters = listed(text, '.', 'T')
-		return err
-	})
-	group.Go(func() error {
-		text, err := t.ask(ctx, t.ffmpeg, nil, "-hide_banner", "-codecs")
-		t.decodable = listed(text, 'D')
-		return err
-	})
-	group.Go(func() error {
-		text, err := t.ask(ctx, t.ffprobe, nil, "-version")
-		if err != nil {
-			return err
-		}
-		_, err = supportedVersion("ffprobe", text)
-		return err
-	})
-	return group.Wait()
+	t.encoders, t.decodable = coders(codecs.answer)
+	t.filters = listed(filters.answer, '.', 'T')
+	return t, t.identify(version.answer, libraries.answer)
 }
 
 // HasEncoder reports whether ffmpeg has the encoder: "libx264", "aac" …
@@ -173,13 +154,38 @@ func lookPath(name, given string) (string, error) {
 	return found, nil
 }
 
-// ask runs a tool that only talks about itself.
-func (t *Tools) ask(ctx context.Context, tool string, env []string, args ...string) ([]byte, error) {
+// question is a run of a tool that only talks about itself, and what it said.
+type question struct {
+	tool   string
+	env    []string
+	args   []string
+	answer []byte
+	err    error
+}
+
+// version reads the answer as that of -version.
+func (q *question) version(tool string) (Version, error) {
+	if q.err != nil {
+		return Version{}, q.err
+	}
+	return supportedVersion(tool, q.answer)
+}
+
+// ask answers questions side by side.
+func (t *Tools) ask(ctx context.Context, questions ...*question) {
+	var group sync.WaitGroup
+	for _, q := range questions {
+		group.Go(func() { q.answer, q.err = t.answer(ctx, q) })
+	}
+	group.Wait()
+}
+
+func (t *Tools) answer(ctx context.Context, q *question) ([]byte, error) {
 	out := cappedBuffer{limit: 4 << 20}
 	_, err := proc.Run(ctx, proc.Command{
-		Path:   tool,
-		Args:   args,
-		Env:    append(childEnv(), env...),
+		Path:   q.tool,
+		Args:   q.args,
+		Env:    append(childEnv(), q.env...),
 		Dir:    "/",
 		Stdout: &out,
 		Limits: proc.Limits{CPU: 20 * time.Second, Memory: 1 << 30, Wall: 30 * time.Second},
@@ -187,9 +193,9 @@ func (t *Tools) ask(ctx context.Context, tool string, env []string, args ...stri
 	})
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, fault.Wrap(err, fault.Canceled, "stopped while looking at %s", tool)
+			return nil, fault.Wrap(err, fault.Canceled, "stopped while looking at %s", q.tool)
 		}
-		return nil, fault.Wrap(err, fault.Unavailable, "%s does not work: install ffmpeg again, or set the path of another", tool)
+		return nil, fault.Wrap(err, fault.Unavailable, "%s does not work: install ffmpeg again, or set the path of another", q.tool)
 	}
 	return out.buf, nil
 }
@@ -197,8 +203,8 @@ func (t *Tools) ask(ctx context.Context, tool string, env []string, args ...stri
 // childEnv is all that a child sees of the environment.
 func childEnv() []string { return []string{"LC_ALL=C", "AV_LOG_FORCE_NOCOLOR=1"} }
 
-// listed reads the tables that ffmpeg prints of encoders, filters and codecs:
-// flags, name, description. A row counts when its flags begin with one of first.
+// listed reads the tables that ffmpeg prints of filters: flags, name, description.
+// A row counts when its flags begin with one of first.
 func listed(text []byte, first ...byte) map[string]bool {
 	names := make(map[string]bool)
 	for line := range bytes.Lines(text) {
@@ -209,6 +215,29 @@ func listed(text []byte, first ...byte) map[string]bool {
 		names[string(fields[1])] = true
 	}
 	return names
+}
+
+// coders reads the table that ffmpeg prints of codecs: six flags, the name, a
+// description, and "(encoders: a b )" unless there is one of the codec's name.
+func coders(text []byte) (encoders, decodable map[string]bool) {
+	encoders, decodable = make(map[string]bool), make(map[string]bool)
+	row := regexp.MustCompile(`(?m)^ ([D.])([E.])\S{4} (\w\S*)(?:.*\(encoders: ([^)]*)\))?`)
+	for _, m := range row.FindAllSubmatch(text, -1) {
+		name := string(m[3])
+		if m[1][0] == 'D' {
+			decodable[name] = true
+		}
+		switch {
+		case m[2][0] != 'E':
+		case len(m[4]) == 0:
+			encoders[name] = true
+		default:
+			for _, encoder := range bytes.Fields(m[4]) {
+				encoders[string(encoder)] = true
+			}
+		}
+	}
+	return encoders, decodable
 }
 
 // cappedBuffer keeps what is written to it, and refuses more than limit bytes.

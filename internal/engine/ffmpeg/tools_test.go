@@ -2,8 +2,10 @@ package ffmpeg
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -175,5 +177,32 @@ func TestCappedBuffer(t *testing.T) {
 	}
 	if _, err := b.Write([]byte("5")); !errors.Is(err, errTooMuch) {
 		t.Errorf("got %v, want %v", err, errTooMuch)
+	}
+}
+
+func TestCoders(t *testing.T) {
+	t.Parallel()
+	const table = `Codecs:
+ D..... = Decoding supported
+ .E.... = Encoding supported
+ -------
+ D.VI.S 012v                 Uncompressed 4:2:2 10-bit
+ .EVIL. a64_multi            Multicolor charset for Commodore 64 (encoders: a64multi )
+ DEV.L. av1                  Alliance for Open Media AV1 (decoders: libdav1d av1 ) (encoders: libaom-av1 libsvtav1 )
+ DEAIL. aac                  AAC (Advanced Audio Coding) (decoders: aac aac_fixed )
+ DEV.LS h264                 H.264 / AVC / MPEG-4 AVC / MPEG-4 part 10 (encoders: libx264 libx264rgb )
+ ..V.L. vvc                  H.266 / VVC (Versatile Video Coding)
+ DES... webvtt               WebVTT subtitle
+`
+	encoders, decodable := coders([]byte(table))
+	names := func(m map[string]bool) string { return strings.Join(slices.Sorted(maps.Keys(m)), " ") }
+	if got, want := names(encoders), "a64multi aac libaom-av1 libsvtav1 libx264 libx264rgb webvtt"; got != want {
+		t.Errorf("got encoders %s, want %s", got, want)
+	}
+	if got, want := names(decodable), "012v aac av1 h264 webvtt"; got != want {
+		t.Errorf("got decoders of %s, want %s", got, want)
+	}
+	if encoders, decodable := coders([]byte("no table\n DE")); len(encoders)+len(decodable) > 0 {
+		t.Errorf("got %v and %v of no table", encoders, decodable)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,13 +51,15 @@ func TestUnitArgs(t *testing.T) {
 	av1.File, av1.Codec, av1.KeyFrames = "av1.mp4", "av1", []int{0}
 	interlaced := sdr(720, 576)
 	interlaced.Interlaced, interlaced.Aspect = true, timebase.R(16, 15)
+	medium := rung("medium.mp4", 1280, 720, 0, 100)
+	medium.Preset = "medium"
 	halved := rung("small.mp4", 640, 360, 0, 120)
 	halved.Step = 2
 	units := map[string]Unit{
 		"plain": {
 			Stream: 0, TimeBase: timebase.R(1, 12800), Picture: sdr(1280, 720), Seek: &seek, From: 102_400, To: 204_801,
 			FrameRate: timebase.R(25, 1), First: 200, Count: 200,
-			Outputs: []Output{rung("big.mp4", 1280, 720, 0, 100), rung("small.mp4", 640, 360, 0, 100)},
+			Outputs: []Output{rung("big.mp4", 1280, 720, 0, 100), rung("small.mp4", 640, 360, 0, 100), medium},
 		},
 		"hdr":        {TimeBase: timebase.R(1, 90000), Picture: hdr, To: 900_000, FrameRate: timebase.R(30000, 1001), Count: 100, Hold: true, Outputs: []Output{toned, kept, av1}},
 		"interlaced": {TimeBase: timebase.R(1, 90000), Picture: interlaced, To: 900_000, FrameRate: timebase.R(25, 1), Count: 100, Outputs: []Output{rung("sd.mp4", 768, 576, 0)}},
@@ -67,6 +70,68 @@ func TestUnitArgs(t *testing.T) {
 			text := strings.Join((&Tools{}).UnitArgs(unit), "\n") + "\n"
 			testkit.Golden(t, filepath.Join("testdata", "args", name+".txt"), []byte(text))
 		})
+	}
+}
+
+// The same holds for the analysis, which everything after it stands on.
+func TestAnalysisArgs(t *testing.T) {
+	t.Parallel()
+	seek, from, to := int64(90_000), int64(102_400), int64(204_801)
+	hdr := Picture{Width: 3840, Height: 2160, Aspect: timebase.R(1, 1), Rotation: 90, Colour: Colour{Primaries: "bt2020", Transfer: "smpte2084", Matrix: "bt2020nc"}}
+	tiles := &Tiles{Interval: timebase.R(2, 1), Origin: 12_800, Most: 43_200, Width: 160, Height: 90, File: "tiles.yuv"}
+	passes := map[string]Analysis{
+		"whole":   {TimeBase: timebase.R(1, 12800), Picture: sdr(320, 180), Width: 32, Height: 18, Threads: 4},
+		"stretch": {TimeBase: timebase.R(1, 12800), Picture: sdr(1920, 1080), Seek: &seek, From: &from, To: &to, Width: 32, Height: 18, Threads: 1, Tiles: tiles},
+		"exact":   {TimeBase: timebase.R(1, 12800), Picture: sdr(1920, 1080), Width: 32, Height: 18, Exact: true, Threads: 1, Tiles: tiles},
+		"hdr":     {TimeBase: timebase.R(1, 90000), Picture: hdr, Width: 32, Height: 18, Threads: 1, Tiles: tiles},
+	}
+	for name, pass := range passes {
+		t.Run(name, func(t *testing.T) {
+			text := strings.Join((&Tools{}).AnalysisArgs(pass), "\n") + "\n"
+			testkit.Golden(t, filepath.Join("testdata", "args", "analysis-"+name+".txt"), []byte(text))
+		})
+	}
+}
+
+// A picture whose size changes on the way is analysed like any other, also where
+// lines are stepped over.
+func TestAnalysisOfPicturesThatChangeTheirSize(t *testing.T) {
+	t.Parallel()
+	tools := findTools(t)
+	var joined []byte
+	for _, size := range []string{"640x360", "1280x720", "320x180"} {
+		path := testkit.Generate(t, testkit.Clip{Name: "size-" + size + ".h264", Args: []string{
+			"-f", "lavfi", "-i", "smptebars=size=" + size + ":rate=25:duration=1", "-c:v", "libx264", "-preset", "ultrafast", "-crf", "10", "-pix_fmt", "yuv420p",
+		}})
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		joined = append(joined, data...)
+	}
+	path := filepath.Join(t.TempDir(), "sizes.h264")
+	if err := os.WriteFile(path, joined, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	analysed := func(exact bool) (pictures [][]byte) {
+		_, err := tools.Analyse(t.Context(), Command{Input: open(t, path), Dir: t.TempDir()},
+			Analysis{TimeBase: timebase.R(1, 1200000), Picture: sdr(640, 360), Width: 32, Height: 18, Exact: exact, Threads: 1},
+			func(_ int64, luma []byte) error { pictures = append(pictures, slices.Clone(luma)); return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pictures
+	}
+	exact, thinned := analysed(true), analysed(false)
+	if len(exact) != 75 || len(thinned) != 75 {
+		t.Fatalf("got %d and %d pictures, want 75", len(exact), len(thinned))
+	}
+	for i := range exact {
+		for at, level := range exact[i] {
+			if got := int(thinned[i][at]); got < int(level)-24 || got > int(level)+24 {
+				t.Fatalf("picture %d, sample %d: level %d, exactly %d", i, at, got, level)
+			}
+		}
 	}
 }
 

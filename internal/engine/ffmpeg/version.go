@@ -2,7 +2,6 @@ package ffmpeg
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"debug/elf"
 	"encoding/hex"
@@ -77,17 +76,12 @@ func parseVersion(text []byte) (Version, error) {
 	return v, nil
 }
 
-// identify sets the class and the libraries that it stands on.
-func (t *Tools) identify(ctx context.Context, versionText []byte) error {
-	// The loader lists the libraries and runs nothing; a static executable
-	// ignores the variable and prints its version, in which there is no library.
-	text, err := t.ask(ctx, t.ffmpeg, []string{"LD_TRACE_LOADED_OBJECTS=1"}, "-version")
-	if err != nil {
-		return err
-	}
+// identify sets the class and the libraries that it stands on, which are among
+// those of the loader's list.
+func (t *Tools) identify(versionText, loaderList []byte) error {
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%s\n%s\n", runtime.GOARCH, versionText)
-	for _, path := range append([]string{t.ffmpeg}, codecLibraries(text)...) {
+	for _, path := range append([]string{t.ffmpeg}, codecLibraries(loaderList)...) {
 		real, err := filepath.EvalSymlinks(path)
 		if err != nil {
 			return fmt.Errorf("identify ffmpeg: %w", err)

@@ -4,9 +4,9 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,9 +23,8 @@ type analysis struct {
 	Shots  []int   `json:"shots"`
 	Poster int     `json:"poster"` // the source frame that makes the best poster
 	// Damaged are the stretches, [from, to) in source frames, in which the
-	// decoder met broken data; Errors is how often it did.
+	// decoder met broken data.
 	Damaged [][2]int `json:"damaged"`
-	Errors  int      `json:"errors"`
 	Ends    string   `json:"ends,omitempty"` // why the picture ends early
 	Sheets  int      `json:"sheets"`         // sprite sheets of the storyboard
 
@@ -48,31 +47,16 @@ func (a *analysis) damagedIn(from, to int) bool {
 
 // analyse decodes the source once, or takes what an earlier run found.
 func (j *job) analyse(ctx context.Context, a ffmpeg.Analysis) (*analysis, error) {
-	hash := specHash(j.tools.Class, j.fingerprint, append(j.tools.AnalysisArgs(a), "analysis 2"))
-	stretches := j.plan.stretches(j.inventory.seconds, j.options.workers())
-	var apart []*stretch // that did not fit together
+	hash := specHash(j.tools.Class, j.fingerprint, append(j.tools.AnalysisArgs(a), fmt.Sprint("analysis 2", j.plan.board)))
 	folder, _, err := j.work.once(hash, func(scratch string) error {
-		err := j.analyseStretches(ctx, a, stretches)
-		if err == nil {
-			err = meet(stretches)
-		}
-		if errors.Is(err, errApart) {
-			j.log.Warn("the analysis is made again in one stretch", "why", err)
-			apart, stretches = stretches, []*stretch{{}}
-			err = j.analyseStretches(ctx, a, stretches)
-		}
+		list, err := j.analyseStretches(ctx, a)
 		if err != nil {
 			return err
 		}
-		return explainWrite(j.join(scratch, a.Tiles, stretches), j.work.root)
+		return explainWrite(j.join(ctx, scratch, a.Tiles, list), j.work.root)
 	})
 	if err != nil {
 		return nil, err
-	}
-	for _, p := range append(apart, stretches...) {
-		if p.folder != "" {
-			os.RemoveAll(p.folder) // all of it is in the whole now
-		}
 	}
 	found := &analysis{folder: folder}
 	if err := readJSON(filepath.Join(folder, analysisName), found); err != nil {
@@ -82,28 +66,28 @@ func (j *job) analyse(ctx context.Context, a ffmpeg.Analysis) (*analysis, error)
 	return found, err
 }
 
-// join puts the stretches end to end: one list of times, one file of signatures, the
-// shots, the poster and the sheets of the storyboard.
-func (j *job) join(scratch string, tiles *ffmpeg.Tiles, stretches []*stretch) error {
+// join puts the stretches end to end: one list of times, one file of signatures,
+// the shots, the poster and the sheets of the storyboard.
+func (j *job) join(ctx context.Context, scratch string, tiles *ffmpeg.Tiles, list []*stretch) error {
 	luma, err := os.Create(filepath.Join(scratch, lumaName))
 	if err != nil {
 		return err
 	}
 	defer luma.Close()
 	out := bufio.NewWriterSize(luma, 64<<10)
-	found := analysis{Ends: stretches[len(stretches)-1].Ends}
+	found := analysis{Ends: list[len(list)-1].Ends}
 	var shots pixel.ShotFinder
-	poster := posterFinder{keys: j.plan.keys, timeBase: j.inventory.video.TimeBase}
-	sheets := newSheetMaker(scratch, j.plan.board, tiles, j.inventory.video.TimeBase)
-	last := int64(-1) << 62
+	poster := posterFinder{keys: j.plan.keys, timeBase: j.plan.timeBase}
+	sheets := newSheetMaker(scratch, j.plan.board, tiles, j.plan.timeBase)
+	last := int64(math.MinInt64)
 	frame := 0
-	for i, p := range stretches {
+	for i, s := range list {
 		first := frame
-		end := int64(1) << 62 // of what is the stretch's own
-		if i+1 < len(stretches) {
-			end = *stretches[i+1].from
+		end := int64(math.MaxInt64) // of what is the stretch's own
+		if i+1 < len(list) {
+			end = *list[i+1].from
 		}
-		err := p.each(func(pts int64, picture pixel.Signature) error {
+		err := s.each(func(pts int64, picture pixel.Signature) error {
 			if pts >= end {
 				return nil
 			}
@@ -119,13 +103,15 @@ func (j *job) join(scratch string, tiles *ffmpeg.Tiles, stretches []*stretch) er
 			return err
 		})
 		if err == nil {
-			err = sheets.add(p, end)
+			err = sheets.add(s, end)
+		}
+		if err == nil {
+			err = ctx.Err()
 		}
 		if err != nil {
 			return err
 		}
-		if p.Errors > 0 {
-			found.Errors += p.Errors
+		if s.Errors > 0 {
 			found.Damaged = append(found.Damaged, [2]int{first, frame})
 		}
 	}

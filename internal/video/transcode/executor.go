@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/sync/errgroup"
+
 	"liuyun/internal/base/fault"
 	"liuyun/internal/engine/ffmpeg"
 )
@@ -72,7 +74,13 @@ func (e *localExecutor) once(ctx context.Context, unit Unit, done func(frames in
 		if err != nil {
 			return err
 		}
-		return j.checkUnit(ctx, unit, scratch)
+		var sync errgroup.Group
+		sync.Go(func() error { return syncTree(scratch) }) // so that committing it need not wait
+		err = j.checkUnit(ctx, unit, scratch)
+		if syncErr := sync.Wait(); err == nil {
+			err = explainWrite(syncErr, j.work.root)
+		}
+		return err
 	})
 	if err != nil {
 		done(-reported)

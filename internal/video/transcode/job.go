@@ -23,7 +23,7 @@ import (
 
 // resultVersion is raised when the same options give other bytes than before,
 // for a reason that no hash of arguments shows (packaging, manifests).
-const resultVersion = "1"
+const resultVersion = "2"
 
 // Service makes adaptive streams. All fields but Tools may be left zero.
 type Service struct {

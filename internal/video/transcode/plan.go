@@ -24,7 +24,7 @@ type plan struct {
 	timeline  *Timeline
 	start     time.Duration // of the presentation, in the source's time
 	keys      []int64       // presentation times of the source's random-access points, ticks, rising
-	closed    []int64       // those at which the analysis may be cut, rising
+	stretches []*stretch    // of the source, for the analysis
 	seekShift int64         // ticks from a random-access point to the time to seek to, see ffmpeg.SeekShift
 	layout    Layout
 	target    int // TARGETDURATION, seconds
@@ -87,10 +87,15 @@ func (j *job) cutSound(tracks []*audioTrack) {
 }
 
 func (j *job) planPicture(ctx context.Context) error {
-	p := j.plan
 	if err := j.readKeys(ctx); err != nil {
 		return err
 	}
+	return j.planAnalysed(ctx)
+}
+
+// planAnalysed goes on when it is known where decoding may begin.
+func (j *job) planAnalysed(ctx context.Context) error {
+	p := j.plan
 	inv := j.inventory
 	v := inv.video
 	p.stream, p.picture, p.timeBase, p.seekShift = v.Index, inv.picture, v.TimeBase, inv.media.SeekShift(v)
@@ -114,8 +119,8 @@ func (j *job) planPicture(ctx context.Context) error {
 	if found.Ends != "" {
 		j.warn("damaged", "the picture ends early: %s", found.Ends)
 	}
-	if found.Errors > 0 {
-		j.warn("damaged", "the picture is damaged in places: the decoder reported %d errors; what could be decoded is there", found.Errors)
+	if len(found.Damaged) > 0 {
+		j.warn("damaged", "the picture is damaged in places; what could be decoded is there")
 	}
 	if err := j.findSoundEnd(ctx, found.Times); err != nil {
 		return err
@@ -380,9 +385,10 @@ func (j *job) readKeys(ctx context.Context) error {
 	}
 	slices.Sort(found.keys)
 	j.plan.keys = found.keys
-	// Formats without an index find about any place: not worth a second try.
-	if !found.loose && !mayJump(format) && slices.IsSorted(found.closed) {
-		j.plan.closed = found.closed
+	// Formats without an index find about any place: not worth a try.
+	j.plan.stretches = []*stretch{{}}
+	if !mayJump(format) {
+		j.plan.stretches = found.stretches(v.TimeBase)
 	}
 	return nil
 }

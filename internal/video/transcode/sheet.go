@@ -8,6 +8,7 @@ import (
 	"image/jpeg"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -15,7 +16,7 @@ import (
 	"liuyun/internal/engine/ffmpeg"
 )
 
-// sheetQuality is the sheets' JPEG quality.
+// sheetQuality is the sheets' JPEG quality. It changes bytes: see resultVersion.
 const sheetQuality = 80
 
 // sheetMaker lays tiles out on the storyboard's sheets.
@@ -33,7 +34,7 @@ type sheetMaker struct {
 }
 
 func newSheetMaker(folder string, board *storyboard, spec *ffmpeg.Tiles, timeBase timebase.Rational) *sheetMaker {
-	return &sheetMaker{folder: folder, board: board, spec: spec, timeBase: timeBase, slot: -1 << 62}
+	return &sheetMaker{folder: folder, board: board, spec: spec, timeBase: timeBase, slot: math.MinInt64}
 }
 
 // add lays out the tiles of a stretch that are of pictures before end.
@@ -51,10 +52,10 @@ func (m *sheetMaker) add(p *stretch, end int64) error {
 	}
 	defer file.Close()
 	in := bufio.NewReader(file)
-	before := int64(-1) << 62
+	before := int64(math.MinInt64)
 	for _, pts := range times {
 		slot := m.spec.Slot(pts, m.timeBase)
-		if slot <= before {
+		if slot <= before || slot >= m.spec.Most {
 			continue // no tile was made of it
 		}
 		before = slot
@@ -77,8 +78,7 @@ func (m *sheetMaker) add(p *stretch, end int64) error {
 
 // fill draws the last tile into all cells before slot.
 func (m *sheetMaker) fill(slot int64) error {
-	most := int64(longestSource / m.board.interval())
-	for m.tile != nil && int64(m.next) < min(slot, most) {
+	for m.tile != nil && int64(m.next) < slot {
 		if err := m.draw(); err != nil {
 			return err
 		}

@@ -56,7 +56,7 @@ func (b *storyboard) interval() time.Duration { return time.Duration(b.Seconds) 
 func (b *storyboard) spec(origin int64, timeBase timebase.Rational) *ffmpeg.Tiles {
 	return &ffmpeg.Tiles{
 		Interval: timebase.R(b.Seconds, 1), Origin: origin + timebase.Rescale(b.Seconds, timebase.R(1, 2), timeBase),
-		Width: b.Width, Height: b.Height, File: tilesName,
+		Most: int64(longestSource / b.interval()), Width: b.Width, Height: b.Height, File: tilesName,
 	}
 }
 

@@ -2,8 +2,8 @@ package transcode
 
 import (
 	"bufio"
-	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -13,13 +13,14 @@ import (
 
 	"liuyun/internal/av/pixel"
 	"liuyun/internal/base/fault"
+	"liuyun/internal/base/timebase"
 	"liuyun/internal/engine/ffmpeg"
 )
 
 // stretch is a part of the source that the analysis decodes in a process of its
 // own, as many at a time as there are cores: one thread each costs less than one
-// decoder with many. Stretches overlap a little, and what both show there has to be
-// the same.
+// decoder with many. Stretches overlap a little, and what both show there has to
+// be the same. Where they are cut does not depend on the number of cores.
 type stretch struct {
 	from *int64 // the random-access point that it begins at, ticks; nil is the beginning
 	to   *int64 // some pictures after the next stretch's from, ticks; nil is the end
@@ -31,35 +32,41 @@ type stretch struct {
 }
 
 const (
-	stretchLeast   = 15.0  // seconds: less is not worth a process
-	stretchMost    = 300.0 // seconds: what a kill may cost
-	stretchOverlap = 0.4   // seconds
+	stretchSeconds = 30.0 // about: shorter is not worth a process, longer is more to lose by a kill
+	stretchOverlap = 12   // pictures
+	wholeThreads   = 4    // of the decoder where the source cannot be cut: fixed, as broken data may decode otherwise with others
 )
 
 // errApart says that stretches do not fit together: a random-access point was none.
 var errApart = errors.New("stretches of the analysis do not fit together")
 
-// stretches cuts a source of so many seconds at closed random-access points.
-func (p *plan) stretches(seconds float64, workers int) []*stretch {
-	count := min(workers, int(seconds/stretchLeast))
-	if needed := int(seconds/stretchMost) + 1; needed > count {
-		count = (needed + workers - 1) / workers * workers
-	}
+// stretches cuts a source at closed random-access points.
+func (r *randomAccess) stretches(timeBase timebase.Rational) []*stretch {
 	list := []*stretch{{}}
-	if len(p.closed) == 0 {
+	if r.loose || len(r.closed) == 0 {
 		return list
 	}
-	ticks := func(seconds float64) int64 { return int64(seconds / p.timeBase.Float()) }
-	last := p.closed[0]
+	slices.Sort(r.times)
+	begin, end := r.times[0], r.times[len(r.times)-1]
+	if beyond(begin, end, timeBase) {
+		return list
+	}
+	ticks := func(seconds float64) int64 { return int64(seconds / timeBase.Float()) }
+	count := int(float64(end-begin) * timeBase.Float() / stretchSeconds)
+	last := begin
 	for i := 1; i < count; i++ {
-		at := nearest(p.closed, p.closed[0]+ticks(float64(i)*seconds/float64(count)))
-		if at-last < ticks(2*stretchOverlap) {
+		at := nearest(r.closed, begin+int64(float64(end-begin)*float64(i)/float64(count)))
+		first, _ := slices.BinarySearch(r.times, at)
+		if at <= last || first+stretchOverlap >= len(r.times) {
 			continue
 		}
-		end := at + ticks(stretchOverlap)
-		list[len(list)-1].to = &end
+		to := r.times[first+stretchOverlap]
+		if to-at > ticks(stretchSeconds/2) {
+			continue // it would cost more than it gains
+		}
+		list[len(list)-1].to = &to
 		list = append(list, &stretch{from: &at})
-		last = at
+		last = to
 	}
 	return list
 }
@@ -73,31 +80,70 @@ func nearest(list []int64, want int64) int64 {
 	return list[i]
 }
 
-// analyseStretches decodes the stretches, or takes what an earlier run decoded.
-func (j *job) analyseStretches(ctx context.Context, a ffmpeg.Analysis, stretches []*stretch) error {
-	todo := make([]work, len(stretches))
-	for i, p := range stretches {
+// analyseStretches decodes the source in stretches that fit together. Those that
+// do not are decoded again as one, and the whole source where that does not help.
+func (j *job) analyseStretches(ctx context.Context, a ffmpeg.Analysis) ([]*stretch, error) {
+	list := j.plan.stretches
+	for tries := 0; ; tries++ {
+		err := j.decodeStretches(ctx, a, list)
+		var apart []bool
+		if err == nil {
+			if apart, err = joints(list); err == nil && !slices.Contains(apart, true) {
+				return list, nil
+			}
+		}
+		switch {
+		case err != nil && !errors.Is(err, errApart):
+			return nil, err
+		case len(list) == 1:
+			return nil, errApart
+		case err != nil || tries == 1:
+			list = []*stretch{{}}
+		default:
+			list = fuse(list, apart)
+		}
+		j.log.Warn("stretches of the analysis do not fit together and are decoded as one")
+	}
+}
+
+// decodeStretches decodes the stretches, or takes what an earlier run decoded.
+func (j *job) decodeStretches(ctx context.Context, a ffmpeg.Analysis, list []*stretch) error {
+	todo := make([]work, len(list))
+	for i, s := range list {
 		a := a
-		a.From, a.To = p.from, p.to
-		if p.from != nil {
-			at := *p.from + j.plan.seekShift
+		a.From, a.To, a.Threads = s.from, s.to, 1
+		if s.from != nil {
+			at := *s.from + j.plan.seekShift
 			a.Seek = &at
 		}
+		if len(list) == 1 {
+			a.Threads = wholeThreads
+		}
 		hash := specHash(j.tools.Class, j.fingerprint, append(j.tools.AnalysisArgs(a), "stretch 1"))
-		a.Threads = max(1, j.options.workers()/len(stretches)) // changes nothing but the time it takes
 		todo[i] = work{0, func(ctx context.Context) (err error) {
-			p.folder, _, err = j.work.once(hash, func(scratch string) error { return j.runStretch(ctx, a, scratch) })
+			s.folder, _, err = j.work.once(hash, func(scratch string) error { return j.decodeStretch(ctx, a, scratch) })
 			if err != nil {
 				return err
 			}
-			return readJSON(filepath.Join(p.folder, analysisName), p)
+			return readJSON(filepath.Join(s.folder, analysisName), s)
 		}}
 	}
 	return runAll(ctx, j.options.workers(), todo)
 }
 
-// runStretch decodes one stretch into scratch: the times, the signatures and the
-// tiles of the storyboard.
+// decodeStretch decodes one stretch into scratch. A child that was killed is
+// started again.
+func (j *job) decodeStretch(ctx context.Context, a ffmpeg.Analysis, scratch string) error {
+	for tries := 0; ; tries++ {
+		err := j.runStretch(ctx, a, scratch)
+		if tries == killedTries || ctx.Err() != nil || !ffmpeg.Retryable(err) {
+			return err
+		}
+		j.retried("analysis: " + err.Error())
+	}
+}
+
+// runStretch writes the times, the signatures and the tiles of the storyboard.
 func (j *job) runStretch(ctx context.Context, a ffmpeg.Analysis, scratch string) error {
 	luma, err := os.Create(filepath.Join(scratch, lumaName))
 	if err != nil {
@@ -115,7 +161,8 @@ func (j *job) runStretch(ctx context.Context, a ffmpeg.Analysis, scratch string)
 	j.account(usage)
 	found := stretch{Errors: usage.Errors}
 	if err != nil {
-		if code := fault.CodeOf(err); code != fault.Invalid && code != fault.Internal {
+		if code := fault.CodeOf(err); ffmpeg.Retryable(err) || code != fault.Invalid && code != fault.Internal {
+			j.progress.add(phaseAnalyse, -float64(len(times)))
 			return err
 		}
 		found.Ends = fault.Message(err) // what is broken somewhere is used as far as it decodes
@@ -138,12 +185,12 @@ func (j *job) runStretch(ctx context.Context, a ffmpeg.Analysis, scratch string)
 
 // each calls f with every picture of the stretch in the order of the decoder. f
 // must not keep the signature.
-func (p *stretch) each(f func(pts int64, s pixel.Signature) error) error {
-	times, err := readTimes(filepath.Join(p.folder, timesName))
+func (s *stretch) each(f func(pts int64, picture pixel.Signature) error) error {
+	times, err := readTimes(filepath.Join(s.folder, timesName))
 	if err != nil {
 		return err
 	}
-	file, err := os.Open(filepath.Join(p.folder, lumaName))
+	file, err := os.Open(filepath.Join(s.folder, lumaName))
 	if err != nil {
 		return err
 	}
@@ -161,53 +208,76 @@ func (p *stretch) each(f func(pts int64, s pixel.Signature) error) error {
 	return nil
 }
 
-// within returns times and signatures of the pictures in [from, to).
-func (p *stretch) within(from, to int64) (times []int64, pictures []byte, err error) {
-	err = p.each(func(pts int64, s pixel.Signature) error {
+// shownIn is what the stretch shows in [from, to): how many pictures, and a hash
+// of their times and signatures.
+func (s *stretch) shownIn(from, to int64) (count int, sum [sha256.Size]byte, err error) {
+	hash := sha256.New()
+	err = s.each(func(pts int64, picture pixel.Signature) error {
 		if pts >= from && pts < to {
-			times = append(times, pts)
-			pictures = append(pictures, s...)
+			count++
+			fmt.Fprintf(hash, "%d:", pts)
+			hash.Write(picture)
 		}
 		return nil
 	})
-	return times, pictures, err
+	return count, [sha256.Size]byte(hash.Sum(nil)), err
 }
 
-// meet checks that each stretch shows the same as the next where both do.
-func meet(stretches []*stretch) error {
-	for i, next := range stretches[1:] {
-		p := stretches[i]
-		times, pictures, err := p.within(*next.from, *p.to)
+// joints tells for each stretch but the first whether it shows something else
+// than the one before where both show something.
+func joints(list []*stretch) (apart []bool, err error) {
+	apart = make([]bool, len(list))
+	for i, next := range list[1:] {
+		s := list[i]
+		count, sum, err := s.shownIn(*next.from, *s.to)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		nextTimes, nextPictures, err := next.within(*next.from, *p.to)
+		nextCount, nextSum, err := next.shownIn(*next.from, *s.to)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if p.Ends != "" || len(times) == 0 || !slices.Equal(times, nextTimes) || !bytes.Equal(pictures, nextPictures) {
-			return fmt.Errorf("%w at %d", errApart, *next.from)
-		}
+		apart[i+1] = s.Ends != "" || count < stretchOverlap/2 || count != nextCount || sum != nextSum
 	}
-	return nil
+	return apart, nil
+}
+
+// fuse makes one stretch of those that are apart from each other.
+func fuse(list []*stretch, apart []bool) []*stretch {
+	var fused []*stretch
+	for i, s := range list {
+		if apart[i] {
+			last := fused[len(fused)-1]
+			fused[len(fused)-1] = &stretch{from: last.from, to: s.to}
+			continue
+		}
+		fused = append(fused, s)
+	}
+	return fused
 }
 
 // randomAccess finds in the packets of a stream, in the order of the file, where
 // decoding may begin.
 type randomAccess struct {
-	keys   []int64 // presentation times of all key pictures
-	closed []int64 // of those that no picture before it in presentation follows
+	times  []int64 // presentation times of all pictures
+	keys   []int64 // of the key pictures
+	closed []int64 // of those that no picture before them follows; rising
 	loose  bool    // some packet has no presentation time
 }
 
 func (r *randomAccess) add(p ffmpeg.Packet) {
-	switch {
-	case !p.HasPTS:
+	if !p.HasPTS {
 		r.loose = true
-	case p.Key:
-		r.keys = append(r.keys, p.PTS)
-		r.closed = append(r.closed, p.PTS)
-	case len(r.closed) > 0 && p.PTS < r.closed[len(r.closed)-1]:
+		return
+	}
+	r.times = append(r.times, p.PTS)
+	for len(r.closed) > 0 && p.PTS < r.closed[len(r.closed)-1] {
 		r.closed = r.closed[:len(r.closed)-1]
+	}
+	if p.Key {
+		r.keys = append(r.keys, p.PTS)
+		if len(r.closed) == 0 || p.PTS > r.closed[len(r.closed)-1] {
+			r.closed = append(r.closed, p.PTS)
+		}
 	}
 }

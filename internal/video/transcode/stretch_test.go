@@ -2,8 +2,9 @@ package transcode
 
 import (
 	"bytes"
-	"errors"
+	"crypto/sha256"
 	"image/jpeg"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -22,40 +23,54 @@ import (
 
 func TestStretches(t *testing.T) {
 	t.Parallel()
-	everySecond := make([]int64, 10000)
-	for i := range everySecond {
-		everySecond[i] = int64(i) * 1000
+	packets := func(count int, step int64, keyEvery int) *randomAccess {
+		r := &randomAccess{}
+		for i := range count {
+			r.add(ffmpeg.Packet{PTS: int64(i) * step, HasPTS: true, Key: i%keyEvery == 0})
+		}
+		return r
 	}
+	loose := packets(2500, 40, 25)
+	loose.loose = true
+	later := packets(2500, 40, 25)
+	for _, list := range [][]int64{later.times, later.keys, later.closed} {
+		for i := range list {
+			list[i] += 7013
+		}
+	}
+	wild := packets(2500, 40, 25)
+	wild.times[100] = 1 << 61
 	tests := []struct {
 		name    string
-		closed  []int64
-		seconds float64
-		workers int
+		packets *randomAccess
 		want    []int64 // where they begin, without the first
 	}{
-		{"nowhere to cut", nil, 60, 2, nil},
-		{"one worker", everySecond, 60, 1, nil},
-		{"short", everySecond, 20, 4, nil},
-		{"two", everySecond, 60, 2, []int64{30000}},
-		{"no more than are worth it", everySecond, 50, 8, []int64{17000, 33000}},
-		{"long", everySecond, 900, 2, []int64{225000, 450000, 675000}},
-		{"one key", []int64{0}, 60, 2, nil},
-		{"keys far apart", []int64{0, 50000}, 60, 4, []int64{50000}},
-		{"a clock that begins anywhere", []int64{7000, 36000, 80000}, 60, 2, []int64{36000}},
+		{"nothing", &randomAccess{}, nil},
+		{"one picture", packets(1, 40, 1), nil},
+		{"short", packets(1400, 40, 25), nil},
+		{"a minute", packets(1575, 40, 25), []int64{31000}},
+		{"long", packets(3775, 40, 25), []int64{30000, 60000, 91000, 121000}},
+		{"one key picture", packets(2500, 40, 2500), nil},
+		{"keys far apart", packets(2500, 40, 1250), []int64{50000}},
+		{"a clock that begins anywhere", later, []int64{7013 + 33000, 7013 + 67000}},
+		{"times missing", loose, nil},
+		{"times that make no sense", wild, nil},
+		{"two pictures a second", packets(200, 500, 2), []int64{33000, 66000}},
+		{"a picture every five seconds", packets(100, 5000, 1), nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			p := &plan{timeBase: timebase.R(1, 1000), closed: tt.closed}
-			got := p.stretches(tt.seconds, tt.workers)
+			got := tt.packets.stretches(timebase.R(1, 1000))
 			if got[0].from != nil || got[len(got)-1].to != nil {
 				t.Error("the first does not begin at the beginning, or the last does not end at the end")
 			}
 			var from []int64
 			for i, s := range got[1:] {
 				from = append(from, *s.from)
-				if end := got[i].to; end == nil || *end != *s.from+400 {
-					t.Errorf("stretch %d does not go on 0.4 s beyond the start of the next", i)
+				step := tt.packets.times[1] - tt.packets.times[0]
+				if end := got[i].to; end == nil || *end != *s.from+stretchOverlap*step {
+					t.Errorf("stretch %d does not go on for %d pictures of the next", i, stretchOverlap)
 				}
 			}
 			if diff := cmp.Diff(tt.want, from); diff != "" {
@@ -73,11 +88,16 @@ func TestRandomAccess(t *testing.T) {
 		packet(0, true), packet(3, false), packet(1, false), packet(2, false),
 		packet(6, true), packet(4, false), packet(5, false), packet(7, false), // pictures before it follow it
 		packet(8, true), packet(9, false),
+		packet(20, true), packet(30, true), packet(40, true), packet(25, false), // after two of them
+		packet(50, true), packet(45, true), packet(60, true),
 	} {
 		found.add(p)
 	}
-	if !slices.Equal(found.keys, []int64{0, 6, 8}) || !slices.Equal(found.closed, []int64{0, 8}) || found.loose {
-		t.Errorf("got keys %v, closed %v, loose %v, want 0 6 8, 0 8, false", found.keys, found.closed, found.loose)
+	if want := []int64{0, 6, 8, 20, 30, 40, 50, 45, 60}; !slices.Equal(found.keys, want) {
+		t.Errorf("got keys %v, want %v", found.keys, want)
+	}
+	if want := []int64{0, 8, 20, 45, 60}; !slices.Equal(found.closed, want) || found.loose {
+		t.Errorf("got closed %v, loose %v, want %v, false", found.closed, found.loose, want)
 	}
 	found.add(ffmpeg.Packet{})
 	if !found.loose {
@@ -146,10 +166,40 @@ func TestStretchesMeet(t *testing.T) {
 				drawn(t, tt.first, everyTick(0, 2400, 40), level, spec),
 				drawn(t, stretch{from: &from}, tt.times, tt.second, spec),
 			}
-			if err := meet(list); errors.Is(err, errApart) != tt.apart || (err != nil) != tt.apart {
-				t.Errorf("got %v, want apart %v", err, tt.apart)
+			apart, err := joints(list)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := []bool{false, tt.apart}; !slices.Equal(apart, want) {
+				t.Errorf("got apart %v, want %v", apart, want)
 			}
 		})
+	}
+}
+
+func TestFuse(t *testing.T) {
+	t.Parallel()
+	var list []*stretch
+	for i := range int64(6) {
+		from, to := 10*i, 10*i+12
+		list = append(list, &stretch{from: &from, to: &to})
+	}
+	list[0].from, list[5].to = nil, nil
+	fused := fuse(list, []bool{false, false, true, true, false, true})
+	var got [][2]int64
+	for _, s := range fused {
+		ends := [2]int64{-1, -1}
+		if s.from != nil {
+			ends[0] = *s.from
+		}
+		if s.to != nil {
+			ends[1] = *s.to
+		}
+		got = append(got, ends)
+	}
+	want := [][2]int64{{-1, 12}, {10, 42}, {40, -1}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("stretches (-want +got):\n%s", diff)
 	}
 }
 
@@ -257,25 +307,24 @@ func TestAnalysisInStretches(t *testing.T) {
 		{"open", "open.mp4", "keyint=50:open-gop=1:bframes=3:b-adapt=0:scenecut=0", false, false},
 		{"random access that is none", "refresh.mkv", "keyint=50:intra-refresh=1:bframes=0", true, true},
 		{"matroska", "closed.mkv", "keyint=50", true, false},
+		{"transport stream", "closed.ts", "keyint=50", false, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			clip := testkit.Generate(t, testkit.Clip{Name: "stretches-" + tt.file, Args: []string{
-				"-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=32",
+				"-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=64",
 				"-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-x264-params", tt.x264,
 			}})
 			var log bytes.Buffer
-			analysed := func(workers int) (*job, []byte) {
+			analysed := func(cut bool) (*job, []byte) {
 				source, err := OpenFile(clip)
 				if err != nil {
 					t.Fatal(err)
 				}
 				t.Cleanup(func() { source.Close() })
-				options := DefaultOptions()
-				options.Workers = workers
 				service := &Service{Tools: tools, Log: slog.New(slog.NewTextHandler(&log, nil))}
-				j, err := service.newJob(source, options)
+				j, err := service.newJob(source, DefaultOptions())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -283,10 +332,20 @@ func TestAnalysisInStretches(t *testing.T) {
 					t.Fatal(err)
 				}
 				t.Cleanup(func() { j.close(); j.work.close() })
+				j.plan = &plan{}
 				if err := j.look(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				if err := j.makePlan(t.Context()); err != nil {
+				if err := j.readKeys(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if got := len(j.plan.stretches) > 1; got != tt.cut {
+					t.Errorf("cut %v, want %v", got, tt.cut)
+				}
+				if !cut {
+					j.plan.stretches = []*stretch{{}}
+				}
+				if err := j.planAnalysed(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				luma, err := os.ReadFile(filepath.Join(j.analysis.folder, lumaName))
@@ -295,16 +354,13 @@ func TestAnalysisInStretches(t *testing.T) {
 				}
 				return j, luma
 			}
-			whole, wholeLuma := analysed(1)
-			split, splitLuma := analysed(2)
-			if got := len(split.plan.stretches(32, 2)) > 1; got != tt.cut {
-				t.Errorf("cut %v, want %v", got, tt.cut)
+			whole, wholeLuma := analysed(false)
+			split, splitLuma := analysed(true)
+			if got := strings.Contains(log.String(), "do not fit together"); got != tt.again {
+				t.Errorf("decoded again as one: %v, want %v", got, tt.again)
 			}
-			if got := strings.Contains(log.String(), "made again"); got != tt.again {
-				t.Errorf("made again in one stretch: %v, want %v", got, tt.again)
-			}
-			if len(whole.analysis.Times) != 800 || !slices.Equal(whole.analysis.Times, split.analysis.Times) || !bytes.Equal(wholeLuma, splitLuma) {
-				t.Errorf("got %d pictures in one, %d in stretches, want 800, the same", len(whole.analysis.Times), len(split.analysis.Times))
+			if len(whole.analysis.Times) != 1600 || !slices.Equal(whole.analysis.Times, split.analysis.Times) || !bytes.Equal(wholeLuma, splitLuma) {
+				t.Errorf("got %d pictures in one, %d in stretches, want 1600, the same", len(whole.analysis.Times), len(split.analysis.Times))
 			}
 			for _, name := range []string{analysisName, "sprite-00001.jpg"} {
 				a, errA := os.ReadFile(filepath.Join(whole.analysis.folder, name))
@@ -313,9 +369,65 @@ func TestAnalysisInStretches(t *testing.T) {
 					t.Errorf("%s is another (%v, %v)", name, errA, errB)
 				}
 			}
-			if names, err := os.ReadDir(split.work.units()); err != nil || len(names) != 1 {
-				t.Errorf("%d results are left (%v), want only the analysis", len(names), err)
-			}
 		})
+	}
+}
+
+// What becomes of a damaged source does not depend on the number of cores.
+func TestDamagedSourceOnManyCores(t *testing.T) {
+	t.Parallel()
+	testkit.FFmpeg(t)
+	tools, err := ffmpeg.Find(t.Context(), ffmpeg.DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	clip := testkit.Generate(t, testkit.Clip{Name: "damaged.mp4", Args: []string{
+		"-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=95",
+		"-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-g", "50", "-movflags", "+faststart",
+	}})
+	data, err := os.ReadFile(clip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := filepath.Join(t.TempDir(), "broken.mp4")
+	for at := len(data) / 2; at < len(data)/2+20_000; at += 7 {
+		data[at] ^= 0x5a
+	}
+	if err := os.WriteFile(broken, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	results := make(map[int]map[string][sha256.Size]byte)
+	for _, workers := range []int{1, 3} {
+		source, err := OpenFile(broken)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer source.Close()
+		options := DefaultOptions()
+		options.Workers, options.Preset = workers, "ultrafast"
+		root := filepath.Join(t.TempDir(), "out")
+		report, err := (&Service{Tools: tools}).Encode(t.Context(), source, root, options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(report.Warnings, func(w Warning) bool { return w.Code == "damaged" }) {
+			t.Errorf("got warnings %v, want one of damage", report.Warnings)
+		}
+		files := make(map[string][sha256.Size]byte)
+		err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			data, err := os.ReadFile(path)
+			files[strings.TrimPrefix(path, root)] = sha256.Sum256(data)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		results[workers] = files
+	}
+	if diff := cmp.Diff(results[1], results[3]); diff != "" {
+		t.Errorf("one and three workers make different results (-one +three):\n%s", diff)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"golang.org/x/sync/errgroup"
+
 	"liuyun/internal/base/fault"
 )
 
@@ -167,12 +169,18 @@ func readJSON(path string, value any) error {
 
 // syncTree makes all files and folders below root durable.
 func syncTree(root string) error {
-	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+	var group errgroup.Group
+	group.SetLimit(8) // the disk takes what comes together in one go
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil {
+			group.Go(func() error { return syncPath(path) })
 		}
-		return syncPath(path)
+		return err
 	})
+	if syncErr := group.Wait(); err == nil {
+		err = syncErr
+	}
+	return err
 }
 
 func syncPath(path string) error {
@@ -202,7 +210,7 @@ func explainWrite(err error, root string) error {
 	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
 		return fault.Wrap(err, fault.Forbidden, "%s cannot be written to; choose another folder or change its permissions", root)
 	}
-	return fmt.Errorf("write below %s: %w", root, err)
+	return fmt.Errorf("work in %s: %w", root, err)
 }
 
 // once makes the result called hash unless an earlier run did: make writes into

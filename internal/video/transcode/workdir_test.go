@@ -232,7 +232,7 @@ func TestExplainWrite(t *testing.T) {
 		{&fs.PathError{Op: "open", Path: "a", Err: syscall.EACCES}, fault.Forbidden, "out cannot be written to"},
 		{syscall.EROFS, fault.Forbidden, "choose another folder"},
 		{fmt.Errorf("a: %w", known), fault.Invalid, "known"},
-		{io.ErrUnexpectedEOF, fault.Internal, "write below out: unexpected EOF"},
+		{io.ErrUnexpectedEOF, fault.Internal, "work in out: unexpected EOF"},
 	}
 	for _, test := range tests {
 		err := explainWrite(test.err, "out")

@@ -9,6 +9,7 @@ const paper = canvas.getContext('2d', { willReadFrequently: true });
 const mimes = [];
 const problems = [];
 let player;
+let kind;
 
 for (const [owner, name] of [[MediaSource, 'addSourceBuffer'], [SourceBuffer, 'changeType']]) {
   const original = owner.prototype[name];
@@ -75,7 +76,8 @@ function countStalls() {
 }
 
 /** Opens a manifest in a player that looks some seconds ahead. */
-async function open(kind, url, ahead) {
+async function open(which, url, ahead) {
+  kind = which;
   video.addEventListener('error', () => problems.push(`video: ${video.error?.message}`));
   player = await openers[kind](video, url, ahead, (problem) => problems.push(`${kind}: ${problem}`));
   await until('opening', () => video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA && player.ready(), 15);
@@ -134,17 +136,21 @@ async function takeAudio(track) {
   await until(`track ${track} of the sound`, () => player.audioChosen() === track && ahead());
 }
 
-/**
- * The words on show at a time: those wanted, or what there is instead. For the sake of
- * dash.js 5.2 the seek comes first, since it drops a file of subtitles that comes after
- * one, and time is told, since it shows words when it hears of it.
- */
+/** The words on show at a time: those wanted, or what there is instead. */
 async function words(track, at, wanted) {
-  video.currentTime = at;
-  await until(`seek to ${at}`, () => !video.seeking);
+  const seek = () => { video.currentTime = at; };
+  // dash.js 5.2 drops a file of subtitles that comes after a seek, and shows the words of
+  // one when it next hears of the time. The page mends both: engine/dash-seek.ts.
+  const plainDash = kind === 'dash.js';
+  if (plainDash) {
+    seek();
+    await until(`seek to ${at}`, () => !video.seeking);
+  }
   player.setText(track);
+  if (!plainDash) seek();
   const active = () => [...video.textTracks].filter((t) => t.mode === 'showing').flatMap((t) => [...(t.activeCues ?? [])].map((c) => c.text)).join('\n');
-  await until('subtitles', () => video.dispatchEvent(new Event('timeupdate')) && active() === wanted).catch(() => undefined);
+  const shown = () => !video.seeking && active() === wanted;
+  await until('subtitles', () => (plainDash && video.dispatchEvent(new Event('timeupdate')), shown())).catch(() => undefined);
   return active();
 }
 
