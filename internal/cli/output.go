@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/kit/proc"
 )
 
 // writeJSON writes v as one line on standard output. Each object has a "type".
@@ -40,12 +41,19 @@ func (s *session) end(ctx context.Context, err error) int {
 	return fault.ExitStatus(err)
 }
 
+// saysNothing reports whether the cause is only that a child, which did not like
+// its input, ended with a status: the message has told why.
+func saysNothing(f *fault.Error) bool {
+	var child *proc.Error
+	return f.Code == fault.Invalid && errors.As(f.Cause, &child) && child.Reason == proc.Exited
+}
+
 // reportError tells why the run failed: to people what is wrong and what to do,
 // with the cause for operators below it; to scripts the same as one object.
 func (s *session) reportError(err error) {
 	report := jsonError{Type: "error", Code: fault.CodeOf(err), Message: fault.Message(err)}
 	var f *fault.Error
-	if errors.As(err, &f) && f.Cause != nil && f.Code != fault.Canceled && f.Cause.Error() != f.Message {
+	if errors.As(err, &f) && f.Cause != nil && f.Code != fault.Canceled && f.Cause.Error() != f.Message && !saysNothing(f) {
 		report.Cause = f.Cause.Error()
 	}
 	if s.wantsJSON() && s.writeJSON(report) == nil {
