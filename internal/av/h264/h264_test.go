@@ -1,9 +1,12 @@
 package h264
 
 import (
+	"bytes"
 	"encoding/hex"
 	"strings"
 	"testing"
+
+	"github.com/Eyevinn/mp4ff/avc"
 )
 
 // Records that x264 wrote, at 192×108: High with a constant rate factor of 30,
@@ -36,6 +39,44 @@ func TestCodecString(t *testing.T) {
 		got, err := CodecString(unhex(t, tt.config))
 		if got != tt.want || (err == nil) != (tt.wantErr == "") || (err != nil && !strings.Contains(err.Error(), tt.wantErr)) {
 			t.Errorf("CodecString(%s) = %q, %v, want %q, %q", tt.config, got, err, tt.want, tt.wantErr)
+		}
+	}
+}
+
+func TestWithLevel(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ config, level, want, wantErr string }{
+		{high30, "4.1", "avc1.640029", ""},
+		{high30, "4", "avc1.640028", ""},
+		{baseline, "3.1", "avc1.42c01f", ""},
+		{high30, "high", "", "is none"},
+		{"", "4", "", "too short"},
+		{"01640028ffe1000367640001000168fdf8f800", "4", "", "ends before its level"},
+	} {
+		before := unhex(t, tt.config)
+		got, err := WithLevel(before, tt.level)
+		if tt.wantErr != "" {
+			if err == nil || !strings.Contains(err.Error(), tt.wantErr) {
+				t.Errorf("WithLevel(%s, %s): got error %v, want %q", tt.config, tt.level, err, tt.wantErr)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name, err := CodecString(got); name != tt.want || err != nil {
+			t.Errorf("WithLevel(%s, %s) is %s (%v), want %s", tt.config, tt.level, name, err, tt.want)
+		}
+		rec, err := avc.DecodeAVCDecConfRec(got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sps, err := avc.ParseSPSNALUnit(rec.SPSnalus[0], false)
+		if err != nil || uint32(sps.Level) != uint32(rec.AVCLevelIndication) {
+			t.Errorf("the parameter set has level %v (%v), the record %d", sps, err, rec.AVCLevelIndication)
+		}
+		if back, err := WithLevel(got, "1.1"); err != nil || !bytes.Equal(back, before) {
+			t.Errorf("got %x back (%v), want %x", back, err, before)
 		}
 	}
 }
@@ -116,6 +157,9 @@ func FuzzCodecString(f *testing.F) {
 		}
 		if !SameConfig(config, config) {
 			t.Error("a configuration differs from itself")
+		}
+		if other, err := WithLevel(config, "4.1"); err == nil && len(other) != len(config) {
+			t.Errorf("another level makes %d bytes of %d", len(other), len(config))
 		}
 	})
 }

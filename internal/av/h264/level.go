@@ -1,6 +1,14 @@
 package h264
 
-import "math"
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/Eyevinn/mp4ff/avc"
+)
 
 // level is a row of ITU-T H.264 Table A-1.
 type level struct {
@@ -55,4 +63,29 @@ func Level(width, height int, framesPerSecond float64, bitsPerSecond int64) (nam
 	}
 	last := levels[len(levels)-1]
 	return last.name, max(1, min(16, last.dpb/size))
+}
+
+// WithLevel returns config, the payload of an avcC box, with another level in it
+// and in its sequence parameter sets: its name as Level returns it.
+func WithLevel(config []byte, level string) ([]byte, error) {
+	number, err := strconv.ParseFloat(level, 64)
+	if err != nil || number < 1 || number > 9 {
+		return nil, fmt.Errorf("h264 level %q is none", level)
+	}
+	rec, err := avc.DecodeAVCDecConfRec(config)
+	if err != nil {
+		return nil, fmt.Errorf("h264 decoder configuration: %w", err)
+	}
+	indication := byte(math.Round(number * 10))
+	config = bytes.Clone(config)
+	config[3] = indication // ISO/IEC 14496-15 §5.3.3.1
+	at := 6                // of the first set's length
+	for _, set := range rec.SPSnalus {
+		if len(set) < 4 {
+			return nil, errors.New("h264 decoder configuration: a sequence parameter set ends before its level")
+		}
+		config[at+2+3] = indication // after the length; ITU-T H.264 §7.3.2.1.1
+		at += 2 + len(set)
+	}
+	return config, nil
 }

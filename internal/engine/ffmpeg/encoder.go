@@ -74,11 +74,24 @@ func (o Output) x264() []string {
 		params += ":" + x264FirstPicture
 	}
 	return []string{
-		"-preset", o.Preset, "-profile:v", "high", "-level", o.Level,
+		"-preset", o.Preset, "-profile:v", "high", "-level", x264Level(o.Level),
 		"-crf", decimal(o.Quality), "-maxrate", strconv.FormatInt(o.MaxRate, 10), "-bufsize", strconv.FormatInt(o.Buffer, 10),
 		"-x264-params", params,
 		"-a53cc", "0", "-bsf:v", "filter_units=remove_types=6",
 	}
+}
+
+// x264Level is the level that x264 is told. In 3.1 to 4 the standard bounds the
+// very first picture of a stream much tighter than all others (ITU-T H.264
+// §A.3.1, MinCR); x264 would spoil the first picture of every unit for it, of
+// which only one is the first of the stream. Vertical motion vectors have the same
+// range in all of them, and references are given.
+func x264Level(level string) string {
+	switch level {
+	case "3.1", "3.2", "4":
+		return "4.1"
+	}
+	return level
 }
 
 // What gives the first picture of a unit the quantiser that it would have in the

@@ -53,7 +53,7 @@ type Output struct {
 	Quality    float64 `json:"quality"`              // constant quality: the codec's CRF
 	MaxRate    int64   `json:"max_rate"`             // bits a second
 	Buffer     int64   `json:"buffer"`               // bits
-	Level      string  `json:"level,omitempty"`      // as the codec writes it, "4.1"
+	Level      string  `json:"level,omitempty"`      // that it keeps to, "3.1"; an H.264 file may name a higher one
 	References int     `json:"references,omitempty"` // the most references that Level allows
 	Colour     Colour  `json:"colour"`               // as made and tagged
 	ToneMap    bool    `json:"tone_map,omitempty"`

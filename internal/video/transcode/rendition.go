@@ -57,6 +57,12 @@ func (r *rendition) assemble(units []ffmpeg.Unit, files []string) (*assembled, e
 				return nil, fmt.Errorf("unit %d of %s: %w", i, r.ID, err)
 			}
 		}
+		if track.Codec == mp4.H264 {
+			// What the encoder was told may be higher, see ffmpeg.Output.
+			if track.Config, err = h264.WithLevel(track.Config, r.Template.Level); err != nil {
+				return nil, fmt.Errorf("unit %d of %s: %w", i, r.ID, err)
+			}
+		}
 		if i == 0 {
 			a.config, a.timescale, a.duration = track.Config, int64(track.Timescale), int64(track.Samples[0].Duration)
 		}
