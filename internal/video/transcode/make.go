@@ -47,17 +47,17 @@ func (j *job) make(ctx context.Context) (*made, error) {
 	} else {
 		j.progress.begin(phaseEncode, float64(len(m.audio)), length)
 	}
-	todo := j.encodeWork(executor, tasks)
+	queue := j.encodeWork(executor, tasks)
 	for _, t := range m.audio {
-		todo = append(todo, work{j.inventory.seconds * audioCost, func(ctx context.Context) error { return j.prepareAudio(ctx, t) }})
+		queue = append(queue, work{j.inventory.seconds * audioCost, func(ctx context.Context) error { return j.prepareAudio(ctx, t) }})
 	}
 	for _, t := range m.subtitles {
-		todo = append(todo, work{0, func(ctx context.Context) error { return j.loadSubtitles(ctx, t) }})
+		queue = append(queue, work{0, func(ctx context.Context) error { return j.loadSubtitles(ctx, t) }})
 	}
 	if j.inventory.video != nil {
-		todo = append(todo, work{0, func(ctx context.Context) (err error) { m.poster, err = j.makePoster(ctx); return err }})
+		queue = append(queue, work{0, func(ctx context.Context) (err error) { m.poster, err = j.makePoster(ctx); return err }})
 	}
-	if err := runAll(ctx, executor.Slots(), todo); err != nil {
+	if err := runAll(ctx, executor.Slots(), queue); err != nil {
 		return nil, err
 	}
 	for _, t := range tasks {
@@ -78,12 +78,12 @@ func (j *job) make(ctx context.Context) (*made, error) {
 	return m, err
 }
 
-// runAll runs todo, the costliest first, so many at a time, until one fails.
-func runAll(ctx context.Context, slots int, todo []work) error {
-	slices.SortStableFunc(todo, func(a, b work) int { return cmp.Compare(b.cost, a.cost) })
+// runAll runs queue, the costliest first, so many at a time, until one fails.
+func runAll(ctx context.Context, slots int, queue []work) error {
+	slices.SortStableFunc(queue, func(a, b work) int { return cmp.Compare(b.cost, a.cost) })
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(slots)
-	for _, w := range todo {
+	for _, w := range queue {
 		if groupCtx.Err() != nil {
 			break
 		}
@@ -97,9 +97,9 @@ func runAll(ctx context.Context, slots int, todo []work) error {
 
 // encodeWork is one piece of work a unit.
 func (j *job) encodeWork(executor Executor, tasks []*task) []work {
-	todo := make([]work, len(tasks))
+	queue := make([]work, len(tasks))
 	for i, t := range tasks {
-		todo[i] = work{j.cost(t.unit), func(ctx context.Context) error {
+		queue[i] = work{j.cost(t.unit), func(ctx context.Context) error {
 			weight := float64(len(t.unit.Encode.Outputs))
 			var err error
 			t.result, err = executor.Encode(ctx, t.unit, func(frames int) {
@@ -108,7 +108,7 @@ func (j *job) encodeWork(executor Executor, tasks []*task) []work {
 			return err
 		}}
 	}
-	return todo
+	return queue
 }
 
 // cost is roughly how many CPU seconds a unit takes.

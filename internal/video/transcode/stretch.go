@@ -108,7 +108,7 @@ func (j *job) analyseStretches(ctx context.Context, a ffmpeg.Analysis) ([]*stret
 
 // decodeStretches decodes the stretches, or takes what an earlier run decoded.
 func (j *job) decodeStretches(ctx context.Context, a ffmpeg.Analysis, list []*stretch) error {
-	todo := make([]work, len(list))
+	queue := make([]work, len(list))
 	for i, s := range list {
 		a := a
 		a.From, a.To, a.Threads = s.from, s.to, 1
@@ -120,7 +120,7 @@ func (j *job) decodeStretches(ctx context.Context, a ffmpeg.Analysis, list []*st
 			a.Threads = wholeThreads
 		}
 		hash := specHash(j.tools.Class, j.fingerprint, append(j.tools.AnalysisArgs(a), "stretch 1"))
-		todo[i] = work{0, func(ctx context.Context) (err error) {
+		queue[i] = work{0, func(ctx context.Context) (err error) {
 			s.folder, _, err = j.work.once(hash, func(scratch string) error { return j.decodeStretch(ctx, a, scratch) })
 			if err != nil {
 				return err
@@ -128,7 +128,7 @@ func (j *job) decodeStretches(ctx context.Context, a ffmpeg.Analysis, list []*st
 			return readJSON(filepath.Join(s.folder, analysisName), s)
 		}}
 	}
-	return runAll(ctx, j.options.workers(), todo)
+	return runAll(ctx, j.options.workers(), queue)
 }
 
 // decodeStretch decodes one stretch into scratch. A child that was killed is
@@ -209,18 +209,31 @@ func (s *stretch) each(f func(pts int64, picture pixel.Signature) error) error {
 }
 
 // shownIn is what the stretch shows in [from, to): how many pictures, and a hash
-// of their times and signatures.
+// of their times and signatures. It reads no others.
 func (s *stretch) shownIn(from, to int64) (count int, sum [sha256.Size]byte, err error) {
+	times, err := readTimes(filepath.Join(s.folder, timesName))
+	if err != nil {
+		return 0, sum, err
+	}
+	file, err := os.Open(filepath.Join(s.folder, lumaName))
+	if err != nil {
+		return 0, sum, err
+	}
+	defer file.Close()
 	hash := sha256.New()
-	err = s.each(func(pts int64, picture pixel.Signature) error {
-		if pts >= from && pts < to {
-			count++
-			fmt.Fprintf(hash, "%d:", pts)
-			hash.Write(picture)
+	picture := make(pixel.Signature, pixel.Size)
+	for i, pts := range times {
+		if pts < from || pts >= to {
+			continue
 		}
-		return nil
-	})
-	return count, [sha256.Size]byte(hash.Sum(nil)), err
+		if _, err := file.ReadAt(picture, int64(i)*pixel.Size); err != nil {
+			return 0, sum, fmt.Errorf("read %s: %w", lumaName, err)
+		}
+		count++
+		fmt.Fprintf(hash, "%d:", pts)
+		hash.Write(picture)
+	}
+	return count, [sha256.Size]byte(hash.Sum(nil)), nil
 }
 
 // joints tells for each stretch but the first whether it shows something else
