@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,6 +37,11 @@ func newBench(ctx context.Context, f flags) (*bench, error) {
 	if _, err := os.Stat(b.liuyun); err != nil {
 		return nil, fmt.Errorf("%w: run make build first", err)
 	}
+	if f.liuyun == builtProgram {
+		if err := b.checkFresh(); err != nil {
+			return nil, err
+		}
+	}
 	for name, path := range map[string]*string{"ffmpeg": &b.ffmpeg, "ffprobe": &b.ffprobe} {
 		if *path, err = exec.LookPath(name); err != nil {
 			return nil, err
@@ -51,6 +57,34 @@ func newBench(ctx context.Context, f flags) (*bench, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// builtProgram is what is measured unless told otherwise.
+const builtProgram = "bin/liuyun"
+
+// checkFresh refuses a program that is older than its sources: figures of another
+// than the one at hand are worse than none.
+func (b *bench) checkFresh() error {
+	built, err := os.Stat(b.liuyun)
+	if err != nil {
+		return err
+	}
+	for _, folder := range []string{"cmd", "internal"} {
+		err := filepath.WalkDir(filepath.Join(b.root, folder), func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			info, err := entry.Info()
+			if err == nil && info.ModTime().After(built.ModTime()) {
+				err = fmt.Errorf("%s is older than %s: run make build first", b.liuyun, path)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (b *bench) close() { os.RemoveAll(b.scratch) }

@@ -68,7 +68,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&f.only, "only", "", "run these, comma-separated")
 	flag.BoolVar(&f.quick, "quick", false, "short clips and one pair: a trial, nothing is recorded")
 	flag.IntVar(&f.pairs, "pairs", 3, "pairs of runs for paired figures")
-	flag.StringVar(&f.liuyun, "liuyun", "bin/liuyun", "the program to measure")
+	flag.StringVar(&f.liuyun, "liuyun", builtProgram, "the program to measure")
 	flag.Parse()
 	if f.list {
 		for _, b := range benchmarks() {
