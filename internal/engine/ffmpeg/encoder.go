@@ -34,7 +34,7 @@ var svtPresets = map[string]string{
 }
 
 // encoder is the arguments of one output's encoder.
-func (o Output) encoder(timeline timebase.Rational) []string {
+func (o Output) encoder(u Unit) []string {
 	args := []string{"-c:v", codecEncoders[o.Codec]}
 	switch o.Codec {
 	case "hevc":
@@ -42,10 +42,10 @@ func (o Output) encoder(timeline timebase.Rational) []string {
 	case "av1":
 		args = append(args, o.svtav1()...)
 	default:
-		args = append(args, o.x264()...)
+		args = append(args, o.x264(u)...)
 	}
 	if o.Codec != "av1" {
-		args = append(args, "-forced-idr", "1", "-force_key_frames", o.keyTimes(timeline))
+		args = append(args, "-forced-idr", "1", "-force_key_frames", o.keyTimes(u.FrameRate))
 	}
 	return append(args,
 		"-color_primaries", o.Colour.Primaries, "-color_trc", o.Colour.Transfer,
@@ -68,28 +68,30 @@ func (o Output) keyTimes(timeline timebase.Rational) string {
 // x264: closed GOPs of any length, cut where asked and at scene changes.
 // stitchable keeps headers equal from unit to unit; SEI (the encoder's name,
 // 700 bytes a unit) is taken out.
-func (o Output) x264() []string {
+func (o Output) x264(u Unit) []string {
 	params := fmt.Sprintf("keyint=infinite:open-gop=0:stitchable=1:ref=%d", min(x264References[o.Preset], o.References))
 	if o.Preset != "ultrafast" && o.Preset != "superfast" {
 		params += ":" + x264FirstPicture
 	}
 	return []string{
-		"-preset", o.Preset, "-profile:v", "high", "-level", x264Level(o.Level),
+		"-preset", o.Preset, "-profile:v", "high", "-level", x264Level(o.Level, u.First),
 		"-crf", decimal(o.Quality), "-maxrate", strconv.FormatInt(o.MaxRate, 10), "-bufsize", strconv.FormatInt(o.Buffer, 10),
 		"-x264-params", params,
 		"-a53cc", "0", "-bsf:v", "filter_units=remove_types=6",
 	}
 }
 
-// x264Level is the level that x264 is told. In 3.1 to 4 the standard bounds the
-// very first picture of a stream much tighter than all others (ITU-T H.264
-// §A.3.1, MinCR); x264 would spoil the first picture of every unit for it, of
-// which only one is the first of the stream. Vertical motion vectors have the same
-// range in all of them, and references are given.
-func x264Level(level string) string {
+// x264Level is the level that x264 is told for a unit that begins at frame first.
+// In 3.1 to 4 the standard bounds the very first picture of a stream much tighter
+// than all others (ITU-T H.264 §A.3.1, MinCR); x264 would spoil the first picture
+// of every unit for it. Vertical motion vectors have the same range in all of
+// them, and references are given.
+func x264Level(level string, first int64) string {
 	switch level {
 	case "3.1", "3.2", "4":
-		return "4.1"
+		if first > 0 {
+			return "4.1"
+		}
 	}
 	return level
 }

@@ -94,7 +94,7 @@ func (t *Tools) UnitArgs(u Unit) []string {
 	for i, out := range u.Outputs {
 		args = append(args, "-map", "["+labels[i]+"]")
 		args = append(args, t.passthrough()...)
-		args = append(args, out.encoder(u.FrameRate)...)
+		args = append(args, out.encoder(u)...)
 		args = append(args, "-f", "mp4", "-video_track_timescale", strconv.FormatInt(timescale(u.FrameRate.Mul(1, int64(out.Step))), 10),
 			"-map_metadata", "-1", "-fflags", "+bitexact", out.File)
 	}
