@@ -14,7 +14,7 @@ import { labChecks } from './lib/lab.mjs';
 import { checkPage } from './lib/page.mjs';
 
 // A check that takes longer than this has come to nothing, even on a slow machine.
-const LIMIT = 90; // seconds
+const LIMIT = 240; // seconds
 
 const kinds = { ...labChecks, page: checkPage };
 
