@@ -1,0 +1,35 @@
+// Package event is the document that tells the world of a change: on the bus,
+// in GET /v1/events and in webhooks it is the same.
+package event
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Event is one change. It is written in the transaction that makes the change.
+type Event struct {
+	ID     string          `json:"id"`
+	Type   string          `json:"type"` // resource.verb
+	Time   time.Time       `json:"time"`
+	Tenant string          `json:"tenant"`
+	Data   json.RawMessage `json:"data"` // the resource as the API shows it
+}
+
+// The types.
+const (
+	AssetCreated = "asset.created"
+	AssetUpdated = "asset.updated"
+	AssetReady   = "asset.ready"
+	AssetFailed  = "asset.failed"
+	AssetDeleted = "asset.deleted"
+	WebhookTest  = "webhook.test"
+
+	// AssetProgress is told to who watches, and kept nowhere.
+	AssetProgress = "asset.progress"
+)
+
+// Types lists what a webhook may subscribe to.
+func Types() []string {
+	return []string{AssetCreated, AssetUpdated, AssetReady, AssetFailed, AssetDeleted}
+}
