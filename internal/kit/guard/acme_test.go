@@ -1,0 +1,214 @@
+package guard_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"liuyun/internal/kit/guard"
+)
+
+// program finds a program of Pebble, the ACME server that Let's Encrypt tests
+// with.
+func program(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err == nil {
+		return path
+	}
+	message := name + " is not installed; go install github.com/letsencrypt/pebble/v2/cmd/" + name + "@v2.8.0"
+	if os.Getenv("CI") != "" {
+		t.Fatal(message)
+	}
+	t.Skip(message)
+	return ""
+}
+
+// freePort returns the address of a port that is free now.
+func freePort(t *testing.T) (address string, port int) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String(), l.Addr().(*net.TCPAddr).Port
+}
+
+func start(t *testing.T, env []string, name string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), env...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+}
+
+// startPebble runs an ACME server that checks names at tlsPort of this machine,
+// and returns its directory and what it is trusted by.
+func startPebble(t *testing.T, tlsPort int) (directory string, roots *x509.CertPool) {
+	t.Helper()
+	pebble, dns := program(t, "pebble"), program(t, "pebble-challtestsrv")
+	folder := t.TempDir()
+	ca, err := guard.OpenCA(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := ca.Server()(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certPath, keyPath := writePair(t, folder, certificate)
+	dnsAddress, _ := freePort(t)
+	management, _ := freePort(t)
+	listen, _ := freePort(t)
+	start(t, nil, dns, "-dns01", dnsAddress, "-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "", "-management", management, "-defaultIPv6", "", "-defaultIPv4", "127.0.0.1")
+	config, _ := json.Marshal(map[string]any{"pebble": map[string]any{
+		"listenAddress": listen, "certificate": certPath, "privateKey": keyPath, "httpPort": 1, "tlsPort": tlsPort,
+		"profiles": map[string]any{"default": map[string]any{"description": "d", "validityPeriod": 7776000}},
+	}})
+	path := filepath.Join(folder, "pebble.json")
+	if err := os.WriteFile(path, config, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start(t, []string{"PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0"}, pebble, "-config", path, "-dnsserver", dnsAddress)
+	directory = "https://" + listen + "/dir"
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.Pool()}, DisableKeepAlives: true}}
+	for range 100 {
+		answer, err := client.Get(directory)
+		if err == nil {
+			answer.Body.Close()
+			return directory, ca.Pool()
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatal("pebble does not answer")
+	return "", nil
+}
+
+func writePair(t *testing.T, folder string, certificate *tls.Certificate) (certPath, keyPath string) {
+	t.Helper()
+	certPath, keyPath = filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key")
+	key, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	for _, der := range certificate.Certificate {
+		text.WriteString(pemText("CERTIFICATE", der))
+	}
+	if err := os.WriteFile(certPath, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(keyPath, []byte(pemText("PRIVATE KEY", key)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return certPath, keyPath
+}
+
+// A certificate comes from a real ACME server, which proves the name at the
+// listener itself, and is kept for the next start.
+func TestACME(t *testing.T) {
+	t.Parallel()
+	address, port := freePort(t)
+	directory, roots := startPebble(t, port)
+	folder := t.TempDir()
+	o := guard.ACMEOptions{Domains: []string{"video.example.net"}, Directory: directory, Roots: roots, Folder: folder, Listen: address, Log: slog.New(slog.DiscardHandler)}
+	first := issued(t, o)
+	if again := issued(t, o); again != first {
+		t.Errorf("after a start it is another certificate: %s, then %s", first, again)
+	}
+	o.Listen = "127.0.0.1:0"
+	if _, err := guard.NewACME(o); err == nil {
+		t.Error("a port that is not fixed is accepted")
+	}
+}
+
+// issued serves with ACME and returns the issuer and serial number of the
+// certificate that comes.
+func issued(t *testing.T, o guard.ACMEOptions) string {
+	t.Helper()
+	a, err := guard.NewACME(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket, err := net.Listen("tcp", o.Listen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	server.Listener.Close()
+	server.Listener = tls.NewListener(socket, a.TLS())
+	server.Start()
+	defer server.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error)
+	go func() { ended <- a.Run(ctx, func() {}) }()
+	for range 200 {
+		conn, err := tls.Dial("tcp", o.Listen, &tls.Config{InsecureSkipVerify: true, ServerName: o.Domains[0]})
+		if err == nil {
+			leaf := conn.ConnectionState().PeerCertificates[0]
+			conn.Close()
+			cancel()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+			if err := leaf.VerifyHostname(o.Domains[0]); err != nil {
+				t.Error(err)
+			}
+			return fmt.Sprint(leaf.Issuer, leaf.SerialNumber)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatal("no certificate came")
+	return ""
+}
+
+// New files are taken without a restart; broken ones leave the old in use.
+func TestFileTLS(t *testing.T) {
+	t.Parallel()
+	ca, folder := openCA(t)
+	first, _ := ca.Server()(nil)
+	certPath, keyPath := writePair(t, folder, first)
+	config, err := guard.FileTLS(certPath, keyPath, func(error) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := config.GetCertificate(nil)
+	if err != nil || !shown.Leaf.Equal(first.Leaf) {
+		t.Fatalf("another certificate is shown: %v", err)
+	}
+	second, _ := ca.Server()(nil)
+	writePair(t, folder, second)
+	later := time.Now().Add(time.Minute)
+	if err := os.Chtimes(certPath, later, later); err != nil {
+		t.Fatal(err)
+	}
+	if shown, _ = config.GetCertificate(nil); !shown.Leaf.Equal(first.Leaf) {
+		t.Error("the files are looked at with each connection")
+	}
+	if _, err := guard.FileTLS(keyPath, certPath, nil); err == nil {
+		t.Error("key and certificate exchanged are accepted")
+	}
+	if _, err := guard.FileTLS(certPath+".absent", keyPath, nil); err == nil {
+		t.Error("absent files are accepted")
+	}
+}
