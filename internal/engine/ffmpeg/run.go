@@ -105,6 +105,11 @@ type child struct {
 
 // start runs a child with all that protects us from it.
 func (t *Tools) start(ctx context.Context, c child) (proc.Usage, messageLog, error) {
+	leave, err := t.enter(ctx)
+	if err != nil {
+		return proc.Usage{}, messageLog{}, err
+	}
+	defer leave()
 	access := &proc.Access{Read: t.config.ReadDirs, Write: c.dir}
 	third := c.input.File
 	if third != nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -52,6 +53,73 @@ func TestRun(t *testing.T) {
 	}
 	if usage.CPU <= 0 || usage.Wall <= 0 || usage.MaxRSS <= 0 || usage.Errors != 0 {
 		t.Errorf("usage: got %+v", usage)
+	}
+}
+
+// crowd is a Pipe that holds the first child until a second one writes too, and
+// looks whether each has its turn.
+type crowd struct {
+	tools *Tools
+
+	mu           sync.Mutex
+	inside, most int
+	two          chan struct{}
+}
+
+func (c *crowd) Write(data []byte) (int, error) {
+	c.mu.Lock()
+	c.inside++
+	if turns := len(c.tools.children); c.inside > turns {
+		c.mu.Unlock()
+		return 0, fmt.Errorf("%d children with %d turns", c.inside, turns)
+	}
+	if c.most = max(c.most, c.inside); c.inside == 2 {
+		select {
+		case <-c.two:
+		default:
+			close(c.two)
+		}
+	}
+	c.mu.Unlock()
+	<-c.two
+	c.mu.Lock()
+	c.inside--
+	c.mu.Unlock()
+	return len(data), nil
+}
+
+// Children wait for their turn where there may be only so many.
+func TestAtMost(t *testing.T) {
+	t.Parallel()
+	tools := findTools(t).AtMost(2)
+	input := open(t, testkit.Generate(t, testkit.Pattern(320, 180, "25", 2)))
+	crowd := crowd{tools: tools, two: make(chan struct{})}
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			_, err := tools.Run(t.Context(), Command{
+				Input: input, Args: []string{"-i", InputURL, "-map", "0:v", "-frames:v", "1", "-f", "rawvideo", PipeURL(0)}, Pipes: []io.Writer{&crowd},
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if crowd.most != 2 {
+		t.Errorf("%d children at a time, want 2", crowd.most)
+	}
+	// Who waits in vain stops waiting.
+	full := findTools(t).AtMost(1)
+	leave, err := full.enter(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := full.Run(ctx, Command{Input: input, Args: []string{"-i", InputURL, "-f", "null", "-"}}); fault.CodeOf(err) != fault.Canceled {
+		t.Errorf("canceled while waiting: got %v", err)
 	}
 }
 

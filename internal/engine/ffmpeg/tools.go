@@ -74,6 +74,7 @@ type Tools struct {
 	// count in Class: "libx264.so.164" … Empty for a static ffmpeg.
 	Libraries []string
 
+	children  chan struct{} // one element a running child; nil: any number
 	config    Config
 	ffmpeg    string
 	ffprobe   string
@@ -117,6 +118,30 @@ func Find(ctx context.Context, c Config) (*Tools, error) {
 	t.encoders, t.decodable = coders(codecs.answer)
 	t.filters = listed(filters.answer, '.', 'T')
 	return t, t.identify(version.answer, libraries.answer)
+}
+
+// AtMost returns the same tools that run at most n children at a time; others wait
+// in the order in which they came. Who waits holds nothing that a running child
+// needs, so that all who share a machine may share them: what one source's
+// analysis, another's sound and the units of a third need together never is more
+// than the machine has.
+func (t *Tools) AtMost(n int) *Tools {
+	bounded := *t
+	bounded.children = make(chan struct{}, max(1, n))
+	return &bounded
+}
+
+// enter waits for a child's turn. leave ends it.
+func (t *Tools) enter(ctx context.Context) (leave func(), err error) {
+	if t.children == nil {
+		return func() {}, nil
+	}
+	select {
+	case t.children <- struct{}{}:
+		return func() { <-t.children }, nil
+	case <-ctx.Done():
+		return nil, fault.Wrap(ctx.Err(), fault.Canceled, "stopped on request")
+	}
 }
 
 // HasEncoder reports whether ffmpeg has the encoder: "libx264", "aac" …

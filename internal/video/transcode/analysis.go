@@ -28,6 +28,7 @@ type analysis struct {
 	Ends    string   `json:"ends,omitempty"` // why the picture ends early
 	Sheets  int      `json:"sheets"`         // sprite sheets of the storyboard
 
+	hash   string // names it
 	folder string
 }
 
@@ -48,7 +49,7 @@ func (a *analysis) damagedIn(from, to int) bool {
 // analyse decodes the source once, or takes what an earlier run found.
 func (j *job) analyse(ctx context.Context, a ffmpeg.Analysis) (*analysis, error) {
 	hash := specHash(j.tools.Class, j.fingerprint, append(j.tools.AnalysisArgs(a), fmt.Sprint("analysis 2", j.plan.board)))
-	folder, _, err := j.work.once(hash, func(scratch string) error {
+	folder, _, err := j.work.once(ctx, hash, func(scratch string) error {
 		list, err := j.analyseStretches(ctx, a)
 		if err != nil {
 			return err
@@ -58,7 +59,7 @@ func (j *job) analyse(ctx context.Context, a ffmpeg.Analysis) (*analysis, error)
 	if err != nil {
 		return nil, err
 	}
-	found := &analysis{folder: folder}
+	found := &analysis{hash: hash, folder: folder}
 	if err := readJSON(filepath.Join(folder, analysisName), found); err != nil {
 		return nil, err
 	}
@@ -128,23 +129,22 @@ func (j *job) join(ctx context.Context, scratch string, tiles *ffmpeg.Tiles, lis
 	return writeJSON(filepath.Join(scratch, analysisName), found)
 }
 
-// signatures hands out the small pictures of the source by frame number.
-type signatures struct {
-	file *os.File
-}
-
-func (a *analysis) signatures() (*signatures, error) {
+// openSignatures opens the small pictures of the source, in order of frames.
+func (a *analysis) openSignatures() (*os.File, error) {
 	file, err := os.Open(filepath.Join(a.folder, lumaName))
 	if err != nil {
 		return nil, fmt.Errorf("open the analysis: %w", err)
 	}
-	return &signatures{file: file}, nil
+	return file, nil
 }
 
-// read returns the signatures of frames [from, to).
-func (s *signatures) read(from, to int) ([]pixel.Signature, error) {
+// readSignatures returns the signatures of frames [from, to).
+func readSignatures(file io.ReaderAt, from, to int) ([]pixel.Signature, error) {
+	if from < 0 || to < from || to-from > mostSignatures {
+		return nil, fmt.Errorf("read the analysis: frames %d to %d are no unit's", from, to)
+	}
 	data := make([]byte, (to-from)*pixel.Size)
-	if _, err := s.file.ReadAt(data, int64(from)*pixel.Size); err != nil {
+	if n, err := file.ReadAt(data, int64(from)*pixel.Size); n < len(data) {
 		return nil, fmt.Errorf("read the analysis: %w", err)
 	}
 	list := make([]pixel.Signature, to-from)
@@ -154,7 +154,8 @@ func (s *signatures) read(from, to int) ([]pixel.Signature, error) {
 	return list, nil
 }
 
-func (s *signatures) Close() error { return s.file.Close() }
+// mostSignatures bounds what is read at once.
+const mostSignatures = 1 << 17
 
 // posterFinder looks for a picture that says something: bright enough, with
 // contrast, not in the first second's fade, early rather than late, and not far

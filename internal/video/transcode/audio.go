@@ -44,7 +44,7 @@ func (j *job) prepareAudio(ctx context.Context, t *audioTrack) error {
 		}
 	}
 	hash := specHash(j.tools.Class, j.fingerprint, j.tools.AudioArgs(t.Spec))
-	folder, _, err := j.work.once(hash, func(scratch string) error {
+	folder, _, err := j.work.once(ctx, hash, func(scratch string) error {
 		command := j.command(scratch, j.input)
 		usage, err := j.tools.EncodeAudio(ctx, command, t.Spec)
 		j.account(usage)
@@ -70,7 +70,7 @@ func (j *job) prepareAudio(ctx context.Context, t *audioTrack) error {
 func (j *job) setGain(ctx context.Context, t *audioTrack, target float64) error {
 	hash := specHash(j.tools.Class, j.fingerprint, []string{"loudness 1", fmt.Sprint(t.Source)})
 	name := "loudness.json"
-	folder, _, err := j.work.once(hash, func(scratch string) error {
+	folder, _, err := j.work.once(ctx, hash, func(scratch string) error {
 		measured, err := j.tools.MeasureLoudness(ctx, j.command(scratch, j.input), t.Source)
 		if err != nil {
 			return err

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -351,18 +350,15 @@ func (j *job) chooseSubtitles() {
 			Name: cmp.Or(s.Title, languageName(language), fmt.Sprintf("Subtitles %d", s.Index)),
 		})
 	}
-	for i, file := range j.options.Subtitles {
-		inv.subtitles = append(inv.subtitles, &subtitleTrack{
-			ID: fmt.Sprintf("file%d-%s", i+1, cmp.Or(file.Language, "und")), Language: file.Language, Stream: -1, Path: file.Path,
-			Name: cmp.Or(languageName(file.Language), filepath.Base(file.Path)),
-		})
+	for i, added := range j.added {
+		inv.subtitles = append(inv.subtitles, added.track(i+1))
 	}
-	uniqueNames(inv)
+	uniqueNames(inv.audio, inv.subtitles)
 }
 
 // uniqueNames adds a number to names that a group has twice: players show
 // nothing else.
-func uniqueNames(inv *inventory) {
+func uniqueNames(audio []*audioTrack, subtitles []*subtitleTrack) {
 	seen := map[string]int{}
 	number := func(group string, name *string) {
 		key := group + "\x00" + *name
@@ -370,10 +366,10 @@ func uniqueNames(inv *inventory) {
 			*name = fmt.Sprintf("%s (%d)", *name, seen[key])
 		}
 	}
-	for _, t := range inv.audio {
+	for _, t := range audio {
 		number(t.Group, &t.Name)
 	}
-	for _, t := range inv.subtitles {
+	for _, t := range subtitles {
 		number("subtitles", &t.Name)
 	}
 }

@@ -8,6 +8,7 @@
 package transcode
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/contract/encode"
 	"liuyun/internal/engine/ffmpeg"
 	"liuyun/internal/kit/proc"
 )
@@ -42,9 +44,13 @@ type job struct {
 	source      Source
 	input       ffmpeg.Input // the source, or a repaired copy of it
 	repaired    *os.File
+	copied      string // what repaired is, below the shelf: hash/file
 	options     Options
 	fingerprint string
-	key         string // names the job
+	spec        []string // what the result depends on besides the source and the class
+	key         string   // names the job
+	added       []addedSubtitles
+	asked       *encode.Options // by the queue: parts are written, too
 	work        *workdir
 	progress    *progress
 	onWarning   func(Warning)
@@ -52,7 +58,9 @@ type job struct {
 	inventory  *inventory
 	plan       *plan
 	analysis   *analysis
-	signatures *signatures
+	signatures *os.File // of the source's frames, see readSignatures
+	executor   Executor
+	sink       sink
 
 	mu       sync.Mutex
 	cpu      time.Duration
@@ -80,6 +88,7 @@ func (s *Service) Encode(ctx context.Context, source Source, root string, option
 	if j.work, err = openWorkdir(root); err != nil {
 		return nil, err
 	}
+	j.sink = j.work
 	report, err = j.run(ctx)
 	if err != nil {
 		j.work.close()
@@ -117,18 +126,22 @@ func (s *Service) newJob(source Source, options Options) (*job, error) {
 	if j.log == nil {
 		j.log = slog.New(slog.DiscardHandler)
 	}
-	spec := []string{"job", resultVersion, source.Name(), options.key()}
+	j.executor = &localExecutor{job: j}
+	j.spec = []string{"job", resultVersion, source.Name(), options.key()}
 	for _, file := range options.Subtitles {
-		data, err := readSubtitleFile(file.Path)
+		text, err := readSubtitleFile(file.Path)
 		if err != nil {
 			return nil, err
 		}
-		if _, err := parseSubtitles(file.Path, data); err != nil {
+		if _, err := parseSubtitles(file.Path, text); err != nil {
 			return nil, err
 		}
-		spec = append(spec, string(data))
+		j.spec = append(j.spec, string(text))
+		j.added = append(j.added, addedSubtitles{
+			Language: file.Language, Name: cmp.Or(languageName(file.Language), filepath.Base(file.Path)), Label: file.Path, Text: text,
+		})
 	}
-	j.key = specHash(s.Tools.Class, id, spec)
+	j.key = specHash(s.Tools.Class, id, j.spec)
 	return j, nil
 }
 
@@ -216,6 +229,17 @@ func (j *job) account(u ffmpeg.Usage) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.cpu += u.CPU
+}
+
+// accountUnit adds up what a unit needed and says what it has to say.
+func (j *job) accountUnit(r UnitResult) {
+	j.mu.Lock()
+	j.cpu += r.CPU
+	j.retries += r.Retries
+	j.mu.Unlock()
+	for _, w := range r.Warnings {
+		j.warn(w.Code, "%s", w.Message)
+	}
 }
 
 // retried notes that something was done again.

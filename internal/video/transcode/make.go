@@ -38,7 +38,7 @@ type work struct {
 // make encodes everything, what takes longest first, so that no core waits long
 // at the end.
 func (j *job) make(ctx context.Context) (*made, error) {
-	executor := Executor(&localExecutor{job: j})
+	executor := j.executor
 	m := &made{recoded: map[string]int{}, audio: j.plan.audio, subtitles: j.plan.subtitles}
 	tasks := j.tasks()
 	length := j.plan.duration()
@@ -105,6 +105,9 @@ func (j *job) encodeWork(executor Executor, tasks []*task) []work {
 			t.result, err = executor.Encode(ctx, t.unit, func(frames int) {
 				j.progress.add(phaseEncode, float64(frames)*weight)
 			})
+			if err == nil {
+				j.accountUnit(t.result)
+			}
 			return err
 		}}
 	}
@@ -130,9 +133,9 @@ func (j *job) tasks() []*task {
 	}
 	var tasks []*task
 	for _, codec := range j.options.Codecs {
-		ranges := j.plan.layout.units()
+		ranges := j.plan.layout.UnitRanges()
 		if codec == "av1" {
-			ranges = j.plan.layout.segments()
+			ranges = j.plan.layout.SegmentRanges()
 		}
 		var members []*rendition
 		for _, r := range j.plan.renditions {
@@ -154,12 +157,18 @@ func (j *job) tasks() []*task {
 
 // unit is the range [from, to) of the timeline without outputs.
 func (j *job) unit(from, to int) Unit {
-	return Unit{
+	u := Unit{
 		Source: j.fingerprint,
 		Class:  j.tools.Class,
 		Encode: j.plan.unitFor(from, to),
 		Shows:  j.plan.timeline.Shows[from:to],
+		Limits: j.limits(),
 	}
+	u.Starts = j.plan.startingPoints(u.Encode.From)
+	u.Compare.Analysis = j.analysis.hash
+	u.Compare.From, u.Compare.To = around(u.Shows, j.plan.timeline.Frames)
+	u.Damaged = j.analysis.damagedIn(u.Compare.From, u.Compare.To)
+	return u
 }
 
 // sampleEvery: in production, the pictures of one larger rung are compared in one

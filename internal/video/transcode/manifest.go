@@ -16,6 +16,7 @@ import (
 type presentation struct {
 	Target    time.Duration
 	Duration  time.Duration
+	Times     []time.Duration // at which segments begin, and the end
 	Video     []videoTrack
 	Audio     []audioEntry
 	Subtitles []subtitleEntry
@@ -53,8 +54,7 @@ func (m *muxed) bandwidth(target time.Duration) (peak, mean int64) {
 	return max(hls.PeakBitrate(m.Sizes, target), mean), mean
 }
 
-// writePlaylists writes every media playlist below root, then the multivariant
-// one.
+// writePlaylists writes every media playlist below root.
 func (p *presentation) writePlaylists(root string) error {
 	for _, v := range p.Video {
 		if err := p.writeMedia(root, v.Media, hls.Fragments, mediaName); err != nil {
@@ -70,15 +70,27 @@ func (p *presentation) writePlaylists(root string) error {
 		}
 	}
 	for _, s := range p.Subtitles {
-		list := hls.MediaPlaylist{Kind: hls.WebVTT, Target: p.Target, Timescale: 1000}
-		for i, duration := range s.Durations {
-			list.Segments = append(list.Segments, hls.Segment{URI: fmt.Sprintf("%05d.vtt", i+1), Duration: duration})
-		}
-		if err := writeText(filepath.Join(root, s.Folder, mediaName), list.AppendTo); err != nil {
+		if err := p.writeSubtitles(root, s); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (p *presentation) writeSubtitles(root string, s subtitleEntry) error {
+	list := hls.MediaPlaylist{Kind: hls.WebVTT, Target: p.Target, Timescale: 1000}
+	for i, duration := range s.Durations {
+		list.Segments = append(list.Segments, hls.Segment{URI: fmt.Sprintf("%05d.vtt", i+1), Duration: duration})
+	}
+	return writeText(filepath.Join(root, s.Folder, mediaName), list.AppendTo)
+}
+
+// writeManifests writes what names all tracks.
+func (p *presentation) writeManifests(root string) error {
+	if err := writeText(filepath.Join(root, masterName), p.multivariant().AppendTo); err != nil {
+		return err
+	}
+	return writeText(filepath.Join(root, manifestName), p.manifest().AppendTo)
 }
 
 func (p *presentation) writeMedia(root string, m *muxed, kind hls.Kind, name string) error {

@@ -10,20 +10,21 @@ import (
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/engine/ffmpeg"
+	"liuyun/internal/video/transcode/timeline"
 )
 
 // Options are what a user asks for. The zero value is not valid: begin with
 // DefaultOptions.
 type Options struct {
-	Codecs       []string       // h264 and any of hevc, av1
-	Ladder       string         // "auto" or heights, see rate.Parse
-	Preset       string         // one of ffmpeg.Presets
-	Segment      SegmentRange   // how long segments may be
-	Loudness     *float64       // target, LUFS; nil leaves the level
-	MP4          bool           // an MP4 a rung besides
-	KeepOriginal bool           // the source file besides
-	Subtitles    []SubtitleFile // besides those in the source
-	Workers      int            // units at a time; 0: one a core
+	Codecs       []string              // h264 and any of hevc, av1
+	Ladder       string                // "auto" or heights, see rate.Parse
+	Preset       string                // one of ffmpeg.Presets
+	Segment      timeline.SegmentRange // how long segments may be
+	Loudness     *float64              // target, LUFS; nil leaves the level
+	MP4          bool                  // an MP4 a rung besides
+	KeepOriginal bool                  // the source file besides
+	Subtitles    []SubtitleFile        // besides those in the source
+	Workers      int                   // units at a time; 0: one a core
 	Verify       Verify
 }
 
@@ -43,7 +44,7 @@ func DefaultOptions() Options {
 		Codecs:  []string{"h264"},
 		Ladder:  "auto",
 		Preset:  "medium",
-		Segment: SegmentRange{Least: 2 * time.Second, Most: 6 * time.Second},
+		Segment: timeline.SegmentRange{Least: 2 * time.Second, Most: 6 * time.Second},
 		Verify:  VerifySample,
 	}
 }
@@ -69,9 +70,9 @@ func (o Options) Validate() error {
 }
 
 // ParseSegmentRange reads "2..6s" or "4s" (which allows a second each way).
-func ParseSegmentRange(text string) (SegmentRange, error) {
-	fail := func() (SegmentRange, error) {
-		return SegmentRange{}, fault.New(fault.Invalid, "segment length %q: write a range within 2..6s, or one length such as 4s", text)
+func ParseSegmentRange(text string) (timeline.SegmentRange, error) {
+	fail := func() (timeline.SegmentRange, error) {
+		return timeline.SegmentRange{}, fault.New(fault.Invalid, "segment length %q: write a range within 2..6s, or one length such as 4s", text)
 	}
 	trimmed := strings.TrimSuffix(text, "s")
 	lowText, highText, isRange := strings.Cut(trimmed, "..")
@@ -87,7 +88,7 @@ func ParseSegmentRange(text string) (SegmentRange, error) {
 	} else {
 		low, high = max(2, low-1), min(6, high+1)
 	}
-	r := SegmentRange{Least: seconds(low), Most: seconds(high)}
+	r := timeline.SegmentRange{Least: seconds(low), Most: seconds(high)}
 	if !(low >= 2 && high <= 6 && high >= low+1) {
 		return fail()
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/video/transcode/timeline"
 )
 
 func TestValidate(t *testing.T) {
@@ -14,11 +15,13 @@ func TestValidate(t *testing.T) {
 		t.Errorf("the defaults: %v", err)
 	}
 	tests := map[string]func(o *Options){
-		`no codec "vp9"`:           func(o *Options) { o.Codecs = append(o.Codecs, "vp9") },
-		`no preset "quick"`:        func(o *Options) { o.Preset = "quick" },
-		`no preset ""`:             func(o *Options) { o.Preset = "" },
-		"segments may last":        func(o *Options) { o.Segment.Least = time.Second },
-		"at least one second":      func(o *Options) { o.Segment = SegmentRange{4 * time.Second, 4500 * time.Millisecond} },
+		`no codec "vp9"`:    func(o *Options) { o.Codecs = append(o.Codecs, "vp9") },
+		`no preset "quick"`: func(o *Options) { o.Preset = "quick" },
+		`no preset ""`:      func(o *Options) { o.Preset = "" },
+		"segments may last": func(o *Options) { o.Segment.Least = time.Second },
+		"at least one second": func(o *Options) {
+			o.Segment = timeline.SegmentRange{Least: 4 * time.Second, Most: 4500 * time.Millisecond}
+		},
 		"2 to 6 seconds":           func(o *Options) { o.Segment.Most = 7 * time.Second },
 		"-1 units at a time":       func(o *Options) { o.Workers = -1 },
 		"257 units at a time":      func(o *Options) { o.Workers = 257 },
@@ -41,16 +44,16 @@ func TestValidate(t *testing.T) {
 func TestParseSegmentRange(t *testing.T) {
 	t.Parallel()
 	const s = time.Second
-	for text, want := range map[string]SegmentRange{
-		"2..6s":    {2 * s, 6 * s},
-		"2s..6s":   {2 * s, 6 * s},
-		"2..6":     {2 * s, 6 * s},
-		"2.5..4s":  {2500 * time.Millisecond, 4 * s},
-		"4s":       {3 * s, 5 * s},
-		"4":        {3 * s, 5 * s},
-		"2s":       {2 * s, 3 * s},
-		"6s":       {5 * s, 6 * s},
-		"3.5..4.5": {3500 * time.Millisecond, 4500 * time.Millisecond},
+	for text, want := range map[string]timeline.SegmentRange{
+		"2..6s":    {Least: 2 * s, Most: 6 * s},
+		"2s..6s":   {Least: 2 * s, Most: 6 * s},
+		"2..6":     {Least: 2 * s, Most: 6 * s},
+		"2.5..4s":  {Least: 2500 * time.Millisecond, Most: 4 * s},
+		"4s":       {Least: 3 * s, Most: 5 * s},
+		"4":        {Least: 3 * s, Most: 5 * s},
+		"2s":       {Least: 2 * s, Most: 3 * s},
+		"6s":       {Least: 5 * s, Most: 6 * s},
+		"3.5..4.5": {Least: 3500 * time.Millisecond, Most: 4500 * time.Millisecond},
 	} {
 		got, err := ParseSegmentRange(text)
 		if err != nil || got != want {

@@ -14,6 +14,7 @@ import (
 	"liuyun/internal/base/fault"
 	"liuyun/internal/base/timebase"
 	"liuyun/internal/engine/ffmpeg"
+	"liuyun/internal/video/transcode/timeline"
 )
 
 // plan is everything that is decided before anything is encoded.
@@ -21,12 +22,12 @@ type plan struct {
 	stream    int
 	picture   ffmpeg.Picture
 	timeBase  timebase.Rational // of the source's picture
-	timeline  *Timeline
+	timeline  *timeline.Timeline
 	start     time.Duration // of the presentation, in the source's time
 	keys      []int64       // presentation times of the source's random-access points, ticks, rising
 	stretches []*stretch    // of the source, for the analysis
 	seekShift int64         // ticks from a random-access point to the time to seek to, see ffmpeg.SeekShift
-	layout    Layout
+	layout    timeline.Layout
 	target    int // TARGETDURATION, seconds
 
 	renditions []*rendition
@@ -71,8 +72,8 @@ func (j *job) makePlan(ctx context.Context) error {
 func (j *job) planSound() {
 	rate := timebase.R(1000, 1)
 	j.plan.start = j.inventory.audioStart
-	j.plan.timeline = &Timeline{TimeBase: rate.Inv(), FrameRate: rate}
-	j.plan.layout = Layout{End: max(1, int((j.inventory.audioEnd - j.inventory.audioStart).Milliseconds()))}
+	j.plan.timeline = &timeline.Timeline{TimeBase: rate.Inv(), FrameRate: rate}
+	j.plan.layout = timeline.Layout{End: max(1, int((j.inventory.audioEnd - j.inventory.audioStart).Milliseconds()))}
 }
 
 // cutSound cuts a presentation of sound alone at its real length.
@@ -83,7 +84,7 @@ func (j *job) cutSound(tracks []*audioTrack) {
 		length := timebase.MulDiv(t.encoded.Duration()-t.encoded.MediaStart, 1000, int64(t.encoded.Timescale))
 		count = max(count, int(length))
 	}
-	p.layout = newLayout(count, p.timeline.FrameRate, j.options.Segment, nil, 1, func(int) float64 { return 0 })
+	p.layout = timeline.NewLayout(count, p.timeline.FrameRate, j.options.Segment, nil, 1, func(int) float64 { return 0 })
 }
 
 func (j *job) planPicture(ctx context.Context) error {
@@ -107,7 +108,7 @@ func (j *job) planAnalysed(ctx context.Context) error {
 		Exact: j.options.Verify == VerifyAll,
 		Tiles: p.board.spec(timebase.Rescale(inv.start().Microseconds(), timebase.R(1, 1_000_000), v.TimeBase), v.TimeBase),
 	})
-	if errors.Is(err, errNoFrames) && len(inv.audio) > 0 {
+	if errors.Is(err, timeline.ErrNoFrames) && len(inv.audio) > 0 {
 		j.warn("no_picture", "there is a video track, but no picture of it could be decoded; the sound alone is made")
 		inv.video, p.board = nil, nil
 		return nil
@@ -125,7 +126,7 @@ func (j *job) planAnalysed(ctx context.Context) error {
 	if err := j.findSoundEnd(ctx, found.Times); err != nil {
 		return err
 	}
-	line, left, err := newTimeline(found.Times, j.clock())
+	line, left, err := timeline.New(found.Times, j.clock())
 	if err != nil {
 		return fault.Wrap(err, fault.Invalid, "the times of the pictures in %s make no sense: %v", j.source.Name(), err)
 	}
@@ -135,7 +136,7 @@ func (j *job) planAnalysed(ctx context.Context) error {
 	p.timeline = line
 	p.start = time.Duration(timebase.Rescale(line.Origin, line.TimeBase, timebase.R(1, int64(time.Second))))
 	j.noteTimeline()
-	if j.signatures, err = found.signatures(); err != nil {
+	if j.signatures, err = found.openSignatures(); err != nil {
 		return err
 	}
 	if err := j.planRenditions(); err != nil {
@@ -181,17 +182,17 @@ func (j *job) findSoundEnd(ctx context.Context, times []int64) error {
 }
 
 // clock is what the container says about the picture's time.
-func (j *job) clock() sourceClock {
+func (j *job) clock() timeline.Clock {
 	inv, v := j.inventory, j.inventory.video
 	ticks := func(d time.Duration) int64 {
 		return timebase.Rescale(int64(d), timebase.R(1, int64(time.Second)), v.TimeBase)
 	}
-	c := sourceClock{timeBase: v.TimeBase, declared: []timebase.Rational{v.RealRate, v.AverageRate}, start: noStart, end: noEnd, lastFor: inv.lastFor}
+	c := timeline.Clock{TimeBase: v.TimeBase, Declared: []timebase.Rational{v.RealRate, v.AverageRate}, Start: timeline.NoStart, End: timeline.NoEnd, LastFor: inv.lastFor}
 	if len(inv.audio) > 0 {
-		c.start = ticks(inv.audioStart)
-		c.end = ticks(inv.audioEnd - soundBeyond)
+		c.Start = ticks(inv.audioStart)
+		c.End = ticks(inv.audioEnd - soundBeyond)
 		if inv.audioEnd-inv.videoEnd > soundBeyond {
-			c.end = ticks(inv.audioEnd)
+			c.End = ticks(inv.audioEnd)
 		}
 	}
 	return c
@@ -282,7 +283,7 @@ func (j *job) cut(shots []int) {
 		}
 	}
 	p.shots = len(at)
-	p.layout = newLayout(len(p.timeline.Shows), p.timeline.FrameRate, j.options.Segment, at, align, p.preroll)
+	p.layout = timeline.NewLayout(len(p.timeline.Shows), p.timeline.FrameRate, j.options.Segment, at, align, p.preroll)
 }
 
 // slotShowing is the first output frame that shows source frame f or a later one.
@@ -356,7 +357,7 @@ func (p *plan) unitFor(from, to int) ffmpeg.Unit {
 func (p *plan) output(r *rendition, span [2]int) ffmpeg.Output {
 	out := r.Template
 	out.File = outputName(r.ID)
-	for _, frame := range p.layout.segmentsIn(span[0], span[1]) {
+	for _, frame := range p.layout.SegmentsIn(span[0], span[1]) {
 		out.KeyFrames = append(out.KeyFrames, frame-span[0])
 	}
 	return out

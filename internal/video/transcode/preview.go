@@ -1,14 +1,13 @@
 package transcode
 
 import (
-	"cmp"
 	"context"
-	"slices"
 
 	"liuyun/internal/av/rate"
 	"liuyun/internal/base/fault"
 	"liuyun/internal/base/timebase"
 	"liuyun/internal/engine/ffmpeg"
+	"liuyun/internal/video/transcode/timeline"
 )
 
 // Preview is what is in a source and what would be made of it, without decoding
@@ -99,7 +98,7 @@ func (j *job) previewPicture(p *Preview) error {
 	v := inv.video
 	fps := likelyRate(v)
 	width, height := inv.picture.Shown()
-	p.Video = inv.videoFacts(fps.Float(), v.RealRate.Valid() && v.AverageRate.Valid() && relative(v.RealRate.Float(), v.AverageRate.Float()) > 0.02)
+	p.Video = inv.videoFacts(fps.Float(), v.RealRate.Valid() && v.AverageRate.Valid() && timeline.Apart(v.RealRate.Float(), v.AverageRate.Float()) > 0.02)
 	rungs, err := rate.Parse(j.options.Ladder, rate.Source{Width: width, Height: height, FrameRate: fps})
 	if err != nil {
 		return fault.New(fault.Invalid, "%v", err)
@@ -120,18 +119,6 @@ func (j *job) previewPicture(p *Preview) error {
 	return nil
 }
 
-// likelyRate is the frame rate that a source probably gets; only decoding tells.
 func likelyRate(v *ffmpeg.VideoStream) timebase.Rational {
-	for _, rate := range []timebase.Rational{v.AverageRate, v.RealRate} {
-		if inRange(rate) {
-			nearest := slices.MinFunc(standardRates, func(a, b timebase.Rational) int {
-				return cmp.Compare(relative(a.Float(), rate.Float()), relative(b.Float(), rate.Float()))
-			})
-			if relative(nearest.Float(), rate.Float()) < 0.002 {
-				return nearest
-			}
-			return rate
-		}
-	}
-	return timebase.R(25, 1)
+	return timeline.Likely(v.AverageRate, v.RealRate)
 }

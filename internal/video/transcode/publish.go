@@ -13,9 +13,14 @@ import (
 	"liuyun/internal/av/mp4"
 )
 
-// publish packages what was made into a staging folder, makes all of it
-// durable, and moves it to its place: segments first, the manifests after them,
-// the report last.
+// sink is where a result goes.
+type sink interface {
+	// publish takes the files of the staging folder, all or none as far as a
+	// player sees: manifests after segments, the report last.
+	publish(ctx context.Context, stage string) error
+}
+
+// publish packages what was made into a staging folder and gives it to the sink.
 func (j *job) publish(ctx context.Context, m *made) (*Report, error) {
 	stage := j.work.staged()
 	if err := emptyFolder(stage); err != nil {
@@ -24,6 +29,10 @@ func (j *job) publish(ctx context.Context, m *made) (*Report, error) {
 	p := &presentation{
 		Target:   time.Duration(j.plan.target) * time.Second,
 		Duration: j.plan.duration(),
+		Times:    boundaries(j.plan.layout.Segments, j.plan.layout.End, j.plan.timeline.FrameRate),
+	}
+	if err := j.work.checkRoom(j.packageSize(m)); err != nil {
+		return nil, err
 	}
 	if err := j.packageTracks(ctx, stage, p, m); err != nil {
 		return nil, err
@@ -31,30 +40,56 @@ func (j *job) publish(ctx context.Context, m *made) (*Report, error) {
 	if err := p.writePlaylists(stage); err != nil {
 		return nil, err
 	}
-	if err := writeText(filepath.Join(stage, masterName), p.multivariant().AppendTo); err != nil {
-		return nil, err
-	}
-	if err := writeText(filepath.Join(stage, manifestName), p.manifest().AppendTo); err != nil {
+	if err := p.writeManifests(stage); err != nil {
 		return nil, err
 	}
 	if err := j.packageExtras(stage, m); err != nil {
 		return nil, err
 	}
 	report := j.report(p, m)
+	if j.asked != nil {
+		if err := j.parts(p, report).write(stage); err != nil {
+			return nil, err
+		}
+	}
 	if err := writeJSON(filepath.Join(stage, reportName), report); err != nil {
 		return nil, err
 	}
-	if err := j.work.release(stage); err != nil {
+	if err := j.sink.publish(ctx, stage); err != nil {
 		return nil, err
 	}
 	report.Run = &RunReport{CPU: j.cpu.Seconds(), Units: m.units, Reused: m.reused, Retried: j.retries}
 	return report, nil
 }
 
+// packageSize is about how many bytes a result has.
+func (j *job) packageSize(m *made) int64 {
+	var size int64
+	add := func(samples []mp4.Sample) {
+		for _, s := range samples {
+			size += int64(s.Size)
+		}
+	}
+	for _, a := range m.video {
+		for _, p := range a.pieces {
+			add(p.samples)
+		}
+	}
+	for _, t := range m.audio {
+		add(t.encoded.Samples)
+	}
+	if j.options.MP4 {
+		size *= 2
+	}
+	if j.options.KeepOriginal {
+		size += j.source.Size()
+	}
+	return size
+}
+
 // packageTracks writes the segments of every track.
 func (j *job) packageTracks(ctx context.Context, stage string, p *presentation, m *made) error {
 	cuts, count := j.plan.layout.Segments, j.plan.layout.End
-	times := boundaries(cuts, count, j.plan.timeline.FrameRate)
 	j.progress.begin(phasePackage, float64(len(m.video)+len(m.audio)), p.Duration)
 	for _, a := range m.video {
 		media, err := a.mux(stage, "video/"+a.ID, cuts, count)
@@ -75,7 +110,7 @@ func (j *job) packageTracks(ctx context.Context, stage string, p *presentation, 
 		}
 	}
 	for _, t := range m.audio {
-		media, err := t.mux(stage, times)
+		media, err := t.mux(stage, p.Times)
 		if err != nil {
 			return err
 		}
@@ -83,7 +118,7 @@ func (j *job) packageTracks(ctx context.Context, stage string, p *presentation, 
 		j.progress.add(phasePackage, 1)
 	}
 	for _, t := range m.subtitles {
-		entry, err := t.publish(stage, times)
+		entry, err := t.publish(stage, p.Times)
 		if err != nil {
 			return err
 		}
@@ -127,9 +162,9 @@ func (j *job) packageExtras(stage string, m *made) error {
 
 func originalName(s Source) string { return "original/" + s.Name() }
 
-// release moves everything from the staging folder to the output folder. What
-// an earlier job left under the same names is removed first.
-func (w *workdir) release(stage string) error {
+// publish moves everything from the staging folder, made durable, to the output
+// folder. What an earlier job left under the same names is removed first.
+func (w *workdir) publish(_ context.Context, stage string) error {
 	if err := syncTree(stage); err != nil {
 		return err
 	}
@@ -195,10 +230,7 @@ func (j *job) report(p *presentation, m *made) *Report {
 		r.Bytes += a.Media.Bytes
 	}
 	for _, s := range p.Subtitles {
-		r.Subtitles = append(r.Subtitles, SubtitleReport{
-			ID: s.ID, Name: s.Name, Language: s.Language, Cues: len(s.cues.Cues),
-			Playlist: s.Folder + "/" + mediaName, File: s.Folder + "/" + wholeName,
-		})
+		r.Subtitles = append(r.Subtitles, s.report())
 	}
 	if len(p.Video) > 0 {
 		r.Playback.Poster = posterName
@@ -210,6 +242,13 @@ func (j *job) report(p *presentation, m *made) *Report {
 		r.Playback.Original = originalName(j.source)
 	}
 	return r
+}
+
+func (s subtitleEntry) report() SubtitleReport {
+	return SubtitleReport{
+		ID: s.ID, Name: s.Name, Language: s.Language, Cues: len(s.cues.Cues),
+		Playlist: s.Folder + "/" + mediaName, File: s.Folder + "/" + wholeName,
+	}
 }
 
 func compareWarnings(a, b Warning) int {

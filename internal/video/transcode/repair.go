@@ -51,7 +51,10 @@ const repairedName = "repaired.mkv"
 // sound on one continuous clock, and looks at that. Nothing is encoded.
 func (j *job) repair(ctx context.Context, jumps int) error {
 	hash := specHash(j.tools.Class, j.fingerprint, []string{"repair 1"})
-	folder, _, err := j.work.once(hash, func(scratch string) error {
+	folder, _, err := j.work.once(ctx, hash, func(scratch string) error {
+		if err := j.work.checkRoom(j.source.Size()); err != nil {
+			return err
+		}
 		usage, err := j.tools.Remux(ctx, j.command(scratch, j.source.Input()), repairedName)
 		j.account(usage)
 		return err
@@ -63,7 +66,7 @@ func (j *job) repair(ctx context.Context, jumps int) error {
 	if err != nil {
 		return err
 	}
-	j.repaired = file
+	j.repaired, j.copied = file, hash+"/"+repairedName
 	j.input = ffmpeg.Input{File: file, Name: j.source.Name()}
 	j.warn("clock", "the clock of the source jumps %d times; picture and sound are put on one continuous clock", jumps)
 	return j.look(ctx)

@@ -12,6 +12,7 @@ import (
 	"liuyun/internal/base/fault"
 	"liuyun/internal/base/timebase"
 	"liuyun/internal/engine/ffmpeg"
+	"liuyun/internal/video/transcode/timeline"
 )
 
 const (
@@ -56,7 +57,7 @@ func (b *storyboard) interval() time.Duration { return time.Duration(b.Seconds) 
 func (b *storyboard) spec(origin int64, timeBase timebase.Rational) *ffmpeg.Tiles {
 	return &ffmpeg.Tiles{
 		Interval: timebase.R(b.Seconds, 1), Origin: origin + timebase.Rescale(b.Seconds, timebase.R(1, 2), timeBase),
-		Most: int64(longestSource / b.interval()), Width: b.Width, Height: b.Height, File: tilesName,
+		Most: int64(timeline.Longest / b.interval()), Width: b.Width, Height: b.Height, File: tilesName,
 	}
 }
 
@@ -108,7 +109,7 @@ func (j *job) makePoster(ctx context.Context) (string, error) {
 	}
 	width, height = max(2, width/2*2), max(2, height/2*2)
 	hash := specHash(j.tools.Class, j.fingerprint, []string{"poster 1", fmt.Sprint(unit, width, height)})
-	folder, _, err := j.work.once(hash, func(scratch string) error {
+	folder, _, err := j.work.once(ctx, hash, func(scratch string) error {
 		return j.still(ctx, scratch, []ffmpeg.Unit{unit, plan.unitFor(0, 1)}, width, height)
 	})
 	if err != nil {

@@ -15,6 +15,8 @@ import (
 	"liuyun/internal/base/fault"
 	"liuyun/internal/base/timebase"
 	"liuyun/internal/engine/ffmpeg"
+	"liuyun/internal/kit/proc"
+	"liuyun/internal/video/transcode/timeline"
 )
 
 // stretch is a part of the source that the analysis decodes in a process of its
@@ -48,7 +50,7 @@ func (r *randomAccess) stretches(timeBase timebase.Rational) []*stretch {
 	}
 	slices.Sort(r.times)
 	begin, end := r.times[0], r.times[len(r.times)-1]
-	if beyond(begin, end, timeBase) {
+	if timeline.TooLong(begin, end, timeBase) {
 		return list
 	}
 	ticks := func(seconds float64) int64 { return int64(seconds / timeBase.Float()) }
@@ -106,8 +108,25 @@ func (j *job) analyseStretches(ctx context.Context, a ffmpeg.Analysis) ([]*stret
 	}
 }
 
+// Stretch is a stretch as it is handed to an Executor.
+type Stretch struct {
+	Source string          `json:"source"` // fingerprint of the source
+	Class  string          `json:"class"`
+	Decode ffmpeg.Analysis `json:"decode"`
+	Limits proc.Limits     `json:"limits"`
+}
+
+// Hash names what is found in the stretch.
+func (s Stretch) Hash(tools *ffmpeg.Tools) string {
+	return specHash(s.Class, s.Source, append(tools.AnalysisArgs(s.Decode), "stretch 1"))
+}
+
 // decodeStretches decodes the stretches, or takes what an earlier run decoded.
 func (j *job) decodeStretches(ctx context.Context, a ffmpeg.Analysis, list []*stretch) error {
+	executor := j.executor
+	if len(list) == 1 {
+		executor = &localExecutor{job: j} // nobody could help
+	}
 	queue := make([]work, len(list))
 	for i, s := range list {
 		a := a
@@ -119,68 +138,75 @@ func (j *job) decodeStretches(ctx context.Context, a ffmpeg.Analysis, list []*st
 		if len(list) == 1 {
 			a.Threads = wholeThreads
 		}
-		hash := specHash(j.tools.Class, j.fingerprint, append(j.tools.AnalysisArgs(a), "stretch 1"))
-		queue[i] = work{0, func(ctx context.Context) (err error) {
-			s.folder, _, err = j.work.once(hash, func(scratch string) error { return j.decodeStretch(ctx, a, scratch) })
+		task := Stretch{Source: j.fingerprint, Class: j.tools.Class, Decode: a, Limits: j.limits()}
+		queue[i] = work{0, func(ctx context.Context) error {
+			result, err := executor.Analyse(ctx, task, func(pictures int) { j.progress.add(phaseAnalyse, float64(pictures)) })
 			if err != nil {
 				return err
 			}
+			j.accountUnit(result)
+			s.folder = result.Folder
 			return readJSON(filepath.Join(s.folder, analysisName), s)
 		}}
 	}
-	return runAll(ctx, j.options.workers(), queue)
+	return runAll(ctx, executor.Slots(), queue)
 }
 
-// decodeStretch decodes one stretch into scratch. A child that was killed is
-// started again.
-func (j *job) decodeStretch(ctx context.Context, a ffmpeg.Analysis, scratch string) error {
-	for tries := 0; ; tries++ {
-		err := j.runStretch(ctx, a, scratch)
-		if tries == killedTries || ctx.Err() != nil || !ffmpeg.Retryable(err) {
-			return err
+// stretch decodes a stretch unless it is there. A child that was killed is started
+// again.
+func (m *maker) stretch(ctx context.Context, s Stretch, done func(pictures int)) (UnitResult, error) {
+	hash := s.Hash(m.tools)
+	folder, reused, err := m.work.once(ctx, hash, func(scratch string) error {
+		for tries := 0; ; tries++ {
+			err := m.decode(ctx, s, scratch, done)
+			if tries == killedTries || ctx.Err() != nil || !ffmpeg.Retryable(err) {
+				return err
+			}
+			m.retried("analysis: " + err.Error())
 		}
-		j.retried("analysis: " + err.Error())
-	}
+	})
+	return m.result(folder, hash, reused), err
 }
 
-// runStretch writes the times, the signatures and the tiles of the storyboard.
-func (j *job) runStretch(ctx context.Context, a ffmpeg.Analysis, scratch string) error {
+// decode writes the times, the signatures and the tiles of the storyboard.
+func (m *maker) decode(ctx context.Context, s Stretch, scratch string, done func(pictures int)) error {
 	luma, err := os.Create(filepath.Join(scratch, lumaName))
 	if err != nil {
-		return explainWrite(err, j.work.root)
+		return explainWrite(err, m.work.root)
 	}
 	defer luma.Close()
 	out := bufio.NewWriterSize(luma, 64<<10)
 	var times []int64
-	usage, err := j.tools.Analyse(ctx, j.command(scratch, j.input), a, func(pts int64, picture []byte) error {
+	command := ffmpeg.Command{Input: m.input, Dir: scratch, Limits: s.Limits}
+	usage, err := m.tools.Analyse(ctx, command, s.Decode, func(pts int64, picture []byte) error {
 		times = append(times, pts)
-		j.progress.add(phaseAnalyse, 1)
+		done(1)
 		_, err := out.Write(picture)
-		return explainWrite(err, j.work.root)
+		return explainWrite(err, m.work.root)
 	})
-	j.account(usage)
+	m.cpu += usage.CPU
 	found := stretch{Errors: usage.Errors}
 	if err != nil {
 		if code := fault.CodeOf(err); ffmpeg.Retryable(err) || code != fault.Invalid && code != fault.Internal {
-			j.progress.add(phaseAnalyse, -float64(len(times)))
+			done(-len(times))
 			return err
 		}
 		found.Ends = fault.Message(err) // what is broken somewhere is used as far as it decodes
 	}
 	switch {
-	case len(times) == 0 && (a.From != nil || a.To != nil):
+	case len(times) == 0 && (s.Decode.From != nil || s.Decode.To != nil):
 		return errApart
 	case len(times) == 0:
-		return fault.Wrap(errors.Join(errNoFrames, err), fault.Invalid,
-			"%s has a video track, but no picture of it could be decoded: it is damaged, or cut off after its head", j.source.Name())
+		return fault.Wrap(errors.Join(timeline.ErrNoFrames, err), fault.Invalid,
+			"%s has a video track, but no picture of it could be decoded: it is damaged, or cut off after its head", m.input.Name)
 	}
 	if err := out.Flush(); err != nil {
-		return explainWrite(err, j.work.root)
+		return explainWrite(err, m.work.root)
 	}
 	if err := writeTimes(filepath.Join(scratch, timesName), times); err != nil {
-		return explainWrite(err, j.work.root)
+		return explainWrite(err, m.work.root)
 	}
-	return explainWrite(writeJSON(filepath.Join(scratch, analysisName), found), j.work.root)
+	return explainWrite(writeJSON(filepath.Join(scratch, analysisName), found), m.work.root)
 }
 
 // each calls f with every picture of the stretch in the order of the decoder. f

@@ -26,10 +26,27 @@ type subtitleTrack struct {
 	Name     string
 	Language string
 	Forced   bool
-	Stream   int    // in the source; −1 from a file
-	Path     string // of the file
+	Stream   int // in the source; −1 was added
 
-	cues *caption.Track
+	label string // of what was added, for messages
+	text  []byte
+	cues  *caption.Track
+}
+
+// addedSubtitles are subtitles that come besides the source.
+type addedSubtitles struct {
+	Language string // RFC 5646
+	Name     string // for people
+	Label    string // for messages
+	Text     []byte // SubRip or WebVTT
+}
+
+// track is the n-th of what was added.
+func (a addedSubtitles) track(n int) *subtitleTrack {
+	return &subtitleTrack{
+		ID: fmt.Sprintf("file%d-%s", n, cmp.Or(a.Language, "und")), Name: a.Name, Language: a.Language, Stream: -1,
+		label: a.Label, text: a.Text,
+	}
 }
 
 const (
@@ -40,34 +57,54 @@ const (
 
 // loadSubtitles reads one track onto the presentation's time.
 func (j *job) loadSubtitles(ctx context.Context, t *subtitleTrack) error {
-	var data []byte
-	var shift time.Duration
-	if t.Stream >= 0 {
-		scratch, err := j.work.newScratch()
-		if err != nil {
-			return explainWrite(err, j.work.root)
-		}
-		defer os.RemoveAll(scratch)
-		out := limitedBuffer{limit: largestSubtitles}
-		if err := j.tools.Subtitles(ctx, j.command(scratch, j.input), t.Stream, &out); err != nil {
-			return fmt.Errorf("subtitles %s: %w", t.ID, err)
-		}
-		data, shift = out.Bytes(), -j.plan.start
-	} else {
-		var err error
-		if data, err = readSubtitleFile(t.Path); err != nil {
+	if t.Stream < 0 {
+		if err := t.loadAdded(); err != nil {
 			return err
 		}
+	} else if err := j.extractSubtitles(ctx, t); err != nil {
+		return err
 	}
-	track, err := parseSubtitles(cmp.Or(t.Path, t.Name), data)
+	if w := t.skipped(); w != (Warning{}) {
+		j.warn(w.Code, "%s", w.Message)
+	}
+	return nil
+}
+
+// extractSubtitles reads a track of the source.
+func (j *job) extractSubtitles(ctx context.Context, t *subtitleTrack) error {
+	scratch, err := j.work.newScratch()
+	if err != nil {
+		return explainWrite(err, j.work.root)
+	}
+	defer os.RemoveAll(scratch)
+	out := limitedBuffer{limit: largestSubtitles}
+	if err := j.tools.Subtitles(ctx, j.command(scratch, j.input), t.Stream, &out); err != nil {
+		return fmt.Errorf("subtitles %s: %w", t.ID, err)
+	}
+	track, err := parseSubtitles(t.Name, out.Bytes())
 	if err != nil {
 		return err
 	}
-	if track.Skipped > 0 {
-		j.warn("subtitle_cues", "%d cues of the subtitles %s could not be used", track.Skipped, t.Name)
-	}
-	t.cues = track.Shift(shift)
+	t.cues = track.Shift(-j.plan.start)
 	return nil
+}
+
+// loadAdded reads a track that was added, whose times are the presentation's.
+func (t *subtitleTrack) loadAdded() error {
+	track, err := parseSubtitles(t.label, t.text)
+	if err != nil {
+		return err
+	}
+	t.cues, t.text = track.Shift(0), nil
+	return nil
+}
+
+// skipped is what there is to say about cues that could not be used.
+func (t *subtitleTrack) skipped() Warning {
+	if t.cues == nil || t.cues.Skipped == 0 {
+		return Warning{}
+	}
+	return Warning{"subtitle_cues", fmt.Sprintf("%d cues of the subtitles %s could not be used", t.cues.Skipped, t.Name)}
 }
 
 func parseSubtitles(name string, data []byte) (*caption.Track, error) {

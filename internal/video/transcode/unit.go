@@ -15,20 +15,37 @@ import (
 	"liuyun/internal/av/mp4"
 	"liuyun/internal/av/pixel"
 	"liuyun/internal/engine/ffmpeg"
+	"liuyun/internal/kit/proc"
 )
 
 // Unit is one encode unit as it is handed to an Executor: what to encode and
-// what has to come out.
+// what has to come out. With the source, the signatures and an empty folder it
+// says everything that is needed to make it, on any machine of its class.
 type Unit struct {
-	Source string // fingerprint of the source
-	Class  string // byte-identity class that has to encode it
-	Encode ffmpeg.Unit
+	Source string      `json:"source"` // fingerprint of the source
+	Class  string      `json:"class"`  // byte-identity class that has to encode it
+	Encode ffmpeg.Unit `json:"encode"`
+	// Starts are where decoding may begin, the cheapest first, as Encode.Seek.
+	Starts []*int64 `json:"starts"`
 	// Shows are the source frames of the timeline that the unit's output frames
 	// show, one an output frame.
-	Shows []int32
+	Shows []int32 `json:"shows"`
 	// Check says which outputs are decoded and compared; the pictures of the
 	// others are counted in the bitstream.
-	Check []string
+	Check []string `json:"check"`
+	// Compare is what they are compared with.
+	Compare SignatureRange `json:"compare"`
+	// Damaged says that the decoder met broken data near what the unit shows.
+	Damaged bool        `json:"damaged,omitempty"`
+	Limits  proc.Limits `json:"limits"` // of each child
+}
+
+// SignatureRange names signatures of source frames: [From, To) of those that the
+// analysis of this name found.
+type SignatureRange struct {
+	Analysis string `json:"analysis"`
+	From     int    `json:"from"`
+	To       int    `json:"to"`
 }
 
 // Hash names the unit's output: everything that its bytes depend on.
@@ -36,19 +53,24 @@ func (u Unit) Hash(tools *ffmpeg.Tools) string {
 	return specHash(u.Class, u.Source, tools.UnitArgs(u.Encode))
 }
 
-// Executor runs encode units somewhere. Encode returns when the unit's output
-// files are committed in Folder, checked against its plan. Units may run at the
-// same time, Slots of them usefully.
+// Executor runs what decodes and encodes the picture somewhere. Encode returns
+// when the unit's output files are committed in Folder, checked against its plan;
+// Analyse when what is known of the stretch is. done is told how far they are. They
+// may run at the same time, Slots of them usefully.
 type Executor interface {
 	Encode(ctx context.Context, unit Unit, done func(frames int)) (UnitResult, error)
+	Analyse(ctx context.Context, s Stretch, done func(pictures int)) (UnitResult, error)
 	Slots() int
 }
 
-// UnitResult is where the outputs of a unit are.
+// UnitResult is where the outputs of a unit, or of a stretch, are.
 type UnitResult struct {
-	Folder string
-	CPU    time.Duration // of the processes that made and checked it
-	Reused bool          // an earlier run had made it
+	Folder   string
+	Hash     string        // of the unit as it was made in the end
+	CPU      time.Duration // of the processes that made and checked it
+	Reused   bool          // it had been made before
+	Retries  int
+	Warnings []Warning
 }
 
 // mismatch says that an encoder's output is not what the plan says. Encoding
@@ -65,7 +87,7 @@ func (m *mismatch) Unwrap() error { return m.err }
 // exactly the planned pictures at the planned times and random-access points
 // where they were asked for, and, for those in unit.Check, that each decoded
 // picture is the source frame that the plan names.
-func (j *job) checkUnit(ctx context.Context, unit Unit, folder string) error {
+func (m *maker) checkUnit(ctx context.Context, unit Unit, folder string) error {
 	for _, out := range unit.Encode.Outputs {
 		path := filepath.Join(folder, out.File)
 		if err := checkStructure(path, unit.Encode, out); err != nil {
@@ -77,7 +99,7 @@ func (j *job) checkUnit(ctx context.Context, unit Unit, folder string) error {
 			if out.File != name {
 				continue
 			}
-			if err := j.checkPictures(ctx, unit, out, filepath.Join(folder, name)); err != nil {
+			if err := m.checkPictures(ctx, unit, out, filepath.Join(folder, name)); err != nil {
 				return err
 			}
 		}
@@ -195,28 +217,28 @@ func inspect(codec mp4.Codec, sample []byte) (inspected, error) {
 const nalLength = 4
 
 // checkPictures decodes an output and compares every picture.
-func (j *job) checkPictures(ctx context.Context, unit Unit, out ffmpeg.Output, path string) error {
+func (m *maker) checkPictures(ctx context.Context, unit Unit, out ffmpeg.Output, path string) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	from, to := around(unit.Shows, j.plan.timeline.Frames)
-	source, err := j.signatures.read(from, to)
+	source, err := m.signatures(ctx, unit.Compare)
 	if err != nil {
 		return err
 	}
 	check := pictureCheck{source: source}
 	for n := 0; n < len(unit.Shows); n += out.Step {
-		check.shows = append(check.shows, int(unit.Shows[n])-from)
+		check.shows = append(check.shows, int(unit.Shows[n])-unit.Compare.From)
 	}
-	scratch, err := j.work.newScratch()
+	scratch, err := m.work.newScratch()
 	if err != nil {
-		return explainWrite(err, j.work.root)
+		return explainWrite(err, m.work.root)
 	}
 	defer os.RemoveAll(scratch)
-	usage, err := j.tools.DecodeSmall(ctx, j.command(scratch, ffmpeg.Input{File: file}), pixel.Width, pixel.Height, check.add)
-	j.account(usage)
+	command := ffmpeg.Command{Input: ffmpeg.Input{File: file}, Dir: scratch, Limits: unit.Limits}
+	usage, err := m.tools.DecodeSmall(ctx, command, pixel.Width, pixel.Height, check.add)
+	m.cpu += usage.CPU
 	if err == nil {
 		err = check.verdict()
 	}
@@ -224,12 +246,6 @@ func (j *job) checkPictures(ctx context.Context, unit Unit, out ffmpeg.Output, p
 		return &mismatch{out.File, err}
 	}
 	return err
-}
-
-// showsDamage reports whether the decoder met broken data near what unit shows.
-func (j *job) showsDamage(unit Unit) bool {
-	from, to := around(unit.Shows, j.plan.timeline.Frames)
-	return j.analysis.damagedIn(from, to)
 }
 
 // around is the range of source frames that a unit shows, with neighbours.

@@ -1,6 +1,7 @@
 package transcode
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -27,8 +28,22 @@ const reportName = "report.json"
 // written to a temporary name, synced and renamed, so that what has its name is
 // whole.
 type workdir struct {
-	root string // the output folder
-	lock *os.File
+	root  string // the output folder
+	lock  *os.File
+	shelf Shelf               // nil: what is made is kept here alone
+	room  func(n int64) error // nil: as much as the disk has
+}
+
+// Shelf keeps results beyond the work folder, so that they are there after a
+// crash, and on other machines. A result is a folder of files named by a hash of
+// all that they depend on: keeping one a second time changes nothing.
+type Shelf interface {
+	// Fetch makes the folder dir with the files of the result, which nobody may
+	// change, and reports whether the shelf has it.
+	Fetch(ctx context.Context, hash, dir string) (bool, error)
+	// Keep takes the files in dir, which stay as they are from then on. What it
+	// took survives a crash when it returns.
+	Keep(ctx context.Context, hash, dir string) error
 }
 
 // openWorkdir takes the output folder for one job. It must be absent, empty, or
@@ -101,14 +116,19 @@ func (w *workdir) commit(scratch, hash string) error {
 	if err := syncTree(scratch); err != nil {
 		return err
 	}
+	if err := w.rename(scratch, hash); err != nil {
+		return err
+	}
+	return syncPath(w.units())
+}
+
+// rename gives scratch its name. A result that is there already stays.
+func (w *workdir) rename(scratch, hash string) error {
 	err := os.Rename(scratch, w.unit(hash))
 	if errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTEMPTY) {
 		return os.RemoveAll(scratch)
 	}
-	if err != nil {
-		return err
-	}
-	return syncPath(w.units())
+	return err
 }
 
 // has reports whether the result called hash is there.
@@ -120,12 +140,16 @@ func (w *workdir) has(hash string) bool {
 // finish removes the state after the job is done and gives the folder up.
 func (w *workdir) finish() error {
 	err := os.RemoveAll(w.state())
-	w.lock.Close()
+	w.close()
 	return err
 }
 
-// close gives the folder up and leaves the state for a later run.
-func (w *workdir) close() { w.lock.Close() }
+// close gives the folder up and leaves the state for a later run. The lock is
+// taken away first: a child that is just being started holds the file, too.
+func (w *workdir) close() {
+	_ = syscall.Flock(int(w.lock.Fd()), syscall.LOCK_UN) // closing it does the same
+	w.lock.Close()
+}
 
 // writeFile writes a whole file so that its name never shows a part of it.
 func writeFile(path string, data []byte) error {
@@ -213,12 +237,19 @@ func explainWrite(err error, root string) error {
 	return fmt.Errorf("work in %s: %w", root, err)
 }
 
-// once makes the result called hash unless an earlier run did: make writes into
-// an empty scratch folder, which is committed when it returns nil. It returns
-// the folder of the result, and whether it was there already.
-func (w *workdir) once(hash string, make func(scratch string) error) (folder string, reused bool, err error) {
+// once makes the result called hash unless it is there or on the shelf: make
+// writes into an empty scratch folder, which is committed, and kept on the shelf,
+// when it returns nil. It returns the folder of the result, and whether it had
+// been made before.
+func (w *workdir) once(ctx context.Context, hash string, make func(scratch string) error) (folder string, reused bool, err error) {
 	if w.has(hash) {
 		return w.unit(hash), true, nil
+	}
+	if found, err := w.fetch(ctx, hash); found || err != nil {
+		return w.unit(hash), found, err
+	}
+	if err := w.checkRoom(0); err != nil {
+		return "", false, err
 	}
 	scratch, err := w.newScratch()
 	if err != nil {
@@ -232,7 +263,37 @@ func (w *workdir) once(hash string, make func(scratch string) error) (folder str
 		os.RemoveAll(scratch)
 		return "", false, explainWrite(err, w.root)
 	}
-	return w.unit(hash), false, nil
+	if w.shelf != nil {
+		err = w.shelf.Keep(ctx, hash, w.unit(hash))
+	}
+	return w.unit(hash), false, err
+}
+
+// fetch takes the result called hash from the shelf, if it is there.
+func (w *workdir) fetch(ctx context.Context, hash string) (bool, error) {
+	if w.shelf == nil {
+		return false, nil
+	}
+	scratch, err := w.newScratch()
+	if err != nil {
+		return false, explainWrite(err, w.root)
+	}
+	defer os.RemoveAll(scratch)
+	dir := filepath.Join(scratch, hash)
+	found, err := w.shelf.Fetch(ctx, hash, dir)
+	if err != nil || !found {
+		return false, err
+	}
+	return true, explainWrite(w.rename(dir, hash), w.root)
+}
+
+// checkRoom refuses, with fault.StorageFull, to go on where n more bytes would
+// leave less than the reserve.
+func (w *workdir) checkRoom(n int64) error {
+	if w.room == nil {
+		return nil
+	}
+	return w.room(n)
 }
 
 // specHash names a result by everything that its bytes depend on.

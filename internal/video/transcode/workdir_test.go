@@ -119,7 +119,7 @@ func TestOnce(t *testing.T) {
 	t.Parallel()
 	w := openTest(t, t.TempDir())
 	failure := errors.New("encoder broke")
-	_, _, err := w.once("abc", func(scratch string) error {
+	_, _, err := w.once(t.Context(), "abc", func(scratch string) error {
 		put(t, filepath.Join(scratch, "half.mp4"), "half")
 		return failure
 	})
@@ -127,7 +127,7 @@ func TestOnce(t *testing.T) {
 		t.Errorf("got %v, committed %t", err, w.has("abc"))
 	}
 	for round, wantReused := range []bool{false, true} {
-		folder, reused, err := w.once("abc", func(scratch string) error {
+		folder, reused, err := w.once(t.Context(), "abc", func(scratch string) error {
 			put(t, filepath.Join(scratch, "deep", "whole.mp4"), "whole")
 			return nil
 		})
@@ -148,7 +148,7 @@ func TestOnceAtTheSameTime(t *testing.T) {
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
-			folder, _, err := w.once("same", func(scratch string) error {
+			folder, _, err := w.once(t.Context(), "same", func(scratch string) error {
 				return os.WriteFile(filepath.Join(scratch, "a"), []byte("content"), 0o600)
 			})
 			if err != nil {
@@ -166,7 +166,7 @@ func TestOnceAtTheSameTime(t *testing.T) {
 }
 
 // The output of an earlier job goes, whatever it had besides.
-func TestRelease(t *testing.T) {
+func TestPublish(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	put(t, filepath.Join(root, "report.json"), `{"version":1,"job":"`+strings.Repeat("0", 2*hashSize)+`","class":"old"}`)
@@ -178,7 +178,7 @@ func TestRelease(t *testing.T) {
 	put(t, filepath.Join(w.staged(), "master.m3u8"), "new")
 	put(t, filepath.Join(w.staged(), "manifest.mpd"), "new")
 	put(t, filepath.Join(w.staged(), "video", "new", "1.m4s"), "new")
-	if err := w.release(w.staged()); err != nil {
+	if err := w.publish(t.Context(), w.staged()); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.finish(); err != nil {

@@ -1,6 +1,11 @@
-package transcode
+// Package timeline plans the frames of a whole source: which source frame each
+// output frame shows, at which rate, and where the frames are cut into segments
+// and encode units. It is arithmetic on times: it decodes nothing and knows no
+// encoder.
+package timeline
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"sort"
@@ -22,22 +27,23 @@ type Timeline struct {
 	Constant bool
 }
 
-// sourceClock is what is known of a stream's time before its frames are looked at.
-type sourceClock struct {
-	timeBase timebase.Rational
-	declared []timebase.Rational // frame rates that the container claims, best first
-	start    int64               // of the presentation, ticks; noStart when it starts with the picture
-	end      int64               // of the presentation, ticks: sound may go on longer; noEnd
-	lastFor  int64               // how long the last frame lasts, ticks; 0 unknown
+// Clock is what is known of a stream's time before its frames are looked at.
+type Clock struct {
+	TimeBase timebase.Rational
+	Declared []timebase.Rational // frame rates that the container claims, best first
+	Start    int64               // of the presentation, ticks; NoStart when it starts with the picture
+	End      int64               // of the presentation, ticks: sound may go on longer; NoEnd
+	LastFor  int64               // how long the last frame lasts, ticks; 0 unknown
 }
 
 // soundBefore is how much earlier than the picture sound may start and be cut:
 // an encoder's priming and the interleaving of broadcast streams, no content.
 const soundBefore = 100 * time.Millisecond
 
+// What a Clock says that knows no start, or no end.
 const (
-	noStart = int64(1) << 62
-	noEnd   = -int64(1) << 62
+	NoStart = int64(1) << 62
+	NoEnd   = -int64(1) << 62
 )
 
 // Frame rates of the trade, which a measured rate is snapped to.
@@ -56,19 +62,20 @@ var (
 	highestVariable = timebase.R(60, 1)
 )
 
-// longestSource bounds the time from the first picture to the end, so that a wild
+// Longest bounds the time from the first picture to the end, so that a wild
 // timestamp is an error and not a full disk.
-const longestSource = 24 * time.Hour
+const Longest = 24 * time.Hour
 
+// What New says of times that make no timeline.
 var (
-	errNoFrames = errors.New("no picture could be decoded")
-	errTooLong  = errors.New("they span more than 24 hours")
+	ErrNoFrames = errors.New("no picture could be decoded")
+	ErrTooLong  = errors.New("they span more than 24 hours")
 )
 
-// newTimeline plans the output frames for source frames shown at the given
+// New plans the output frames for source frames shown at the given
 // times. Times need not rise: one that does not come after all before it is left
 // out, and the number of those is returned.
-func newTimeline(times []int64, clock sourceClock) (*Timeline, int, error) {
+func New(times []int64, clock Clock) (*Timeline, int, error) {
 	frames := make([]int64, 0, len(times))
 	for _, t := range times {
 		if len(frames) == 0 || t > frames[len(frames)-1] {
@@ -77,21 +84,21 @@ func newTimeline(times []int64, clock sourceClock) (*Timeline, int, error) {
 	}
 	left := len(times) - len(frames)
 	if len(frames) == 0 {
-		return nil, left, errNoFrames
+		return nil, left, ErrNoFrames
 	}
-	if beyond(frames[0], frames[len(frames)-1], clock.timeBase) {
-		return nil, left, errTooLong
+	if TooLong(frames[0], frames[len(frames)-1], clock.TimeBase) {
+		return nil, left, ErrTooLong
 	}
-	line := &Timeline{TimeBase: clock.timeBase, Frames: frames, Origin: frames[0]}
+	line := &Timeline{TimeBase: clock.TimeBase, Frames: frames, Origin: frames[0]}
 	rate, constant := constantRate(frames, clock)
 	if !constant {
 		rate = variableRate(frames, clock)
 	}
 	line.FrameRate = rate
-	if clock.start != noStart && ticksTime(frames[0]-clock.start, clock.timeBase) > soundBefore {
+	if clock.Start != NoStart && ticksTime(frames[0]-clock.Start, clock.TimeBase) > soundBefore {
 		// Sound comes first: hold the first picture, by whole frames.
-		held := timebase.Rescale(frames[0]-clock.start, clock.timeBase, rate.Inv())
-		line.Origin = frames[0] - timebase.Rescale(held, rate.Inv(), clock.timeBase)
+		held := timebase.Rescale(frames[0]-clock.Start, clock.TimeBase, rate.Inv())
+		line.Origin = frames[0] - timebase.Rescale(held, rate.Inv(), clock.TimeBase)
 	}
 	if err := line.fill(clock); err != nil {
 		return nil, left, err
@@ -99,15 +106,19 @@ func newTimeline(times []int64, clock sourceClock) (*Timeline, int, error) {
 	return line, left, nil
 }
 
-// beyond reports whether from and to are further apart than a source may last.
-func beyond(from, to int64, timeBase timebase.Rational) bool {
-	return (float64(to)-float64(from))*timeBase.Float() > longestSource.Seconds()
+func ticksTime(ticks int64, timeBase timebase.Rational) time.Duration {
+	return time.Duration(timebase.Rescale(ticks, timeBase, timebase.R(1, int64(time.Second))))
+}
+
+// TooLong reports whether from and to are further apart than a source may last.
+func TooLong(from, to int64, timeBase timebase.Rational) bool {
+	return (float64(to)-float64(from))*timeBase.Float() > Longest.Seconds()
 }
 
 // constantRate looks for a rate at which every frame falls on its own slot.
-func constantRate(frames []int64, clock sourceClock) (timebase.Rational, bool) {
+func constantRate(frames []int64, clock Clock) (timebase.Rational, bool) {
 	if len(frames) < 2 {
-		for _, rate := range clock.declared {
+		for _, rate := range clock.Declared {
 			if inRange(rate) {
 				return rate, true
 			}
@@ -115,17 +126,17 @@ func constantRate(frames []int64, clock sourceClock) (timebase.Rational, bool) {
 		return timebase.R(25, 1), true
 	}
 	span := timebase.R(frames[len(frames)-1]-frames[0], int64(len(frames)-1))
-	measured := 1 / (span.Float() * clock.timeBase.Float())
+	measured := 1 / (span.Float() * clock.TimeBase.Float())
 	candidates := slices.Clone(standardRates)
 	sort.SliceStable(candidates, func(i, j int) bool {
-		return relative(candidates[i].Float(), measured) < relative(candidates[j].Float(), measured)
+		return Apart(candidates[i].Float(), measured) < Apart(candidates[j].Float(), measured)
 	})
-	candidates = append(candidates[:3:3], clock.declared...)
+	candidates = append(candidates[:3:3], clock.Declared...)
 	for _, rate := range candidates {
-		if !inRange(rate) || relative(rate.Float(), measured) > 0.01 {
+		if !inRange(rate) || Apart(rate.Float(), measured) > 0.01 {
 			continue
 		}
-		if fits(frames, clock.timeBase, rate) {
+		if fits(frames, clock.TimeBase, rate) {
 			return rate, true
 		}
 	}
@@ -148,7 +159,7 @@ func fits(frames []int64, timeBase, rate timebase.Rational) bool {
 
 // variableRate chooses the rate for a source whose frames do not come evenly: a
 // standard one at which nearly all frames have a slot of their own.
-func variableRate(frames []int64, clock sourceClock) timebase.Rational {
+func variableRate(frames []int64, clock Clock) timebase.Rational {
 	gaps := make([]int64, 0, len(frames))
 	for i := 1; i < len(frames); i++ {
 		gaps = append(gaps, frames[i]-frames[i-1])
@@ -158,7 +169,7 @@ func variableRate(frames []int64, clock sourceClock) timebase.Rational {
 	}
 	slices.Sort(gaps)
 	gap := gaps[len(gaps)/5]
-	perSecond := func(ticks int64) float64 { return 1 / (float64(max(ticks, 1)) * clock.timeBase.Float()) }
+	perSecond := func(ticks int64) float64 { return 1 / (float64(max(ticks, 1)) * clock.TimeBase.Float()) }
 	wanted := perSecond(gap)
 	nearest, higher := timebase.Rational{}, highestVariable
 	for _, rate := range standardRates {
@@ -167,7 +178,7 @@ func variableRate(frames []int64, clock sourceClock) timebase.Rational {
 			continue
 		case rate.Float() >= perSecond(gap+1) && rate.Float() <= perSecond(gap-1):
 			// As near as the container's clock can tell.
-			if !nearest.Valid() || relative(rate.Float(), wanted) < relative(nearest.Float(), wanted) {
+			if !nearest.Valid() || Apart(rate.Float(), wanted) < Apart(nearest.Float(), wanted) {
 				nearest = rate
 			}
 		case rate.Float() >= wanted && rate.Cmp(higher) < 0:
@@ -180,7 +191,8 @@ func variableRate(frames []int64, clock sourceClock) timebase.Rational {
 	return higher
 }
 
-func relative(a, b float64) float64 {
+// Apart is by what share the larger of two positive numbers is larger.
+func Apart(a, b float64) float64 {
 	if a > b {
 		return a/b - 1
 	}
@@ -189,19 +201,19 @@ func relative(a, b float64) float64 {
 
 // fill decides which frame each slot shows: the last one whose nearest slot is
 // not later. It is the rule of ffmpeg's fps filter with round=near.
-func (l *Timeline) fill(clock sourceClock) error {
+func (l *Timeline) fill(clock Clock) error {
 	slots := make([]int64, len(l.Frames))
 	for i, t := range l.Frames {
 		slots[i] = timebase.Rescale(t-l.Origin, l.TimeBase, l.FrameRate.Inv())
 	}
 	last := slots[len(slots)-1]
-	lasts := timebase.Rescale(clock.lastFor, l.TimeBase, l.FrameRate.Inv())
+	lasts := timebase.Rescale(clock.LastFor, l.TimeBase, l.FrameRate.Inv())
 	count := last + min(max(lasts, 1), 10*int64(l.FrameRate.Float()+1))
-	if clock.end != noEnd {
-		count = max(count, timebase.Rescale(clock.end-l.Origin, l.TimeBase, l.FrameRate.Inv()))
+	if clock.End != NoEnd {
+		count = max(count, timebase.Rescale(clock.End-l.Origin, l.TimeBase, l.FrameRate.Inv()))
 	}
-	if float64(count)/l.FrameRate.Float() > longestSource.Seconds() {
-		return errTooLong
+	if float64(count)/l.FrameRate.Float() > Longest.Seconds() {
+		return ErrTooLong
 	}
 	l.Shows = make([]int32, count)
 	shown := 0
@@ -233,4 +245,21 @@ func (l *Timeline) Repeated() (repeated, dropped int) {
 		}
 	}
 	return repeated, len(l.Frames) - distinct
+}
+
+// Likely is the frame rate that a source which claims these, the best first,
+// probably gets; only decoding tells.
+func Likely(claimed ...timebase.Rational) timebase.Rational {
+	for _, rate := range claimed {
+		if inRange(rate) {
+			nearest := slices.MinFunc(standardRates, func(a, b timebase.Rational) int {
+				return cmp.Compare(Apart(a.Float(), rate.Float()), Apart(b.Float(), rate.Float()))
+			})
+			if Apart(nearest.Float(), rate.Float()) < 0.002 {
+				return nearest
+			}
+			return rate
+		}
+	}
+	return timebase.R(25, 1)
 }

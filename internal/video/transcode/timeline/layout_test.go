@@ -1,4 +1,4 @@
-package transcode
+package timeline
 
 import (
 	"math"
@@ -42,10 +42,10 @@ func TestLayout(t *testing.T) {
 			Layout{Segments: at(0, 3.48, 7.12, 12.6), Units: at(0, 7.12), End: 400},
 		},
 		{"shots too near", 5, usual(), at(0.5, 1, 1.5, 4.5), Layout{Segments: at(0), Units: at(0), End: 125}},
-		{"shots beyond", 5, usual(), at(0, -1, 5, 60), Layout{Segments: at(0), Units: at(0), End: 125}},
+		{"shots TooLong", 5, usual(), at(0, -1, 5, 60), Layout{Segments: at(0), Units: at(0), End: 125}},
 	}
 	for _, test := range tests {
-		got := newLayout(at(test.seconds)[0], timebase.R(25, 1), test.within, test.shots, 1, noPreroll)
+		got := NewLayout(at(test.seconds)[0], timebase.R(25, 1), test.within, test.shots, 1, noPreroll)
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
 		}
@@ -63,7 +63,7 @@ func TestUnitsHeedThePreroll(t *testing.T) {
 		}
 		return float64(frame-keys[i]) / 25
 	}
-	line := newLayout(at(30)[0], timebase.R(25, 1), usual(), at(5.5, 6, 12.5, 18, 23), 1, preroll)
+	line := NewLayout(at(30)[0], timebase.R(25, 1), usual(), at(5.5, 6, 12.5, 18, 23), 1, preroll)
 	for _, unit := range line.Units {
 		if preroll(unit) > 1 {
 			t.Errorf("units %v: %g s are decoded in vain before frame %d", line.Units, preroll(unit), unit)
@@ -101,14 +101,14 @@ func TestLayoutProperties(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		count, rate, within, shots, align := drawLayout(t)
-		got := newLayout(count, rate, within, shots, align, noPreroll)
+		got := NewLayout(count, rate, within, shots, align, noPreroll)
 		if got.Segments[0] != 0 || got.Units[0] != 0 || got.End != count {
 			t.Fatalf("does not cover all: %+v", got)
 		}
 		fps := rate.Float()
 		least, most, slack := within.Least.Seconds(), within.Most.Seconds(), 1/fps
 		can := feasible(float64(count)/fps, least, most)
-		for _, span := range got.segments() {
+		for _, span := range got.SegmentRanges() {
 			length := float64(span[1]-span[0]) / fps
 			switch {
 			case length <= 0 || span[0]%align != 0:
@@ -119,7 +119,7 @@ func TestLayoutProperties(t *testing.T) {
 				t.Fatalf("segment %v lasts %.3f s, the least is %g: %+v", span, length, least, got)
 			}
 		}
-		for _, span := range got.units() {
+		for _, span := range got.UnitRanges() {
 			length := float64(span[1]-span[0]) / fps
 			if _, found := slices.BinarySearch(got.Segments, span[0]); !found {
 				t.Fatalf("unit %v is not made of whole segments: %+v", span, got)
@@ -127,7 +127,7 @@ func TestLayoutProperties(t *testing.T) {
 			if length > unitMost+slack || length < unitLeast-slack && can {
 				t.Fatalf("unit %v lasts %.3f s: %+v", span, length, got)
 			}
-			if in := got.segmentsIn(span[0], span[1]); len(in) == 0 || in[0] != span[0] {
+			if in := got.SegmentsIn(span[0], span[1]); len(in) == 0 || in[0] != span[0] {
 				t.Fatalf("unit %v has segments %v: %+v", span, in, got)
 			}
 		}
@@ -147,7 +147,7 @@ func TestLayoutPrefersShots(t *testing.T) {
 		}
 		count := shots[len(shots)-1]
 		shots = shots[:len(shots)-1]
-		got := newLayout(count, rate, usual(), shots, 1, noPreroll)
+		got := NewLayout(count, rate, usual(), shots, 1, noPreroll)
 		for _, cut := range append(got.Segments[1:], got.Units[1:]...) {
 			if !slices.Contains(shots, cut) {
 				t.Fatalf("cut at %d, which is no shot of %v: %+v", cut, shots, got)
@@ -165,57 +165,11 @@ func TestLayoutOfADay(t *testing.T) {
 		shots = append(shots, shot)
 	}
 	began := time.Now()
-	got := newLayout(dayOfFrames, timebase.R(120, 1), usual(), shots, 2, noPreroll)
+	got := NewLayout(dayOfFrames, timebase.R(120, 1), usual(), shots, 2, noPreroll)
 	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("took %v for %d segments", took, len(got.Segments))
 	}
 	if n := len(got.Segments); n < 24*3600/6 || n > 24*3600/2 {
 		t.Errorf("%d segments in a day", n)
-	}
-}
-
-func TestSlots(t *testing.T) {
-	t.Parallel()
-	p := plan{timeline: &Timeline{
-		TimeBase: timebase.R(1, 1000), Frames: []int64{0, 40, 50, 120, 400}, Shows: []int32{0, 0, 2, 3, 3, 4},
-	}, keys: []int64{0, 50, 400}}
-	for frame, want := range []int{0, 2, 2, 3, 5} {
-		if got := p.slotShowing(frame); got != want {
-			t.Errorf("source frame %d: got slot %d, want %d", frame, got, want)
-		}
-	}
-	for slot, want := range []float64{0, 0, 0, 0.07, 0.07, 0} {
-		if got := p.preroll(slot); math.Abs(got-want) > 1e-9 {
-			t.Errorf("slot %d: got %g s before it, want %g", slot, got, want)
-		}
-	}
-}
-
-// Decoding may begin at the nearest random-access point, one some seconds
-// earlier, and at the beginning of the file.
-func TestStartingPoints(t *testing.T) {
-	t.Parallel()
-	p := plan{timeline: &Timeline{TimeBase: timebase.R(1, 10)}, keys: []int64{5, 20, 40, 60, 80, 100}}
-	tests := []struct {
-		from int64
-		want []int64 // without the beginning of the file
-	}{
-		{0, nil},
-		{19, nil},
-		{20, []int64{20}},
-		{59, []int64{40}},
-		{60, []int64{60, 20}},
-		{99, []int64{80, 40}},
-		{1000, []int64{100, 60}},
-	}
-	for _, test := range tests {
-		var got []int64
-		points := p.startingPoints(test.from)
-		for _, point := range points[:len(points)-1] {
-			got = append(got, *point)
-		}
-		if diff := cmp.Diff(test.want, got); diff != "" || points[len(points)-1] != nil {
-			t.Errorf("from %d (-want +got):\n%s", test.from, diff)
-		}
 	}
 }

@@ -1,4 +1,4 @@
-package transcode
+package timeline
 
 import (
 	"math"
@@ -35,10 +35,10 @@ const (
 	grid         = 2    // candidate cuts a second where no shot changes
 )
 
-// newLayout cuts count frames. shots are the first frames of new shots; align
+// NewLayout cuts count frames. shots are the first frames of new shots; align
 // is the frame step that every rendition can cut at. preroll tells how many
 // seconds are decoded in vain when a unit begins at a frame.
-func newLayout(count int, rate timebase.Rational, within SegmentRange, shots []int, align int, preroll func(frame int) float64) Layout {
+func NewLayout(count int, rate timebase.Rational, within SegmentRange, shots []int, align int, preroll func(frame int) float64) Layout {
 	fps := rate.Float()
 	cuts := cutCandidates(count, fps, shots, align)
 	least, most := within.Least.Seconds(), within.Most.Seconds()
@@ -155,13 +155,13 @@ func cheapestCuts(candidates []cut, fps, least, most float64, cost func(from, to
 }
 
 // units returns the frame ranges [from, to) of the encode units.
-func (l Layout) units() [][2]int { return ranges(l.Units, l.End) }
+func (l Layout) UnitRanges() [][2]int { return ranges(l.Units, l.End) }
 
 // segments returns the frame ranges [from, to) of the segments.
-func (l Layout) segments() [][2]int { return ranges(l.Segments, l.End) }
+func (l Layout) SegmentRanges() [][2]int { return ranges(l.Segments, l.End) }
 
-// segmentsIn returns the first frames of the segments in [from, to).
-func (l Layout) segmentsIn(from, to int) []int {
+// SegmentsIn returns the first frames of the segments in [from, to).
+func (l Layout) SegmentsIn(from, to int) []int {
 	i, _ := slices.BinarySearch(l.Segments, from)
 	j, _ := slices.BinarySearch(l.Segments, to)
 	return l.Segments[i:j]

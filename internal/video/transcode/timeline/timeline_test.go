@@ -1,4 +1,4 @@
-package transcode
+package timeline
 
 import (
 	"bytes"
@@ -15,8 +15,8 @@ import (
 	"liuyun/internal/testkit"
 )
 
-func clockOf(timeBase timebase.Rational) sourceClock {
-	return sourceClock{timeBase: timeBase, start: noStart, end: noEnd}
+func clockOf(timeBase timebase.Rational) Clock {
+	return Clock{TimeBase: timeBase, Start: NoStart, End: NoEnd}
 }
 
 // evenly is the times of count frames at a constant rate, as a muxer rounds them.
@@ -60,7 +60,7 @@ func TestConstantRates(t *testing.T) {
 	for _, rate := range tradeRates() {
 		for _, timeBase := range clocks() {
 			for _, origin := range []int64{0, 1234567, -77} {
-				line, left, err := newTimeline(evenly(2000, rate, timeBase, origin), clockOf(timeBase))
+				line, left, err := New(evenly(2000, rate, timeBase, origin), clockOf(timeBase))
 				if err != nil || left != 0 {
 					t.Fatalf("%v in %v: %d left out, %v", rate, timeBase, left, err)
 				}
@@ -86,8 +86,8 @@ func TestDeclaredRate(t *testing.T) {
 		{timebase.R(90000, 1), timebase.R(25, 1)}, // a container's nonsense
 	} {
 		clock := clockOf(timeBase)
-		clock.declared = []timebase.Rational{{}, test.declared}
-		line, _, err := newTimeline(evenly(500, test.real, timeBase, 0), clock)
+		clock.Declared = []timebase.Rational{{}, test.declared}
+		line, _, err := New(evenly(500, test.real, timeBase, 0), clock)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +103,7 @@ func TestRatesOutOfRange(t *testing.T) {
 	timeBase := timebase.R(1, 90000)
 	for _, rate := range []timebase.Rational{timebase.R(240, 1), timebase.R(1000, 1), timebase.R(1, 1), timebase.R(1, 10)} {
 		times := evenly(300, rate, timeBase, 0)
-		line, _, err := newTimeline(times, clockOf(timeBase))
+		line, _, err := New(times, clockOf(timeBase))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,12 +119,12 @@ func TestRatesOutOfRange(t *testing.T) {
 func TestOneFrame(t *testing.T) {
 	t.Parallel()
 	clock := clockOf(timebase.R(1, 1000))
-	clock.lastFor = 2000
-	line, _, err := newTimeline([]int64{500}, clock)
+	clock.LastFor = 2000
+	line, _, err := New([]int64{500}, clock)
 	if err != nil || line.FrameRate != timebase.R(25, 1) || len(line.Shows) != 50 || line.Origin != 500 {
 		t.Errorf("one picture for two seconds: got %+v, %v, want it 50 times at 25 a second", line, err)
 	}
-	if _, _, err := newTimeline(nil, clock); err == nil {
+	if _, _, err := New(nil, clock); err == nil {
 		t.Error("no picture at all: got no error")
 	}
 }
@@ -132,7 +132,7 @@ func TestOneFrame(t *testing.T) {
 // Times that do not rise are left out and counted.
 func TestTimesThatDoNotRise(t *testing.T) {
 	t.Parallel()
-	line, left, err := newTimeline([]int64{0, 40, 40, 80, 20, 120, 160, 200}, clockOf(timebase.R(1, 1000)))
+	line, left, err := New([]int64{0, 40, 40, 80, 20, 120, 160, 200}, clockOf(timebase.R(1, 1000)))
 	if err != nil || left != 2 || !line.Constant || len(line.Frames) != 6 {
 		t.Errorf("got %+v, %d left out, %v, want six frames, two left out", line, left, err)
 	}
@@ -152,16 +152,16 @@ func TestSoundAroundThePicture(t *testing.T) {
 		originBefore int64
 	}{
 		{"together", 90000, 90000 + 100*frame, 0, 0, 0},
-		{"later", 91000, noEnd, 0, 0, 0},
-		{"earlier by 12.5 frames", 90000 - 45000, noEnd, 13, 0, 13 * frame},
-		{"earlier by a third of a frame", 90000 - 1200, noEnd, 0, 0, 0},
-		{"longer by 50 frames", noStart, 90000 + 150*frame, 0, 50, 0},
-		{"shorter", noStart, 90000 + 20*frame, 0, 0, 0},
+		{"later", 91000, NoEnd, 0, 0, 0},
+		{"earlier by 12.5 frames", 90000 - 45000, NoEnd, 13, 0, 13 * frame},
+		{"earlier by a third of a frame", 90000 - 1200, NoEnd, 0, 0, 0},
+		{"longer by 50 frames", NoStart, 90000 + 150*frame, 0, 50, 0},
+		{"shorter", NoStart, 90000 + 20*frame, 0, 0, 0},
 	}
 	for _, test := range tests {
 		clock := clockOf(timeBase)
-		clock.start, clock.end = test.start, test.end
-		line, _, err := newTimeline(times, clock)
+		clock.Start, clock.End = test.start, test.end
+		line, _, err := New(times, clock)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -204,14 +204,14 @@ func TestWildTimes(t *testing.T) {
 		{math.MinInt64, 0, 40},
 		{-1 << 62, 1 << 62},
 	} {
-		if line, _, err := newTimeline(times, clockOf(timebase.R(1, 1000))); err == nil {
+		if line, _, err := New(times, clockOf(timebase.R(1, 1000))); err == nil {
 			t.Errorf("%v: got %d frames at %v, want an error", times, len(line.Shows), line.FrameRate)
 		}
 	}
 	clock := clockOf(timebase.R(1, 1000))
-	clock.lastFor, clock.end = math.MaxInt64, math.MaxInt64/2
-	if line, _, err := newTimeline([]int64{0, 40, 80}, clock); err == nil {
-		t.Errorf("an end beyond all time: got %d frames, want an error", len(line.Shows))
+	clock.LastFor, clock.End = math.MaxInt64, math.MaxInt64/2
+	if line, _, err := New([]int64{0, 40, 80}, clock); err == nil {
+		t.Errorf("an end TooLong all time: got %d frames, want an error", len(line.Shows))
 	}
 }
 
@@ -230,8 +230,8 @@ func TestTimelineProperties(t *testing.T) {
 			at += gap
 		}
 		clock := clockOf(timeBase)
-		clock.lastFor = rapid.Int64Range(0, second).Draw(t, "last for")
-		line, left, err := newTimeline(times, clock)
+		clock.LastFor = rapid.Int64Range(0, second).Draw(t, "last for")
+		line, left, err := New(times, clock)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -276,8 +276,8 @@ func TestVariableRateAsFFmpeg(t *testing.T) {
 		number[hash] = int32(i)
 	}
 	clock := clockOf(timeBase)
-	clock.lastFor = last
-	chosen, _, err := newTimeline(times, clock)
+	clock.LastFor = last
+	chosen, _, err := New(times, clock)
 	if err != nil {
 		t.Fatal(err)
 	}
