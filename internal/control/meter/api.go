@@ -1,0 +1,108 @@
+package meter
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"liuyun/internal/base/fault"
+	"liuyun/internal/kit/guard"
+	"liuyun/internal/kit/store"
+	"liuyun/internal/kit/web"
+)
+
+// maxDays bounds one answer.
+const maxDays = 400
+
+// Routes adds /v1/usage.
+func (s *Service) Routes(api *web.API) {
+	web.Add(api, web.Op{
+		ID: "get-usage", Method: http.MethodGet, Path: "/v1/usage", Tag: "Usage", Scope: guard.UsageRead,
+		Summary: "What the tenant used, by day (UTC)", Description: "Days without use are left out. What was served shows after ten seconds.",
+	}, s.usage)
+}
+
+type usageInput struct {
+	From string `query:"from" format:"date" doc:"First day; 29 days before the last one when it is left out."`
+	To   string `query:"to" format:"date" doc:"Last day; today when it is left out."`
+}
+
+// Amounts are what was used in some time.
+type Amounts struct {
+	MinutesEncoded float64 `json:"minutes_encoded"`
+	CPUSeconds     float64 `json:"cpu_seconds"`
+	BytesServed    int64   `json:"bytes_served"`
+	BytesStored    int64   `json:"bytes_stored" doc:"The most that was stored on the day; in the total, of its last day."`
+	Uploads        int64   `json:"uploads"`
+}
+
+type day struct {
+	Day string `json:"day"`
+	Amounts
+}
+
+type usageOutput struct {
+	Body struct {
+		From  string  `json:"from"`
+		To    string  `json:"to"`
+		Total Amounts `json:"total"`
+		Days  []day   `json:"days" nullable:"false"`
+	}
+}
+
+func (s *Service) usage(ctx context.Context, in *usageInput) (*usageOutput, error) {
+	from, to, err := s.span(in)
+	if err != nil {
+		return nil, err
+	}
+	principal, _ := guard.From(ctx)
+	out := &usageOutput{}
+	err = s.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		out.Body.From, out.Body.To, out.Body.Days, out.Body.Total = from, to, []day{}, Amounts{}
+		rows, err := tx.Query(`SELECT day, encoded_seconds, cpu_seconds, bytes_served, bytes_stored, uploads
+FROM used WHERE tenant = ? AND day >= ? AND day <= ? ORDER BY day`, principal.Tenant, from, to)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var d day
+			if err := rows.Scan(&d.Day, &d.MinutesEncoded, &d.CPUSeconds, &d.BytesServed, &d.BytesStored, &d.Uploads); err != nil {
+				return err
+			}
+			d.MinutesEncoded /= 60
+			out.Body.Days = append(out.Body.Days, d)
+			out.Body.Total.add(d.Amounts)
+		}
+		return rows.Err()
+	})
+	return out, err
+}
+
+func (a *Amounts) add(b Amounts) {
+	a.MinutesEncoded += b.MinutesEncoded
+	a.CPUSeconds += b.CPUSeconds
+	a.BytesServed += b.BytesServed
+	a.Uploads += b.Uploads
+	a.BytesStored = b.BytesStored
+}
+
+// span is the days that are asked for.
+func (s *Service) span(in *usageInput) (from, to string, err error) {
+	last := s.now().UTC()
+	if in.To != "" {
+		if last, err = time.Parse(time.DateOnly, in.To); err != nil {
+			return "", "", fault.New(fault.Invalid, "to is no day: write it as 2026-11-30")
+		}
+	}
+	first := last.AddDate(0, 0, -29)
+	if in.From != "" {
+		if first, err = time.Parse(time.DateOnly, in.From); err != nil {
+			return "", "", fault.New(fault.Invalid, "from is no day: write it as 2026-11-01")
+		}
+	}
+	if first.After(last) || last.Sub(first) > maxDays*24*time.Hour {
+		return "", "", fault.New(fault.Invalid, "from must not be later than to, nor more than %d days before it", maxDays)
+	}
+	return first.Format(time.DateOnly), last.Format(time.DateOnly), nil
+}

@@ -1,0 +1,211 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"time"
+
+	"liuyun/internal/base/fault"
+)
+
+// State is how a node is.
+type State string
+
+// The states.
+const (
+	Ready    State = "ready"
+	Draining State = "draining" // finishes what it does, on request
+	Aside    State = "aside"    // cannot do its work; comes back by itself when mended
+	Gone     State = "gone"     // not heard of
+)
+
+// Beat is what a node tells of itself every five seconds.
+type Beat struct {
+	Node       string  `json:"node"`
+	Name       string  `json:"name"`
+	Version    string  `json:"version"`
+	Class      string  `json:"class"`
+	State      State   `json:"state"`
+	Reason     string  `json:"reason"`
+	Cores      int     `json:"cores"`
+	Load       float64 `json:"load"`
+	Memory     int64   `json:"memory"`
+	MemoryUsed int64   `json:"memory_used"`
+	DiskFree   int64   `json:"disk_free"`
+	DiskSize   int64   `json:"disk_size"`
+	Running    int     `json:"running"`
+}
+
+// greeting and welcome are the question and answer of subjectGreet.
+type greeting struct {
+	Node string `json:"node"`
+}
+
+type welcome struct {
+	Time     time.Time `json:"time"`
+	Draining bool      `json:"draining"`
+}
+
+// line is what an Agent needs of the bus.
+type line interface {
+	Publish(subject string, v any) error
+	Request(ctx context.Context, subject string, in, out any) error
+}
+
+// worker is what an Agent holds back: it takes jobs, or it does not.
+type worker interface {
+	Pause()
+	Resume()
+	Running() int
+}
+
+// Agent tells the control nodes how this machine is, and holds its worker back
+// while it cannot do its work. Line must be set.
+type Agent struct {
+	Line    line
+	Worker  worker // nil on a node that takes no jobs
+	Node    string // id
+	Name    string
+	Version string
+	Class   string
+	Folder  string // of the data; its disk is looked at and tried
+
+	// Reserve is the free space below which the disk counts as full.
+	Reserve int64
+	// Tools says why ffmpeg cannot do the work, with what to do, or nil. It is asked
+	// once a minute.
+	Tools func(ctx context.Context) error
+	Log   *slog.Logger
+
+	mu      sync.Mutex
+	last    Beat
+	tools   error
+	checked time.Time // when Tools was asked
+	cpu     cpuTimes
+}
+
+// Run beats until ctx ends. It is ready after the first beat; while the control
+// nodes cannot be reached it goes on trying, and the worker goes on with what it
+// has.
+func (a *Agent) Run(ctx context.Context, ready func()) error {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		a.beat(ctx)
+		ready()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// Last returns the last beat.
+func (a *Agent) Last() Beat {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.last
+}
+
+// beat looks at the machine, decides and tells.
+func (a *Agent) beat(ctx context.Context) {
+	b := Beat{Node: a.Node, Name: a.Name, Version: a.Version, Class: a.Class, State: Ready}
+	a.measure(&b)
+	skew, draining, err := a.greet(ctx)
+	if fault.CodeOf(err) == fault.NotFound {
+		b.State, b.Reason = Aside, "this node was deleted; join again with a new token"
+	} else if reason := a.reason(ctx, b, skew); reason != "" {
+		b.State, b.Reason = Aside, reason
+	} else if err != nil {
+		// Nobody can be asked. What was wanted last still holds.
+		b.State, b.Reason = a.Last().State, a.Last().Reason
+		if b.State == "" {
+			b.State = Ready
+		}
+	} else if draining {
+		b.State = Draining
+	}
+	a.settle(b)
+	if err := a.Line.Publish(subjectBeat, b); err != nil {
+		a.Log.Debug("heartbeat not sent", "error", err)
+	}
+}
+
+// settle takes the beat as the present one and lets the worker follow.
+func (a *Agent) settle(b Beat) {
+	a.mu.Lock()
+	before := a.last
+	a.last = b
+	a.mu.Unlock()
+	if a.Worker != nil {
+		if b.State == Ready {
+			a.Worker.Resume()
+		} else {
+			a.Worker.Pause()
+		}
+	}
+	switch {
+	case b.State == Aside && (before.State != Aside || before.Reason != b.Reason):
+		a.Log.Warn("this node takes no jobs", "reason", b.Reason)
+	case before.State == Aside && b.State != Aside:
+		a.Log.Info("this node can work again")
+	}
+}
+
+// greet asks a control node for the time and for what is wanted. Skew is how far
+// this clock is ahead, at least: half of the way there and back is in doubt.
+func (a *Agent) greet(ctx context.Context) (skew time.Duration, draining bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, beatEvery-time.Second)
+	defer cancel()
+	asked := time.Now()
+	var answer welcome
+	if err := a.Line.Request(ctx, subjectGreet, greeting{a.Node}, &answer); err != nil {
+		return 0, false, err
+	}
+	return skewOf(asked, time.Since(asked), answer.Time), answer.Draining, nil
+}
+
+// skewOf compares this clock with another's answer, which was given at some time
+// between asking and took later.
+func skewOf(asked time.Time, took time.Duration, answer time.Time) time.Duration {
+	here := asked.Add(took / 2).Round(0) // without the monotonic reading, which the other has not got
+	off := here.Sub(answer)
+	switch doubt := took / 2; {
+	case off > doubt:
+		return off - doubt
+	case off < -doubt:
+		return off + doubt
+	}
+	return 0
+}
+
+// reason says why the node cannot do its work and what to do, or is empty.
+func (a *Agent) reason(ctx context.Context, b Beat, skew time.Duration) string {
+	if skew > maxSkew || skew < -maxSkew {
+		where := "ahead of"
+		if skew < 0 {
+			where = "behind"
+		}
+		return fmt.Sprintf("its clock is %d s %s the control node's; set it, and let NTP keep it", int(math.Abs(skew.Seconds())+0.5), where)
+	}
+	if a.Worker != nil && a.Tools != nil {
+		if time.Since(a.checked) >= time.Minute || a.tools != nil {
+			a.tools, a.checked = a.Tools(ctx), time.Now()
+		}
+		if a.tools != nil && !errors.Is(a.tools, context.Canceled) {
+			return fault.Message(a.tools)
+		}
+	}
+	if err := probeDisk(a.Folder); err != nil {
+		return fmt.Sprintf("its disk cannot be written (%v); look at the disk that holds %s", err, a.Folder)
+	}
+	if b.DiskSize > 0 && b.DiskFree < a.Reserve {
+		return fmt.Sprintf("its disk is full: %d MB are free in %s, and %d MB are kept in reserve; delete something", b.DiskFree>>20, a.Folder, a.Reserve>>20)
+	}
+	return ""
+}

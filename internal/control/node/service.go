@@ -1,0 +1,200 @@
+// Package node keeps the machines of the cloud: it lets them in by a join token,
+// hears their heartbeats, puts those aside that cannot do their work, and lets
+// nobody in whose record is gone. It gives out no jobs.
+//
+// A [Service] runs on each control node, an [Agent] on every node.
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"liuyun/internal/base/fault"
+	"liuyun/internal/base/id"
+	"liuyun/internal/kit/guard"
+	"liuyun/internal/kit/store"
+)
+
+// The subjects on the bus.
+const (
+	subjectBeat    = "node.beat"    // each node tells how it is; all control nodes listen
+	subjectGreet   = "node.greet"   // a node asks for the time and what is wanted of it
+	subjectChanged = "node.changed" // a node's state changed: {"id", "state"}
+)
+
+const (
+	beatEvery = 5 * time.Second
+	goneAfter = 20 * time.Second // without a beat
+	maxSkew   = 5 * time.Second  // of a node's clock
+)
+
+// records and messages are what a Service needs of kit/store and kit/bus.
+type records interface {
+	Read(ctx context.Context, fn func(*store.Tx) error) error
+	Write(ctx context.Context, fn func(*store.Tx) error) error
+}
+
+type messages interface {
+	Publish(subject string, v any) error
+	Subscribe(subject string, fn func(subject string, data []byte)) (stop func(), err error)
+	Serve(subject string, fn func(ctx context.Context, data []byte) (any, error)) (stop func(), err error)
+}
+
+// Deps are what a Service is made of.
+type Deps struct {
+	Records  records
+	Messages messages
+	CA       *guard.CA    // nil where this node does not let others in
+	Blob     http.Handler // what enrolled nodes read and write; nil for none
+	Reach    func() Reach // how other machines reach this one
+	Log      *slog.Logger
+}
+
+// Reach says where nodes find what they need.
+type Reach struct {
+	Nodes []string `json:"nodes"` // host:port of node listeners
+	Bus   []string `json:"bus"`   // tls://host:port
+	Blob  string   `json:"blob"`  // https://host:port/blob/; "" when media lie in S3
+}
+
+// Service is what a control node knows of all nodes. It may be used by several
+// goroutines.
+type Service struct {
+	deps Deps
+	ids  id.Maker
+
+	mu    sync.Mutex
+	beats map[string]heard // by node
+}
+
+// heard is the last beat of a node.
+type heard struct {
+	Beat
+	at    time.Time
+	saved time.Time // when the record was last brought up to it
+	state State     // that was last announced
+}
+
+// New returns a service that does nothing until Run.
+func New(d Deps) *Service { return &Service{deps: d, beats: make(map[string]heard)} }
+
+// Run listens to the nodes until ctx ends.
+func (s *Service) Run(ctx context.Context, ready func()) error {
+	stopBeats, err := s.deps.Messages.Subscribe(subjectBeat, func(_ string, data []byte) { s.hear(ctx, data) })
+	if err != nil {
+		return err
+	}
+	defer stopBeats()
+	stopGreets, err := s.deps.Messages.Serve(subjectGreet, s.greet)
+	if err != nil {
+		return err
+	}
+	defer stopGreets()
+	ready()
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			s.sweep(now)
+		}
+	}
+}
+
+// greet answers a node that asks for the time and for what is wanted of it.
+func (s *Service) greet(ctx context.Context, data []byte) (any, error) {
+	var ask greeting
+	if err := json.Unmarshal(data, &ask); err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, "this is no greeting of a node")
+	}
+	var n record
+	err := s.deps.Records.Read(ctx, func(tx *store.Tx) (err error) {
+		n, err = get(tx, ask.Node)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return welcome{Time: time.Now(), Draining: n.Draining}, nil
+}
+
+// hear takes in a beat.
+func (s *Service) hear(ctx context.Context, data []byte) {
+	var beat Beat
+	if err := json.Unmarshal(data, &beat); err != nil || !id.Valid("nod", beat.Node) {
+		s.deps.Log.Warn("a heartbeat that cannot be read", "error", err)
+		return
+	}
+	now := time.Now()
+	s.mu.Lock()
+	last := s.beats[beat.Node]
+	next := heard{Beat: beat, at: now, saved: last.saved, state: beat.State}
+	due := now.Sub(last.saved) > 10*time.Minute || last.Version != beat.Version || last.Class != beat.Class
+	if due {
+		next.saved = now
+	}
+	s.beats[beat.Node] = next
+	s.mu.Unlock()
+	if due {
+		if err := s.deps.Records.Write(ctx, func(tx *store.Tx) error { return saveBeat(tx, beat, now) }); err != nil {
+			s.deps.Log.Warn("a node's record is not up to date", "node", beat.Node, "error", err)
+		}
+	}
+	if last.state != beat.State {
+		s.announce(beat.Node, beat.Name, beat.State, beat.Reason)
+	}
+}
+
+// sweep notices who has gone.
+func (s *Service) sweep(now time.Time) {
+	var gone []heard
+	s.mu.Lock()
+	for node, h := range s.beats {
+		if h.state != Gone && now.Sub(h.at) > goneAfter {
+			h.state = Gone
+			s.beats[node] = h
+			gone = append(gone, h)
+		}
+	}
+	s.mu.Unlock()
+	for _, h := range gone {
+		s.announce(h.Node, h.Name, Gone, "nothing was heard of it for "+goneAfter.String())
+	}
+}
+
+// announce tells people's pages and the log of a change.
+func (s *Service) announce(node, name string, state State, reason string) {
+	level := slog.LevelInfo
+	if state == Aside || state == Gone {
+		level = slog.LevelWarn
+	}
+	s.deps.Log.Log(context.Background(), level, "node is "+string(state), "node", node, "name", name, "reason", reason)
+	change := struct {
+		ID    string `json:"id"`
+		State State  `json:"state"`
+	}{node, state}
+	if err := s.deps.Messages.Publish(subjectChanged, change); err != nil {
+		s.deps.Log.Debug("a change of a node was not announced", "error", err)
+	}
+}
+
+// presence returns the last beat of a node, if it is still there.
+func (s *Service) presence(node string, now time.Time) (heard, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h, ok := s.beats[node]
+	return h, ok && now.Sub(h.at) <= goneAfter
+}
+
+// forget drops what was heard of a node that was deleted.
+func (s *Service) forget(node string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.beats, node)
+}
