@@ -1,0 +1,121 @@
+package vod
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"liuyun/internal/contract/encode"
+	"liuyun/internal/kit/store"
+)
+
+const (
+	sweepEvery = 30 * time.Second
+	// lateWriter is how long a worker that was cut off may still write for an asset
+	// that is gone: longer than a lease. After it, what came late is removed too, and
+	// the record.
+	lateWriter = 10 * time.Minute
+	sweepBatch = 100
+)
+
+func (s *Service) nudgeSweep() {
+	select {
+	case s.sweep <- struct{}{}:
+	default:
+	}
+}
+
+// sweepLoop removes what nobody needs any more from the blob store. It may be
+// killed anywhere and run on several nodes: what is to be removed is in the
+// records, and removing it twice does no harm.
+func (s *Service) sweepLoop(ctx context.Context) {
+	timer := time.NewTicker(sweepEvery)
+	defer timer.Stop()
+	for {
+		if err := s.sweepOnce(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			s.Log.Warn("what is no longer needed could not be removed; it is tried again", "cause", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.sweep:
+		case <-timer.C:
+		}
+	}
+}
+
+func (s *Service) sweepOnce(ctx context.Context, now time.Time) error {
+	var garbage, deleted []*asset
+	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		if garbage, err = queryAssets(tx, `WHERE garbage <> 'null' LIMIT ?`, sweepBatch); err != nil {
+			return err
+		}
+		deleted, err = queryAssets(tx, `WHERE deleted > 0 AND (touched < deleted OR deleted < ?) ORDER BY deleted LIMIT ?`,
+			store.Time(now.Add(-lateWriter)), sweepBatch)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var problems []error
+	for _, a := range garbage {
+		if a.Deleted.IsZero() {
+			problems = append(problems, s.collect(ctx, a))
+		}
+	}
+	for _, a := range deleted {
+		problems = append(problems, s.collectAll(ctx, a, now))
+	}
+	return errors.Join(problems...)
+}
+
+// collect removes what an asset has no use for any more.
+func (s *Service) collect(ctx context.Context, a *asset) error {
+	for _, prefix := range a.Garbage {
+		if err := s.Blob.DeleteAll(ctx, prefix); err != nil {
+			return err
+		}
+	}
+	return s.DB.Write(ctx, func(tx *store.Tx) error {
+		now, err := anyAsset(tx, a.ID)
+		if err != nil {
+			return err
+		}
+		now.Garbage = slices.DeleteFunc(now.Garbage, func(prefix string) bool { return slices.Contains(a.Garbage, prefix) })
+		if len(now.Garbage) == 0 {
+			now.Garbage = nil
+		}
+		return saveAsset(tx, now) // no change that anybody sees
+	})
+}
+
+// collectAll removes everything of a deleted asset, once its workers have let
+// go and again when no late one can write any more.
+func (s *Service) collectAll(ctx context.Context, a *asset, now time.Time) error {
+	late := now.Sub(a.Deleted) > lateWriter
+	busy := false
+	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		busy, err = s.Jobs.Busy(tx, a.Tenant, a.ID)
+		return err
+	})
+	if err != nil || (busy && !late) {
+		return err
+	}
+	for _, prefix := range []string{assetFolder(a.ID), encode.UnitsPrefix(a.ID)} {
+		if err := s.Blob.DeleteAll(ctx, prefix); err != nil {
+			return err
+		}
+	}
+	return s.DB.Write(ctx, func(tx *store.Tx) error {
+		if !late {
+			_, err := tx.Exec(`UPDATE assets SET touched = ? WHERE id = ?`, store.Time(now), a.ID)
+			return err
+		}
+		if err := s.Jobs.RemoveGroup(tx, a.ID); err != nil {
+			return err
+		}
+		_, err := tx.Exec(`DELETE FROM assets WHERE id = ?`, a.ID)
+		return err
+	})
+}
