@@ -21,8 +21,8 @@ func TestPlayerPage(t *testing.T) {
 	t.Parallel()
 	assets := fstest.MapFS{
 		"dist/player.html":          {Data: []byte("<!doctype html>")},
-		"dist/assets/player-1a.js":  {Data: []byte("0")},
-		"dist/assets/player-1a.css": {Data: []byte("a{}")},
+		"dist/static/player-1a.js":  {Data: []byte("0")},
+		"dist/static/player-1a.css": {Data: []byte("a{}")},
 		"dist/.gitkeep":             {},
 	}
 	h := player(assets, http.NotFoundHandler())
@@ -35,10 +35,10 @@ func TestPlayerPage(t *testing.T) {
 		{"GET", "/", 200, "text/html; charset=utf-8", "no-cache"},
 		{"GET", "/?engine=dash", 200, "text/html; charset=utf-8", "no-cache"},
 		{"HEAD", "/", 200, "text/html; charset=utf-8", "no-cache"},
-		{"GET", "/assets/player-1a.js", 200, "text/javascript; charset=utf-8", "public, max-age=31536000, immutable"},
-		{"GET", "/assets/player-1a.css", 200, "text/css; charset=utf-8", "public, max-age=31536000, immutable"},
-		{"GET", "/assets/", 404, "text/plain; charset=utf-8", ""},
-		{"GET", "/assets/absent.js", 404, "text/plain; charset=utf-8", ""},
+		{"GET", "/static/player-1a.js", 200, "text/javascript; charset=utf-8", "public, max-age=31536000, immutable"},
+		{"GET", "/static/player-1a.css", 200, "text/css; charset=utf-8", "public, max-age=31536000, immutable"},
+		{"GET", "/static/", 404, "text/plain; charset=utf-8", "no-store"},
+		{"GET", "/static/absent.js", 404, "text/plain; charset=utf-8", "no-store"},
 		{"GET", "/.gitkeep", 404, "text/plain; charset=utf-8", ""},
 		{"GET", "/player.html", 404, "text/plain; charset=utf-8", ""},
 		{"POST", "/", 405, "text/plain; charset=utf-8", ""},
@@ -105,7 +105,7 @@ func TestDistIsComplete(t *testing.T) {
 		if strings.Contains(part, "://") {
 			t.Errorf("the page names a remote address: %q", part)
 		}
-		if !strings.HasPrefix(part, "/assets/") {
+		if !strings.HasPrefix(part, "/static/") {
 			continue
 		}
 		if got := get(h, "GET", part).Code; got != http.StatusOK {

@@ -62,6 +62,10 @@ export const en = {
   warnings: 'Notes from the encoder',
   noReport: 'There is no report.json in this folder, so this list is what the manifest says.',
 
+  embedAbsent: 'This video is not here. It may still be in the making, or was removed.',
+  embedRefused: 'The link to this video has expired or is not valid. Ask for a new one.',
+  embedAway: 'The video cannot be reached now.',
+
   retry: 'Try again',
   tryOther: 'Try {engine}',
   technical: 'Technical detail',

@@ -63,6 +63,10 @@ export const zh: Readonly<Record<Key, string>> = {
   warnings: '编码器提示',
   noReport: '文件夹中没有 report.json，此处列出清单文件所述的内容。',
 
+  embedAbsent: '找不到该视频：可能仍在处理，或已被删除。',
+  embedRefused: '该视频的链接已过期或无效，请索取新链接。',
+  embedAway: '暂时无法连接到该视频。',
+
   retry: '重试',
   tryOther: '改用 {engine}',
   technical: '技术细节',

@@ -1,0 +1,36 @@
+import type { components } from './schema';
+
+type Schemas = components['schemas'];
+
+export type Asset = Schemas['Asset'];
+export type AssetChange = Schemas['AssetChange'];
+export type AssetProgress = Schemas['AssetProgress'];
+export type Delivery = Schemas['Delivery'];
+export type EncodeOptions = Schemas['EncodeOptions'];
+export type Event = Schemas['Event'];
+export type Failure = Schemas['Failure'];
+export type Job = Schemas['Job'];
+export type JoinToken = Schemas['JoinToken'];
+export type Key = Schemas['Key'];
+export type MadeKey = Schemas['MadeKey'];
+export type MadeWebhook = Schemas['MadeWebhook'];
+export type NewAsset = Schemas['NewAsset'];
+export type NewKey = Schemas['NewKey'];
+export type NewWebhook = Schemas['NewWebhook'];
+export type Node = Schemas['Node'];
+export type Policy = Schemas['Playback']['policy'];
+export type Rendition = Schemas['Rendition'];
+export type Session = Schemas['Session'];
+export type SignedPlayback = Schemas['SignedPlayback'];
+export type Status = Asset['status'];
+export type Tenant = Schemas['Tenant'];
+export type Track = Schemas['Track'];
+export type Usage = Schemas['Usage'];
+export type Webhook = Schemas['Webhook'];
+export type WebhookChange = Schemas['WebhookChange'];
+
+/** Page is one answer of a list; next is empty at its end. */
+export interface Page<T> {
+  data: T[];
+  next: string;
+}

@@ -1,0 +1,27 @@
+import { describe, expect, it } from 'vitest';
+import { pathOf, routeOf, type Route } from './routes';
+
+describe('routeOf', () => {
+  it.each<[string, Route]>([
+    ['/console', { page: 'assets' }],
+    ['/console/', { page: 'assets' }],
+    ['/console/assets', { page: 'assets' }],
+    ['/console/assets/', { page: 'assets' }],
+    ['/console/assets/ast_1', { page: 'asset', id: 'ast_1' }],
+    ['/console/assets/key_1', { page: 'absent' }],
+    ['/console/assets/ast_1/x', { page: 'absent' }],
+    ['/console/webhooks/whk_1', { page: 'webhook', id: 'whk_1' }],
+    ['/console/keys/key_1', { page: 'absent' }],
+    ['/console/toString', { page: 'absent' }],
+    ['/console//', { page: 'assets' }],
+    ['/elsewhere', { page: 'absent' }],
+  ])('%s', (path, want) => expect(routeOf(path)).toEqual(want));
+
+  it.each(['assets', 'usage', 'nodes', 'webhooks', 'keys', 'tenants'] as const)('finds back to %s', (page) => {
+    expect(routeOf(pathOf({ page }))).toEqual({ page });
+  });
+  it('finds back to one thing', () => {
+    expect(routeOf(pathOf({ page: 'asset', id: 'ast_9' }))).toEqual({ page: 'asset', id: 'ast_9' });
+    expect(routeOf(pathOf({ page: 'webhook', id: 'whk_9' }))).toEqual({ page: 'webhook', id: 'whk_9' });
+  });
+});

@@ -1,0 +1,15 @@
+import type { Key } from '../messages';
+
+/** What a key may be allowed, in the order of how far it reaches. */
+export const scopes: readonly { readonly id: string; readonly words: Key }[] = [
+  { id: 'assets:read', words: 'scopeAssetsRead' },
+  { id: 'assets:write', words: 'scopeAssetsWrite' },
+  { id: 'usage:read', words: 'scopeUsageRead' },
+  { id: 'nodes:read', words: 'scopeNodesRead' },
+  { id: 'webhooks:write', words: 'scopeWebhooksWrite' },
+  { id: 'keys:write', words: 'scopeKeysWrite' },
+  { id: 'admin', words: 'scopeAdmin' },
+];
+
+/** What a webhook may ask for. */
+export const eventTypes = ['asset.created', 'asset.updated', 'asset.ready', 'asset.failed', 'asset.deleted'] as const;

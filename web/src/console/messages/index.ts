@@ -1,0 +1,15 @@
+import type { Locale } from '../../player/lib/i18n';
+import * as assets from './assets';
+import * as common from './common';
+import * as manage from './manage';
+import * as upload from './upload';
+
+export const en = { ...common.en, ...assets.en, ...upload.en, ...manage.en };
+export const zh: Readonly<Record<Key, string>> = { ...common.zh, ...assets.zh, ...upload.zh, ...manage.zh };
+
+export type Key = keyof typeof en;
+
+/** message returns the text of key, with {name} replaced from values. */
+export function message(locale: Locale, key: Key, values: Readonly<Record<string, string | number>> = {}): string {
+  return (locale === 'en' ? en : zh)[key].replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+}

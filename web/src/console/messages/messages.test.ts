@@ -1,0 +1,17 @@
+import { describe, expect, it } from 'vitest';
+import { en, message, zh, type Key } from '.';
+
+const holes = (text: string) => (text.match(/\{\w+\}/g) ?? []).sort();
+
+describe('messages of the console', () => {
+  it('has the same keys in each language', () => expect(Object.keys(zh).sort()).toEqual(Object.keys(en).sort()));
+  it.each(Object.keys(en) as Key[])('%s is written, with the same values, in each language', (key) => {
+    expect(zh[key].trim()).not.toBe('');
+    // A singular may leave its number out.
+    expect([holes(en[key]), []]).toContainEqual(holes(zh[key]));
+  });
+  it('fills in values', () => {
+    expect(message('en', 'minutes', { n: 3 })).toBe('3 min');
+    expect(message('zh-CN', 'minutes', { n: 3 })).toBe('3 分钟');
+  });
+});

@@ -1,0 +1,7 @@
+// The pages that are not needed to begin with: one file of code, loaded when first asked for.
+export { default as Keys } from './Keys.svelte';
+export { default as Nodes } from './Nodes.svelte';
+export { default as Tenants } from './Tenants.svelte';
+export { default as Usage } from './Usage.svelte';
+export { default as Webhook } from './Webhook.svelte';
+export { default as Webhooks } from './Webhooks.svelte';
