@@ -1,0 +1,267 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Status says how far an asset is.
+type Status string
+
+// The states of an asset.
+const (
+	Created    Status = "created"    // nothing was uploaded yet
+	Uploading  Status = "uploading"  // bytes come in
+	Queued     Status = "queued"     // waits for a worker
+	Processing Status = "processing" // is being encoded
+	Ready      Status = "ready"      // can be watched
+	Failed     Status = "failed"     // see Error
+)
+
+// Ended reports whether the state stays until somebody acts.
+func (s Status) Ended() bool { return s == Ready || s == Failed }
+
+// Policy says who may watch.
+type Policy string
+
+// The policies.
+const (
+	Public Policy = "public" // whoever has the URL
+	Signed Policy = "signed" // who has a signed URL that has not expired
+)
+
+// Asset is a video with all that was made of it.
+type Asset struct {
+	ID     string `json:"id"`
+	Name   string `json:"name"`
+	Status Status `json:"status"`
+	// WaitingFor is "storage" while the asset is held because the disk is full,
+	// else empty.
+	WaitingFor string  `json:"waiting_for"`
+	Progress   float64 `json:"progress"` // of the phase, from 0 to 1
+	Phase      string  `json:"phase"`    // upload, import, analyse, encode or package
+	// Failure says why the asset failed; nil unless it did.
+	Failure    *Failure      `json:"error"`
+	Duration   float64       `json:"duration"` // seconds; 0 while unknown
+	Size       int64         `json:"size"`     // bytes of the source
+	Stored     int64         `json:"stored"`   // bytes of what was made
+	Tracks     []Track       `json:"tracks"`
+	Renditions []Rendition   `json:"renditions"`
+	Subtitles  []Subtitle    `json:"subtitles"`
+	Playback   Playback      `json:"playback"`
+	Thumbnails Thumbnails    `json:"thumbnails"`
+	Warnings   []Failure     `json:"warnings"` // what was odd about the source
+	Options    EncodeOptions `json:"options"`
+	CreatedAt  time.Time     `json:"created_at"`
+	UpdatedAt  time.Time     `json:"updated_at"`
+	ReadyAt    *time.Time    `json:"ready_at"`
+	Rev        int64         `json:"rev"` // grows with each change
+}
+
+// Failure is what went wrong, or what was odd.
+type Failure struct {
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
+}
+
+// Track is a stream of the source. What does not fit its type is zero.
+type Track struct {
+	Type         string  `json:"type"` // video, audio or subtitle
+	Codec        string  `json:"codec"`
+	Width        int     `json:"width"`
+	Height       int     `json:"height"`
+	FrameRate    float64 `json:"frame_rate"`
+	DynamicRange string  `json:"dynamic_range"`
+	Channels     int     `json:"channels"`
+	SampleRate   int     `json:"sample_rate"`
+	Language     string  `json:"language"`
+	Name         string  `json:"name"`
+}
+
+// Rendition is one quality that viewers get.
+type Rendition struct {
+	ID               string  `json:"id"`
+	Codec            string  `json:"codec"`
+	Codecs           string  `json:"codecs"` // RFC 6381
+	Width            int     `json:"width"`
+	Height           int     `json:"height"`
+	FrameRate        float64 `json:"frame_rate"`
+	DynamicRange     string  `json:"dynamic_range"`
+	Bandwidth        int64   `json:"bandwidth"`         // bits a second, peak
+	AverageBandwidth int64   `json:"average_bandwidth"` // bits a second, mean
+	Size             int64   `json:"size"`              // bytes
+	MP4              string  `json:"mp4"`               // URL, or empty
+}
+
+// Subtitle is a subtitle track that viewers can choose.
+type Subtitle struct {
+	Language string `json:"language"`
+	Name     string `json:"name"`
+	Status   string `json:"status"` // ready, or processing while it is being added
+}
+
+// Playback is where an asset is watched. URLs may be paths: see [Client.Resolve].
+type Playback struct {
+	Policy     Policy     `json:"policy,omitempty"`
+	HLS        string     `json:"hls"`
+	DASH       string     `json:"dash"`
+	MP4        []string   `json:"mp4"`
+	Embed      string     `json:"embed"` // a page for an iframe
+	Poster     string     `json:"poster,omitempty"`
+	Storyboard string     `json:"storyboard,omitempty"`
+	Expires    *time.Time `json:"expires"` // of signed URLs
+}
+
+// Thumbnails are the pictures of an asset.
+type Thumbnails struct {
+	Poster     string `json:"poster"`
+	Storyboard string `json:"storyboard"` // WebVTT that names parts of sheets
+}
+
+// EncodeOptions says what to make of a source. What is left zero, the server
+// decides.
+type EncodeOptions struct {
+	Codecs       []string `json:"codecs,omitempty"`   // h264 (always made), hevc, av1
+	Ladder       string   `json:"ladder,omitempty"`   // auto, or heights with caps: 1080:6M,720
+	Preset       string   `json:"preset,omitempty"`   // ultrafast to veryslow
+	Segment      string   `json:"segment,omitempty"`  // 2..6s, or one length such as 4s
+	Loudness     string   `json:"loudness,omitempty"` // -23, -16 or off
+	MP4          bool     `json:"mp4,omitempty"`      // one MP4 a rendition besides
+	KeepOriginal bool     `json:"keep_original,omitempty"`
+}
+
+// Assets are the videos of a tenant.
+type Assets struct{ c *Client }
+
+const assetsPath = "/v1/assets"
+
+// NewAsset is what an asset begins with.
+type NewAsset struct {
+	Name string `json:"name"`
+	// URL, when set, is where the server fetches the source itself.
+	URL     string         `json:"url,omitempty"`
+	Policy  Policy         `json:"playback_policy,omitempty"`
+	Options *EncodeOptions `json:"options,omitempty"`
+}
+
+// Create makes an asset. Without a URL its source is uploaded afterwards, with
+// [Assets.PutSource], or by an [Client.Upload] that names it.
+func (s Assets) Create(ctx context.Context, asset NewAsset) (a Asset, err error) {
+	return a, s.c.post(ctx, assetsPath, asset, &a)
+}
+
+// AssetFilter chooses assets; what is empty does not matter.
+type AssetFilter struct {
+	Status Status
+	Query  string // text that the name contains
+}
+
+func (f AssetFilter) add(query url.Values) url.Values {
+	set(query, "status", string(f.Status))
+	set(query, "q", f.Query)
+	return query
+}
+
+// List yields the assets, newest first. It ends after the first error.
+func (s Assets) List(ctx context.Context, f AssetFilter) iter.Seq2[Asset, error] {
+	return list[Asset](ctx, s.c, assetsPath, f.add(make(url.Values)))
+}
+
+// Page returns a part of the list.
+func (s Assets) Page(ctx context.Context, f AssetFilter, o PageOptions) (p Page[Asset], err error) {
+	return p, s.c.get(ctx, assetsPath, f.add(o.values()), &p)
+}
+
+// Get returns the asset.
+func (s Assets) Get(ctx context.Context, id string) (a Asset, err error) {
+	return a, s.c.get(ctx, at(assetsPath, id), nil, &a)
+}
+
+// AssetChange says what to change; what is nil stays.
+type AssetChange struct {
+	Name   *string `json:"name,omitempty"`
+	Policy *Policy `json:"playback_policy,omitempty"`
+	// Rev, when it is not 0, must be the asset's, or nothing changes and the
+	// error is a Conflict.
+	Rev int64 `json:"-"`
+}
+
+// Update changes the asset.
+func (s Assets) Update(ctx context.Context, id string, change AssetChange) (a Asset, err error) {
+	return a, s.c.do(ctx, call{method: http.MethodPatch, path: at(assetsPath, id), rev: change.Rev, in: change, out: &a})
+}
+
+// Delete removes the asset and all that was made of it, whatever its state.
+func (s Assets) Delete(ctx context.Context, id string) error {
+	return s.c.delete(ctx, at(assetsPath, id))
+}
+
+// Retry puts a failed asset into the queue again.
+func (s Assets) Retry(ctx context.Context, id string) (a Asset, err error) {
+	return a, s.c.post(ctx, at(assetsPath, id)+"/retry", nil, &a)
+}
+
+// SignedPlayback returns URLs that work until they expire, whatever the asset's
+// policy. expiresIn is at most 30 days; 0 is 6 hours.
+func (s Assets) SignedPlayback(ctx context.Context, id string, expiresIn time.Duration) (p Playback, err error) {
+	in := struct {
+		ExpiresIn int64 `json:"expires_in,omitempty"`
+	}{int64(expiresIn / time.Second)}
+	return p, s.c.post(ctx, at(assetsPath, id)+"/playback", in, &p)
+}
+
+// LargestSubtitle is the most bytes that a subtitle file may have.
+const LargestSubtitle = 8 << 20
+
+// PutSubtitle adds or replaces the subtitles of a language with a SubRip or
+// WebVTT file. name is for viewers and may be empty.
+func (s Assets) PutSubtitle(ctx context.Context, id, language, name string, file io.Reader) (a Asset, err error) {
+	text, err := io.ReadAll(io.LimitReader(file, LargestSubtitle+1))
+	if err != nil {
+		return a, fmt.Errorf("client: read subtitles: %w", err)
+	}
+	if len(text) > LargestSubtitle {
+		return a, &Error{Status: http.StatusRequestEntityTooLarge, Code: Limit, Title: "Too large",
+			Detail: fmt.Sprintf("the subtitles are larger than %d bytes", LargestSubtitle)}
+	}
+	query := make(url.Values)
+	set(query, "name", name)
+	kind := "application/x-subrip"
+	if bytes.HasPrefix(bytes.TrimPrefix(text, []byte("\ufeff")), []byte("WEBVTT")) {
+		kind = "text/vtt"
+	}
+	return a, s.c.do(ctx, call{method: http.MethodPut, path: at(at(assetsPath, id)+"/subtitles", language), query: query,
+		raw: text, kind: kind, out: &a})
+}
+
+// DeleteSubtitle removes the subtitles of a language.
+func (s Assets) DeleteSubtitle(ctx context.Context, id, language string) (a Asset, err error) {
+	return a, s.c.do(ctx, call{method: http.MethodDelete, path: at(at(assetsPath, id)+"/subtitles", language), out: &a})
+}
+
+// LargestSource is the most bytes that [Assets.PutSource] may send.
+const LargestSource = 256 << 20
+
+// PutSource sends the whole source of an asset in one request, which is not
+// resumed when it breaks. For more than [LargestSource] bytes, or over a line
+// that breaks, use [Client.Upload].
+func (s Assets) PutSource(ctx context.Context, id string, source io.Reader, size int64) (a Asset, err error) {
+	request, err := s.c.request(ctx, http.MethodPut, at(assetsPath, id)+"/source", nil, io.LimitReader(source, size))
+	if err != nil {
+		return a, err
+	}
+	request.ContentLength = size
+	request.Header.Set("Content-Type", "application/octet-stream")
+	response, err := s.c.http.Do(request)
+	if err != nil {
+		return a, fmt.Errorf("client: %w", err)
+	}
+	defer response.Body.Close()
+	return a, decode(response, &a)
+}

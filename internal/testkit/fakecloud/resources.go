@@ -1,0 +1,190 @@
+package fakecloud
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// answer carries out a call on a resource. The lock is held.
+func (c *Cloud) answer(r *http.Request, parts []string, in Object) (int, Object) {
+	collection, id, action := parts[0], "", ""
+	if len(parts) > 1 {
+		id = parts[1]
+	}
+	if len(parts) > 2 {
+		action = parts[2]
+	}
+	switch {
+	case collection == "session":
+		return 200, Object{"tenant": Object{"id": "ten_00000000000000000000000001", "name": "main"}, "key": Object{"id": "key_1", "name": "admin"},
+			"scopes": []string{"admin"}, "version": "v1.2.3", "secure": false}
+	case collection == "usage":
+		day := Object{"day": "2026-11-24", "minutes_encoded": 1.5, "bytes_served": 2000000, "cpu_seconds": 90, "bytes_stored": 3000000}
+		return 200, Object{"from": or(r.FormValue("from"), "2026-11-01"), "to": or(r.FormValue("to"), "2026-11-24"), "days": []Object{day},
+			"total": Object{"minutes_encoded": 1.5, "bytes_stored": 3000000, "bytes_served": 2000000, "cpu_seconds": 90, "uploads": 1}}
+	case collection == "nodes" && id == "join_tokens":
+		return 201, Object{"token": "lyj_test", "command": "liuyun serve --roles worker --join lyj_test", "expires_at": clock}
+	case id == "" && r.Method == "GET":
+		return c.page(r, collection, func(o Object) bool {
+			return (r.FormValue("status") == "" || o["status"] == r.FormValue("status")) &&
+				strings.Contains(fmt.Sprint(o["name"]), r.FormValue("q"))
+		})
+	case id == "" && r.Method == "POST":
+		return c.create(collection, in)
+	}
+	o := c.find(collection, id)
+	if o == nil {
+		return fail(404, "not_found", fmt.Sprintf("there is no %s in %s", id, collection))
+	}
+	if match := r.Header.Get("If-Match"); match != "" && match != fmt.Sprintf(`"%v"`, o["rev"]) {
+		return fail(412, "conflict", "it was changed meanwhile; read it again")
+	}
+	if action != "" {
+		return c.act(r, o, collection, parts[2:])
+	}
+	switch r.Method {
+	case "PATCH":
+		for name, value := range in {
+			o[name] = value
+		}
+		if revision, ok := o["rev"].(int); ok {
+			o["rev"] = revision + 1
+		}
+	case "DELETE":
+		c.remove(collection, id)
+		delete(c.uploads, id)
+		return 204, nil
+	default:
+		if collection == "assets" {
+			c.work(o)
+		}
+	}
+	return 200, without(o, "secret")
+}
+
+func or(value, otherwise string) string {
+	if value == "" {
+		return otherwise
+	}
+	return value
+}
+
+// create makes a resource.
+func (c *Cloud) create(collection string, in Object) (int, Object) {
+	switch collection {
+	case "assets":
+		o := c.newAsset(fmt.Sprint(in["name"]))
+		if in["url"] != nil {
+			o["status"], o["phase"] = "queued", "import"
+		}
+		return 201, o
+	case "keys":
+		if scopes, ok := in["scopes"].([]any); !ok || len(scopes) == 0 {
+			return fail(422, "invalid", "scopes must name at least one")
+		}
+		o := Object{"id": c.newID("key"), "name": in["name"], "prefix": "lyk_new0", "scopes": in["scopes"], "created_at": clock,
+			"last_used_at": nil, "expires_at": in["expires_at"]}
+		o["secret"] = "lyk_new0" + fmt.Sprint(o["id"])[20:]
+		c.add(collection, o)
+		return 201, o
+	case "tenants":
+		o := Object{"id": c.newID("ten"), "name": in["name"], "created_at": clock, "rev": 1}
+		c.add(collection, o)
+		return 201, o
+	case "webhooks":
+		events := in["events"]
+		if events == nil {
+			events = []string{}
+		}
+		o := Object{"id": c.newID("whk"), "url": in["url"], "events": events, "enabled": true, "created_at": clock, "rev": 1,
+			"last_status": nil, "failing_since": nil, "secret": "whsec_c2VjcmV0"}
+		c.add(collection, o)
+		return 201, o
+	}
+	return fail(404, "not_found", "there is no such collection")
+}
+
+func (c *Cloud) newAsset(name string) Object {
+	o := Object{"id": c.newID("ast"), "name": name, "status": "created", "waiting_for": nil, "progress": 0.0, "phase": "upload", "error": nil,
+		"duration": 0, "size": 0, "stored": 0, "tracks": []Object{}, "renditions": []Object{}, "subtitles": []Object{},
+		"playback":   Object{"policy": "public", "hls": "", "dash": "", "mp4": []string{}, "embed": "", "expires": nil},
+		"thumbnails": Object{"poster": "", "storyboard": ""}, "warnings": []Object{}, "options": Object{}, "created_at": clock, "updated_at": clock,
+		"ready_at": nil, "rev": 1}
+	c.add("assets", o)
+	c.tell("asset.created", o)
+	return o
+}
+
+// work moves an asset one step on.
+func (c *Cloud) work(o Object) {
+	switch o["status"] {
+	case "queued":
+		o["status"], o["phase"], o["progress"] = "processing", "encode", 0.5
+		c.pass("asset.progress", Object{"id": o["id"], "status": "processing", "progress": 0.5, "phase": "encode"})
+	case "processing":
+		if strings.Contains(fmt.Sprint(o["name"]), "bad") {
+			o["status"], o["error"] = "failed", Object{"code": "invalid", "message": "this is no video"}
+			c.tell("asset.failed", o)
+			return
+		}
+		play := "/play/" + fmt.Sprint(o["id"])
+		o["status"], o["phase"], o["progress"], o["duration"], o["ready_at"] = "ready", "package", 1.0, 12.5, clock
+		o["playback"] = Object{"policy": "public", "hls": play + "/master.m3u8", "dash": play + "/manifest.mpd", "mp4": []string{},
+			"embed": "/embed/" + fmt.Sprint(o["id"]), "expires": nil}
+		o["thumbnails"] = Object{"poster": play + "/poster.jpg", "storyboard": play + "/storyboard.vtt"}
+		o["renditions"] = []Object{{"id": "h264-360p", "codec": "h264", "codecs": "avc1.64001e", "width": 640, "height": 360, "frame_rate": 25,
+			"dynamic_range": "SDR", "bandwidth": 800000, "average_bandwidth": 500000, "size": 780000, "mp4": ""}}
+		o["rev"] = o["rev"].(int) + 1
+		c.tell("asset.ready", o)
+	}
+}
+
+// act carries out what hangs below a resource.
+func (c *Cloud) act(r *http.Request, o Object, collection string, rest []string) (int, Object) {
+	switch collection + " " + r.Method + " " + rest[0] {
+	case "assets POST retry":
+		if o["status"] != "failed" {
+			return fail(409, "conflict", "only a failed asset can be tried again")
+		}
+		o["status"], o["error"] = "queued", nil
+		return 202, o
+	case "assets POST playback":
+		play := "/play/~token/" + fmt.Sprint(o["id"])
+		return 200, Object{"hls": play + "/master.m3u8", "dash": play + "/manifest.mpd", "mp4": []string{}, "embed": "/embed/~token/" + fmt.Sprint(o["id"]),
+			"poster": play + "/poster.jpg", "storyboard": play + "/storyboard.vtt", "expires": clock}
+	case "assets PUT subtitles":
+		text, _ := io.ReadAll(r.Body)
+		if len(text) == 0 {
+			return fail(400, "invalid", "the subtitles are empty")
+		}
+		o["subtitles"] = []Object{{"language": rest[1], "name": r.FormValue("name")}}
+		return 202, o
+	case "assets DELETE subtitles":
+		o["subtitles"] = []Object{}
+		return 202, o
+	case "assets PUT source":
+		bytes, _ := io.ReadAll(r.Body)
+		c.uploads[fmt.Sprint(o["id"])] = &upload{size: int64(len(bytes)), bytes: bytes}
+		o["status"], o["size"] = "queued", len(bytes)
+		return 200, o
+	case "nodes POST drain", "nodes POST resume":
+		o["state"] = map[string]string{"drain": "draining", "resume": "ready"}[rest[0]]
+		return 202, o
+	case "webhooks POST test":
+		d := Object{"id": c.newID("dlv"), "webhook": o["id"], "event": Object{"id": c.newID("evt"), "type": "webhook.test", "time": clock,
+			"tenant": "ten_00000000000000000000000001", "data": Object{}}, "state": "waiting", "attempts": 0, "status": nil, "response": "",
+			"error": "", "next_at": clock, "created_at": clock, "delivered_at": nil}
+		c.add("deliveries", d)
+		return 202, d
+	case "webhooks GET deliveries":
+		return c.page(r, "deliveries", func(d Object) bool { return d["webhook"] == o["id"] })
+	case "webhooks POST deliveries":
+		if d := c.find("deliveries", rest[1]); d != nil {
+			d["attempts"] = d["attempts"].(int) + 1
+			return 202, d
+		}
+	}
+	return fail(404, "not_found", "there is no such thing below it")
+}
