@@ -1,18 +1,48 @@
-// Package app puts the parts together: here the sections of the configuration,
-// each owned by the package that it configures. It holds no rules of its own.
+// Package app puts the parts together: the sections of the configuration, each
+// owned by the package that it configures, the data folder, the server and its
+// backup. It holds no rules of its own.
 package app
 
-import "liuyun/internal/engine/ffmpeg"
+import (
+	"liuyun/internal/control/node"
+	"liuyun/internal/control/notify"
+	"liuyun/internal/engine/ffmpeg"
+	"liuyun/internal/kit/blob"
+	"liuyun/internal/kit/bus"
+	"liuyun/internal/kit/guard"
+	"liuyun/internal/kit/obs"
+	"liuyun/internal/kit/store"
+	"liuyun/internal/video/vod"
+)
 
 // Config is the whole configuration. A section is one line here and one in
 // DefaultConfig.
 type Config struct {
-	FFmpeg ffmpeg.Config `conf:"ffmpeg" help:"The child processes that decode and encode."`
+	FFmpeg  ffmpeg.Config    `conf:"ffmpeg" help:"The child processes that decode and encode."`
+	Store   store.Config     `conf:"store" help:"Records: assets, keys, jobs."`
+	Blob    blob.Config      `conf:"blob" help:"Objects: sources, and what is made of them."`
+	Bus     bus.Config       `conf:"bus" help:"What moves between the nodes: requests and events."`
+	Node    node.Config      `conf:"node" help:"How other machines join."`
+	Upload  vod.UploadConfig `conf:"upload" help:"Sources that clients send."`
+	Import  vod.ImportConfig `conf:"import" help:"Sources that are fetched from an address."`
+	Webhook notify.Config    `conf:"webhook" help:"Events that are sent to other servers."`
+	ACME    guard.ACMEConfig `conf:"acme" help:"Certificates of a public authority, for --tls acme."`
+	Viewer  vod.ViewerConfig `conf:"viewer" help:"How viewers reach what is published."`
+	Log     obs.LogConfig    `conf:"log" help:"What the server tells of itself."`
+	Client  ClientConfig     `conf:"client" help:"Where upload, assets and the other commands that manage a cloud find it."`
 }
 
 // DefaultConfig returns the configuration that holds when nothing is set.
 func DefaultConfig() Config {
 	return Config{
-		FFmpeg: ffmpeg.DefaultConfig(),
+		FFmpeg:  ffmpeg.DefaultConfig(),
+		Store:   store.DefaultConfig(),
+		Blob:    blob.DefaultConfig(),
+		Bus:     bus.DefaultConfig(),
+		Upload:  vod.DefaultUploadConfig(),
+		Import:  vod.DefaultImportConfig(),
+		Webhook: notify.DefaultConfig(),
+		Viewer:  vod.DefaultViewerConfig(),
+		Log:     obs.LogConfig{Format: "text", Level: "info"},
 	}
 }

@@ -64,6 +64,17 @@ func commands() []func(*session) *cobra.Command {
 		newEncode,
 		newProbe,
 		newPlay,
+		newServe,
+		newDoctor,
+		newLogin,
+		newLogout,
+		newUpload,
+		newAssets,
+		newKeys,
+		newTenants,
+		newNodes,
+		newWebhooks,
+		newUsage,
 		newVersion,
 	}
 }
@@ -75,7 +86,8 @@ type session struct {
 	quiet      bool
 	configFile string
 	set        []string
-	config     app.Config // loaded before a command runs
+	config     app.Config       // loaded before a command runs
+	cloud      app.ClientConfig // options of the commands of the cloud
 }
 
 func (s *session) loadConfig() (err error) {
@@ -86,12 +98,15 @@ func (s *session) loadConfig() (err error) {
 func newRoot(s *session) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "liuyun",
-		Short: "Turn video into adaptive streams",
+		Short: "Turn video into adaptive streams, and serve them",
 		Long: `Liuyun 流云 turns any video file into an adaptive stream (HLS and DASH on the
-same segments) that plays everywhere.
+same segments) that plays everywhere. As a server it takes videos in, encodes
+them, on several machines if need be, and serves them.
 
 ` + exitStatuses,
-		Example:       `  liuyun encode talk.mov -o talk`,
+		Example: `  liuyun encode talk.mov -o talk
+  liuyun serve
+  liuyun upload talk.mov --wait`,
 		Args:          noCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors: true,

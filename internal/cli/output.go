@@ -34,6 +34,7 @@ func (s *session) end(ctx context.Context, err error) int {
 	if err == nil {
 		return 0
 	}
+	err = cloudError(err)
 	if ctx.Err() != nil && fault.CodeOf(err) == fault.Internal {
 		err = fault.Wrap(err, fault.Canceled, "stopped")
 	}

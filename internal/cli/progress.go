@@ -29,8 +29,8 @@ type progress struct {
 	mu      sync.Mutex
 	started bool
 	phase   string
-	start   time.Time     // of the phase
-	resumed time.Duration // what was done when the phase began
+	start   time.Time // of the phase
+	resumed float64   // what was done when the phase began
 	shown   time.Time
 }
 
@@ -40,8 +40,10 @@ type progressReport struct {
 	Phase string `json:"phase"`
 	// Fraction of the phase is from 0 to 1; -1 while unknown.
 	Fraction float64 `json:"fraction"`
-	// Speed is seconds of media a second; 0 while unknown.
+	// Speed is seconds of media a second, or bytes where Unit says so; 0 while
+	// unknown.
 	Speed float64 `json:"speed"`
+	Unit  string  `json:"unit,omitempty"` // "", bytes, or share: then Speed means little
 	// Left is the seconds that the phase will still take; -1 while unknown.
 	Left float64 `json:"left"`
 }
@@ -69,6 +71,18 @@ func (s *session) newProgress() *progress {
 // phase; total is 0 while unknown. What was done at a phase's first update counts as kept from an earlier
 // run, not as work of this one.
 func (p *progress) update(phase string, done, total time.Duration) {
+	p.advance(phase, "", done.Seconds(), total.Seconds())
+}
+
+// updateBytes is update for bytes.
+func (p *progress) updateBytes(phase string, done, total int64) {
+	p.advance(phase, "bytes", float64(done), float64(total))
+}
+
+// updateShare is update where only the share that is done is known, from 0 to 1.
+func (p *progress) updateShare(phase string, done float64) { p.advance(phase, "share", done, 1) }
+
+func (p *progress) advance(phase, unit string, done, total float64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.show == nil {
@@ -83,20 +97,22 @@ func (p *progress) update(phase string, done, total time.Duration) {
 		return
 	}
 	p.shown = now
-	p.show(p.report(now, done, total))
+	r := p.report(now, done, total)
+	r.Unit = unit
+	p.show(r)
 }
 
-func (p *progress) report(now time.Time, done, total time.Duration) progressReport {
+func (p *progress) report(now time.Time, done, total float64) progressReport {
 	r := progressReport{Type: "progress", Phase: p.phase, Fraction: -1, Left: -1}
 	if total > 0 {
-		r.Fraction = min(1, max(0, float64(done)/float64(total)))
+		r.Fraction = min(1, max(0, done/total))
 	}
 	elapsed, worked := now.Sub(p.start), done-p.resumed
 	if elapsed >= time.Second && worked > 0 {
-		r.Speed = float64(worked) / float64(elapsed)
+		r.Speed = worked / elapsed.Seconds()
 	}
 	if r.Speed > 0 && total > 0 {
-		r.Left = max(0, (total-done).Seconds()/r.Speed)
+		r.Left = max(0, (total-done)/r.Speed)
 	}
 	return r
 }
@@ -127,7 +143,11 @@ func (r progressReport) String() string {
 	if r.Fraction >= 0 {
 		line += fmt.Sprintf(" %3.0f %%", math.Floor(100*r.Fraction))
 	}
-	if r.Speed > 0 {
+	switch {
+	case r.Speed <= 0 || r.Unit == "share":
+	case r.Unit == "bytes":
+		line += "  " + sizeText(int64(r.Speed)) + "/s"
+	default:
 		line += fmt.Sprintf("  %.*f×", decimals(r.Speed), r.Speed)
 	}
 	if r.Left >= 0 {

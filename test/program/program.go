@@ -128,13 +128,18 @@ type Run struct {
 	result  Result
 }
 
+// environ is the environment without settings: those of the tests are none of
+// the program, which refuses unknown ones.
+func environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "LIUYUN_") })
+}
+
 // Start starts liuyun with arguments and --json. Whatever is left of it is
 // killed at the end of the test.
 func (p Program) Start(t testing.TB, arguments ...string) *Run {
 	t.Helper()
 	command := exec.Command(p.Path, append(arguments, "--json")...)
-	// Settings of the tests are none of the program, which refuses unknown ones.
-	command.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "LIUYUN_") })
+	command.Env = environ()
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
 	out, err := command.StdoutPipe()

@@ -1,0 +1,172 @@
+package app
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"liuyun/internal/contract/encode"
+	"liuyun/internal/control/account"
+	"liuyun/internal/control/meter"
+	"liuyun/internal/control/node"
+	"liuyun/internal/control/notify"
+	"liuyun/internal/control/sched"
+	"liuyun/internal/kit/blob"
+	"liuyun/internal/kit/bus"
+	"liuyun/internal/kit/guard"
+	"liuyun/internal/kit/job"
+	"liuyun/internal/kit/obs"
+	"liuyun/internal/kit/store"
+	"liuyun/internal/kit/web"
+	"liuyun/internal/video/transcode"
+	"liuyun/internal/video/vod"
+)
+
+// control is the parts of a control node.
+type control struct {
+	db       *store.DB
+	bus      *bus.Bus
+	objects  blob.Backend
+	jobs     *job.Queue
+	accounts *account.Service
+	usage    *meter.Service
+	notices  *notify.Service
+	nodes    *node.Service
+	assets   *vod.Service
+	uploads  *vod.Uploads
+	api      *web.API
+	metrics  *obs.Registry
+}
+
+// buildControlNode makes a node that keeps records, and encodes unless it is told
+// not to.
+func (n *serving) buildControlNode(ctx context.Context, who *self) error {
+	nodeListen, busListen, err := n.nodeAddresses()
+	if err != nil {
+		return err
+	}
+	c, err := n.buildControl(ctx, who, nodeListen, busListen)
+	if err != nil {
+		return err
+	}
+	n.add("bus", c.bus.Run, c.bus.Healthy)
+	n.add("outbox", c.bus.Relay(c.db), nil)
+	n.add("accounts", func(ctx context.Context, ready func()) error {
+		if err := c.accounts.Bootstrap(ctx, n.data.AdminKey()); err != nil {
+			return err
+		}
+		return c.accounts.Run(ctx, ready)
+	}, nil)
+	n.add("usage", c.usage.Run, nil)
+	n.add("assets", c.assets.Run, nil)
+	n.add("uploads", c.uploads.Run, nil)
+	n.add("webhooks", c.notices.Run, nil)
+	n.add("queue", c.jobs.Run, nil)
+	n.add("nodes", func(ctx context.Context, ready func()) error {
+		if err := c.nodes.Register(ctx, who.id(), n.Name, n.Roles, n.Listen); err != nil {
+			return err
+		}
+		return c.nodes.Run(ctx, ready)
+	}, nil)
+	if nodeListen != "" {
+		tls := guard.NodeTLS(who.ca.Server(guard.ControlName), who.ca.Pool())
+		n.add("node listener", n.listener(nodeListen, tls, c.nodes.Handler(), func(net.Addr) {}), nil)
+	}
+	if err := n.addWork(ctx, who, c.bus, c.objects); err != nil {
+		return err
+	}
+	return n.addListener(c, who)
+}
+
+// buildControl opens the records and makes the services that keep them.
+func (n *serving) buildControl(ctx context.Context, who *self, nodeListen, busListen string) (*control, error) {
+	c := &control{metrics: obs.NewRegistry()}
+	var err error
+	if c.db, err = store.Open(ctx, n.data.Join(storeName), n.Config.Store, n.Log); err != nil {
+		return nil, err
+	}
+	n.onClose(c.db.Close)
+	err = c.db.Migrate(ctx, account.Migrations(), meter.Migrations(), bus.Migrations(), job.Migrations(), notify.Migrations(), node.Migrations(), vod.Migrations())
+	if err != nil {
+		return nil, err
+	}
+	if c.objects, err = n.openObjects(ctx); err != nil {
+		return nil, err
+	}
+	settings := n.Config.Bus
+	settings.Listen = busListen
+	options := bus.Options{Name: who.id(), Folder: n.data.Join(busName), Config: settings, Log: n.Log}
+	if busListen != "" || settings.Cluster.Listen != "" {
+		options.TLS = who.busTLS()
+	}
+	if c.bus, err = bus.New(options); err != nil {
+		return nil, err
+	}
+	if err := n.buildServices(ctx, c, who, nodeListen, busListen); err != nil {
+		return nil, err
+	}
+	c.api = web.New(web.Options{
+		Title: "Liuyun", Version: n.Version, Authenticate: c.accounts.Authenticate, Idempotency: c.accounts.Idempotency(), Metrics: c.metrics, Log: n.Log,
+	})
+	for _, routes := range []func(*web.API){
+		c.accounts.Routes, c.assets.Routes, c.uploads.Routes, sched.New(c.db, c.jobs).Routes, c.nodes.Routes, c.notices.Routes, c.usage.Routes,
+	} {
+		routes(c.api)
+	}
+	return c, nil
+}
+
+// buildServices makes the domains, each with what it needs of the others.
+func (n *serving) buildServices(ctx context.Context, c *control, who *self, nodeListen, busListen string) (err error) {
+	c.jobs = job.NewQueue(c.db, c.bus, n.Log)
+	c.accounts = account.New(account.Deps{DB: c.db, Log: n.Log, Version: n.Version, Holds: vod.Holds})
+	c.usage = meter.New(meter.Deps{DB: c.db, Log: n.Log, Stored: vod.Stored})
+	if c.notices, err = notify.New(notify.Deps{DB: c.db, Bus: c.bus, Config: n.Config.Webhook, Log: n.Log}); err != nil {
+		return err
+	}
+	deps := node.Deps{Records: c.db, Messages: c.bus, CA: who.ca, Blob: blob.Handler(c.objects), Log: n.Log}
+	deps.Reach = func() node.Reach { return n.reach(nodeListen, busListen) }
+	c.nodes = node.New(deps)
+	secrets, err := vod.Secrets(ctx, c.db)
+	if err != nil {
+		return err
+	}
+	c.assets = vod.New(vod.Deps{
+		DB: c.db, Bus: c.bus, Jobs: c.jobs, Blob: c.objects, Signer: guard.NewSigner(secrets[0], secrets[1:]...),
+		Viewer: n.Config.Viewer, Log: n.Log,
+		CheckOptions: func(o encode.Options) error { _, err := transcode.ParseOptions(o); return err },
+		Encoded: func(tx *store.Tx, tenant string, length time.Duration, cpu float64) error {
+			return c.usage.Add(tx, tenant, meter.Usage{EncodedSeconds: length.Seconds(), CPUSeconds: cpu})
+		},
+		Received: func(tx *store.Tx, tenant string) error { return c.usage.Add(tx, tenant, meter.Usage{Uploads: 1}) },
+		Served:   c.usage.ServedBytes,
+	})
+	c.uploads, err = vod.NewUploads(vod.UploadDeps{Assets: c.assets, Blob: c.objects, Config: n.Config.Upload, Show: c.assets.Show, Log: n.Log})
+	return err
+}
+
+// reach is what a machine that joins is told.
+func (n *serving) reach(nodeListen, busListen string) node.Reach {
+	r := node.Reach{Nodes: n.reachableAs(nodeListen)}
+	for _, address := range n.reachableAs(busListen) {
+		r.Bus = append(r.Bus, "tls://"+address)
+	}
+	if n.Config.Blob.URL == "" && len(r.Nodes) > 0 {
+		r.Blob = "https://" + r.Nodes[0] + "/blob/"
+	}
+	return r
+}
+
+// openObjects opens the store of objects: S3 where it is configured, else the
+// data folder.
+func (n *serving) openObjects(ctx context.Context) (blob.Backend, error) {
+	if n.Config.Blob.URL != "" {
+		return blob.NewS3(ctx, n.Config.Blob, n.data.Join(scratchName, "s3"))
+	}
+	files, err := blob.NewFS(n.data.Join(blobName), n.Config.Blob.Reserve(n.data.Path()))
+	if err != nil {
+		return nil, err
+	}
+	n.onClose(files.Close)
+	return files, nil
+}

@@ -1,0 +1,155 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"liuyun/internal/base/fault"
+	"liuyun/internal/console"
+	"liuyun/internal/kit/guard"
+)
+
+// Limits of the listener: pages and programs of any origin reach it.
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	largestHeader = 32 << 10
+)
+
+// handler is everything that one control node answers.
+func (n *serving) handler(c *control) http.Handler {
+	mux := http.NewServeMux()
+	api := c.api.Handler()
+	mux.Handle("/v1/", api)
+	mux.Handle("/docs", api)
+	mux.Handle("/docs/", api)
+	mux.Handle("/play/", c.assets.Play())
+	pages := console.Console(n.viewerOrigins()...)
+	mux.Handle("/console/", pages)
+	embed := console.Embed()
+	mux.Handle("/embed/", embed)
+	mux.Handle("/embed.js", embed)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.Handle("GET /readyz", n.group.Handler())
+	mux.Handle("GET /metrics", c.onlyOperators(c.metrics.Handler()))
+	mux.Handle("GET /{$}", http.RedirectHandler("/console/", http.StatusFound))
+	mux.Handle("/", api) // answers 404 in its own words
+	return mux
+}
+
+// addListener adds the listener of API, console and viewers, the last part of
+// all: when it is ready, everything is.
+func (n *serving) addListener(c *control, who *self) error {
+	ready := Ready{Data: n.data.Path(), AdminKey: n.data.AdminKey(), Node: who.id()}
+	scheme := "https://"
+	var secure *tls.Config
+	var acme *guard.ACME
+	var err error
+	switch n.TLS.Mode {
+	case TLSFiles:
+		secure, err = guard.FileTLS(n.TLS.Cert, n.TLS.Key, func(err error) { n.Log.Warn("the certificate was not read again", "cause", err) })
+	case TLSLocal:
+		if who.ca == nil {
+			return fault.New(fault.Invalid, "the local authority is on the first control node; use --tls-cert and --tls-key here")
+		}
+		lines := who.ca.Instructions()
+		ready.CA, ready.Trust = who.ca.Path(), lines[:]
+		host, _, _ := net.SplitHostPort(n.Listen)
+		secure = guard.LocalTLS(who.ca, host, n.Name)
+	case TLSACME:
+		acme, err = guard.NewACME(guard.ACMEOptions{
+			Domains: n.Config.ACME.Domains, Email: n.Config.ACME.Email, Directory: n.Config.ACME.Directory,
+			Folder: n.data.Join(certsName), Listen: n.Listen, Log: n.Log,
+		})
+		if err == nil {
+			secure = acme.TLS()
+		}
+	default:
+		scheme = "http://"
+	}
+	if err != nil {
+		return err
+	}
+	n.add("listener", n.listener(n.Listen, secure, n.handler(c), func(address net.Addr) { ready.URL = scheme + address.String() }), nil)
+	if acme != nil {
+		ready.URL = scheme + n.Config.ACME.Domains[0]
+		n.add("certificates", acme.Run, nil)
+	}
+	n.addReady(&ready)
+	return nil
+}
+
+// viewerOrigins are the origins, besides the console's own, that media comes from.
+func (n *serving) viewerOrigins() []string {
+	if n.Config.Viewer.URL == "" {
+		return nil
+	}
+	return []string{n.Config.Viewer.URL}
+}
+
+// onlyOperators lets programs on this machine and admin keys through.
+func (c *control) onlyOperators(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, _ := net.SplitHostPort(r.RemoteAddr)
+		if address := net.ParseIP(host); address == nil || !address.IsLoopback() {
+			if who, err := c.accounts.Authenticate(r); err != nil || !who.Allows("admin") {
+				http.Error(w, "metrics are for this machine, or for a key of scope admin", http.StatusForbidden)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// listener serves handler on an address until it is stopped; then it lets
+// requests finish that have begun.
+func (n *serving) listener(address string, secure *tls.Config, handler http.Handler, listening func(net.Addr)) func(context.Context, func()) error {
+	return func(ctx context.Context, ready func()) error {
+		socket, err := net.Listen("tcp", address)
+		if err != nil {
+			return fault.Wrap(err, fault.Unavailable, "%s cannot be listened on: %v; choose another address with --listen", address, err)
+		}
+		if secure != nil {
+			secure = secure.Clone()
+			if len(secure.NextProtos) == 0 {
+				secure.NextProtos = []string{"h2", "http/1.1"}
+			}
+			socket = tls.NewListener(socket, secure)
+		}
+		requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		defer cancel()
+		server := &http.Server{
+			Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: largestHeader,
+			BaseContext: func(net.Listener) context.Context { return requests },
+		}
+		stopped := make(chan struct{})
+		stop := context.AfterFunc(ctx, func() {
+			defer close(stopped)
+			finish, cancelFinish := context.WithTimeout(context.Background(), finishTime)
+			defer cancelFinish()
+			// Uploads and event streams go on for as long as they are let: they are told
+			// to end, and go on elsewhere from what was acknowledged.
+			time.AfterFunc(finishTime/2, cancel)
+			if server.Shutdown(finish) != nil {
+				server.Close()
+			}
+		})
+		listening(socket.Addr())
+		ready()
+		err = server.Serve(socket)
+		if !errors.Is(err, http.ErrServerClosed) {
+			stop()
+			return err
+		}
+		<-stopped
+		return nil
+	}
+}
+
+// finishTime is how long requests that have begun may take when a node stops.
+const finishTime = 6 * time.Second

@@ -1,0 +1,99 @@
+package app
+
+import (
+	"context"
+	"slices"
+
+	"liuyun/internal/base/fault"
+	"liuyun/internal/contract/ingest"
+	"liuyun/internal/control/node"
+	"liuyun/internal/engine/ffmpeg"
+	"liuyun/internal/kit/blob"
+	"liuyun/internal/kit/bus"
+	"liuyun/internal/kit/job"
+	"liuyun/internal/video/transcode"
+	"liuyun/internal/video/vod"
+)
+
+// importSlots is how many sources a node fetches at a time.
+const importSlots = 4
+
+// buildWorkerNode makes a node that only encodes, for a cloud that it joined.
+func (n *serving) buildWorkerNode(ctx context.Context, who *self) error {
+	b, err := bus.New(bus.Options{Name: who.id(), URLs: who.reach.Bus, TLS: who.identity.ClientTLS(), Log: n.Log})
+	if err != nil {
+		return err
+	}
+	var objects blob.Backend
+	if who.reach.Blob != "" {
+		objects = blob.NewRemote(who.reach.Blob, who.blobClient())
+	} else if objects, err = n.openObjects(ctx); err != nil {
+		return err
+	}
+	n.add("bus", b.Run, b.Healthy)
+	n.add("certificate", n.keepIdentity(who), nil)
+	if err := n.addWork(ctx, who, b, objects); err != nil {
+		return err
+	}
+	n.addReady(&Ready{Data: n.data.Path(), Node: who.id()})
+	return nil
+}
+
+// addWork adds what takes jobs, where this node has that role, and what tells the
+// control nodes how it is.
+func (n *serving) addWork(ctx context.Context, who *self, b *bus.Bus, objects blob.Backend) error {
+	reserve := n.Config.Blob.Reserve(n.data.Path())
+	agent := &node.Agent{
+		Line: b, Node: who.id(), Name: n.Name, Version: n.Version, Folder: n.data.Path(), Reserve: int64(n.Config.Blob.ReserveBytes), Log: n.Log,
+	}
+	if slices.Contains(n.Roles, RoleWorker) {
+		worker, err := n.worker(ctx, who, b, objects, reserve)
+		if err != nil {
+			return err
+		}
+		agent.Worker, agent.Class, agent.Tools = worker, worker.Class, n.checkTools
+		n.add("worker", func(ctx context.Context, ready func()) error {
+			return worker.Run(ctx, ready)
+		}, nil)
+	}
+	n.add("heartbeat", agent.Run, nil)
+	return nil
+}
+
+// worker makes what takes jobs and does them.
+func (n *serving) worker(ctx context.Context, who *self, b *bus.Bus, objects blob.Backend, reserve blob.Reserve) (*job.Worker, error) {
+	tools, err := ffmpeg.Find(ctx, n.Config.FFmpeg)
+	if err != nil {
+		return nil, err
+	}
+	cache, err := blob.NewCache(objects, n.data.Join(scratchName, "cache"), int64(n.Config.Blob.CacheBytes), reserve)
+	if err != nil {
+		return nil, err
+	}
+	handlers := transcode.NewHandlers(transcode.Deps{
+		Tools: tools, Objects: objects, Files: cache, Scratch: n.data.Join(scratchName, "transcode"), Room: reserve.CheckRoom, Log: n.Log,
+	})
+	if err := handlers.Clean(); err != nil {
+		return nil, err
+	}
+	importer, err := vod.NewImporter(objects, n.Config.Import)
+	if err != nil {
+		return nil, err
+	}
+	kinds := handlers.Kinds()
+	kinds[ingest.Import] = importer.Kind(importSlots)
+	room := func() error { return reserve.CheckRoom(0) }
+	return &job.Worker{Bus: b, Node: who.id(), Class: tools.Class, Kinds: kinds, Room: room, Log: n.Log}, nil
+}
+
+// checkTools says why ffmpeg cannot do the work of a node, or nil.
+func (n *serving) checkTools(ctx context.Context) error {
+	tools, err := ffmpeg.Find(ctx, n.Config.FFmpeg)
+	if err != nil {
+		return err
+	}
+	if encoder := ffmpeg.EncoderFor("h264"); !tools.HasEncoder(encoder) {
+		return fault.New(fault.Unavailable, "ffmpeg has no %s; install a full build", encoder)
+	}
+	return nil
+}
