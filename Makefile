@@ -25,6 +25,9 @@ E2E_GO := $(shell find test -name node_modules -prune -o -name '*.go' -print 2>/
 
 TESTSUM := build/testsum
 
+# Real servers that tests talk to, besides Debian's PostgreSQL.
+PEERS := build/versitygw build/pebble build/pebble-challtestsrv
+
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -66,10 +69,10 @@ portable: build/pages ## build without C for linux/amd64 and linux/arm64
 
 .PHONY: test
 test: $(TESTSUM) ## every check and test; installs what they need
-	scripts/need.sh ffmpeg chromium fonts-noto-cjk
+	scripts/need.sh ffmpeg chromium fonts-noto-cjk postgresql
 	rm -rf build/results
 	@status=0; \
-	$(TESTSUM) step -name build -- $(MAKE) --no-print-directory build build/staticcheck $(E2E_NPM) || status=1; \
+	$(TESTSUM) step -name build -- $(MAKE) --no-print-directory build build/staticcheck $(PEERS) $(E2E_NPM) || status=1; \
 	$(MAKE) --no-print-directory --keep-going check || status=1; \
 	$(MAKE) --no-print-directory e2e || status=1; \
 	$(TESTSUM) total || status=1; \
@@ -97,7 +100,7 @@ check-tools: $(TESTSUM)
 	@$(TESTSUM) go -name tools -- go test -C tools -json ./...
 
 check-unit: export GORACE = atexit_sleep_ms=10
-check-unit: $(TESTSUM)
+check-unit: $(TESTSUM) $(PEERS)
 	@$(TESTSUM) go -name unit -- go test -json -race -timeout 15m $$(go list ./bench/... ./cmd/... ./internal/... | grep -v /internal/arch)
 
 check-portable: $(TESTSUM)
@@ -109,7 +112,7 @@ check-web: $(TESTSUM) web/$(NPM_DONE)
 
 .PHONY: e2e
 e2e: build $(TESTSUM) $(E2E_NPM) ## the built program against players that are not ours
-	@scripts/need.sh ffmpeg chromium fonts-noto-cjk
+	@scripts/need.sh ffmpeg chromium fonts-noto-cjk postgresql
 	@$(if $(E2E_NODE),$(TESTSUM) node -name e2e-node -- node --test $(E2E_NODE))
 	@$(if $(E2E_GO),$(TESTSUM) go -name e2e -- go test -json -count=1 -timeout 20m ./test/...)
 
@@ -128,6 +131,14 @@ build/testsum: $(wildcard tools/testsum/*.go) tools/go.mod
 
 build/staticcheck: tools/go.mod tools/go.sum
 	go build -C tools -o ../$@ honnef.co/go/tools/cmd/staticcheck
+
+# A real S3 server and a real ACME authority for tests, installed by version, away
+# from both go.mod.
+build/versitygw:
+	GOBIN=$(CURDIR)/build GOFLAGS= go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+
+build/pebble build/pebble-challtestsrv:
+	GOBIN=$(CURDIR)/build GOFLAGS= go install github.com/letsencrypt/pebble/v2/cmd/$(@F)@v2.8.0
 
 .PHONY: clean
 clean: ## remove all that was built, not what npm installed
