@@ -5,6 +5,7 @@ import (
 	"net"
 	"time"
 
+	"liuyun/internal/base/fault"
 	"liuyun/internal/contract/encode"
 	"liuyun/internal/control/account"
 	"liuyun/internal/control/meter"
@@ -45,11 +46,17 @@ func (n *serving) buildControlNode(ctx context.Context, who *self) error {
 	if err != nil {
 		return err
 	}
+	if who.joined() {
+		if err := n.checkShared(who); err != nil {
+			return err
+		}
+	}
 	c, err := n.buildControl(ctx, who, nodeListen, busListen)
 	if err != nil {
 		return err
 	}
 	n.add("bus", c.bus.Run, c.bus.Healthy)
+	n.add("certificate", n.keepIdentity(who), nil)
 	n.add("outbox", c.bus.Relay(c.db), nil)
 	n.add("accounts", func(ctx context.Context, ready func()) error {
 		if err := c.accounts.Bootstrap(ctx, n.data.AdminKey()); err != nil {
@@ -62,14 +69,9 @@ func (n *serving) buildControlNode(ctx context.Context, who *self) error {
 	n.add("uploads", c.uploads.Run, nil)
 	n.add("webhooks", c.notices.Run, nil)
 	n.add("queue", c.jobs.Run, nil)
-	n.add("nodes", func(ctx context.Context, ready func()) error {
-		if err := c.nodes.Register(ctx, who.id(), n.Name, n.Roles, n.Listen); err != nil {
-			return err
-		}
-		return c.nodes.Run(ctx, ready)
-	}, nil)
+	n.add("nodes", c.nodes.Run, nil)
 	if nodeListen != "" {
-		tls := guard.NodeTLS(who.ca.Server(guard.ControlName), who.ca.Pool())
+		tls := guard.NodeTLS(who.server(), who.identity.Pool())
 		n.add("node listener", n.listener(nodeListen, tls, c.nodes.Handler(), func(net.Addr) {}), nil)
 	}
 	if err := n.addWork(ctx, who, c.bus, c.objects); err != nil {
@@ -90,7 +92,7 @@ func (n *serving) buildControl(ctx context.Context, who *self, nodeListen, busLi
 	if err != nil {
 		return nil, err
 	}
-	if c.objects, err = n.openObjects(ctx); err != nil {
+	if c.objects, err = n.openObjects(ctx, who); err != nil {
 		return nil, err
 	}
 	settings := n.Config.Bus
@@ -105,8 +107,11 @@ func (n *serving) buildControl(ctx context.Context, who *self, nodeListen, busLi
 	if err := n.buildServices(ctx, c, who, nodeListen, busListen); err != nil {
 		return nil, err
 	}
+	if err := n.register(ctx, c.nodes, who); err != nil {
+		return nil, err
+	}
 	c.api = web.New(web.Options{
-		Title: "Liuyun", Version: n.Version, Authenticate: c.accounts.Authenticate, Idempotency: c.accounts.Idempotency(), Metrics: c.metrics, Log: n.Log,
+		Title: "Liuyun", Version: n.Version, Authenticate: c.accounts.Authenticate, Headers: account.Headers(), Idempotency: c.accounts.Idempotency(), Metrics: c.metrics, Log: n.Log,
 	})
 	for _, routes := range []func(*web.API){
 		c.accounts.Routes, c.assets.Routes, c.uploads.Routes, sched.New(c.db, c.jobs).Routes, c.nodes.Routes, c.notices.Routes, c.usage.Routes,
@@ -125,7 +130,7 @@ func (n *serving) buildServices(ctx context.Context, c *control, who *self, node
 		return err
 	}
 	deps := node.Deps{Records: c.db, Messages: c.bus, CA: who.ca, Blob: blob.Handler(c.objects), Log: n.Log}
-	deps.Reach = func() node.Reach { return n.reach(nodeListen, busListen) }
+	deps.Reach = func() node.Reach { return n.reach(who, nodeListen, busListen) }
 	c.nodes = node.New(deps)
 	secrets, err := vod.Secrets(ctx, c.db)
 	if err != nil {
@@ -145,28 +150,58 @@ func (n *serving) buildServices(ctx context.Context, c *control, who *self, node
 	return err
 }
 
-// reach is what a machine that joins is told.
-func (n *serving) reach(nodeListen, busListen string) node.Reach {
+// checkShared refuses what several control nodes cannot do: each must see the
+// others' records, messages and objects.
+func (n *serving) checkShared(who *self) error {
+	switch {
+	case n.Config.Store.URL == "":
+		return fault.New(fault.Invalid, "several control nodes share their records in a PostgreSQL: set store.url on all of them")
+	case n.Config.Bus.Cluster.Listen == "":
+		return fault.New(fault.Invalid, "several control nodes share their messages: set bus.cluster_listen and bus.cluster_routes on all of them")
+	case n.Config.Blob.URL == "" && who.known().Blob == anyControl:
+		return fault.New(fault.Invalid, "the objects of this cloud lie on S3: set blob.url, blob.access_key and blob.secret_key as on the other control nodes")
+	}
+	return nil
+}
+
+// register tells the records of this control node.
+func (n *serving) register(ctx context.Context, nodes *node.Service, who *self) error {
+	if who.joined() {
+		return nodes.Return(ctx, who.id())
+	}
+	return nodes.Register(ctx, who.id(), n.Name, n.Roles, n.Listen)
+}
+
+// anyControl is where objects are when every control node can read and write them.
+const anyControl = "https://" + guard.ControlName + "/blob/"
+
+// reach is how other machines reach this control node.
+func (n *serving) reach(who *self, nodeListen, busListen string) node.Reach {
 	r := node.Reach{Nodes: n.reachableAs(nodeListen)}
 	for _, address := range n.reachableAs(busListen) {
 		r.Bus = append(r.Bus, "tls://"+address)
 	}
-	if n.Config.Blob.URL == "" && len(r.Nodes) > 0 {
+	switch {
+	case n.Config.Blob.URL != "":
+		r.Blob = anyControl
+	case who.joined():
+		r.Blob = who.known().Blob
+	case len(r.Nodes) > 0:
 		r.Blob = "https://" + r.Nodes[0] + "/blob/"
 	}
 	return r
 }
 
 // openObjects opens the store of objects: S3 where it is configured, else the
-// data folder.
-func (n *serving) openObjects(ctx context.Context) (blob.Backend, error) {
-	if n.Config.Blob.URL != "" {
-		return blob.NewS3(ctx, n.Config.Blob, n.data.Join(scratchName, "s3"))
+// data folder of the first control node.
+func (n *serving) openObjects(ctx context.Context, who *self) (blob.Backend, error) {
+	if n.Config.Blob.URL == "" && who.joined() {
+		return blob.NewRemote(who.known().Blob, who.blobClient()), nil
 	}
-	files, err := blob.NewFS(n.data.Join(blobName), n.Config.Blob.Reserve(n.data.Path()))
+	objects, err := blob.Open(ctx, n.Config.Blob, n.data.Join(blobName), n.data.Join(scratchName, "s3"))
 	if err != nil {
 		return nil, err
 	}
-	n.onClose(files.Close)
-	return files, nil
+	n.onClose(objects.Close)
+	return objects, nil
 }

@@ -54,7 +54,7 @@ func (n *serving) addListener(c *control, who *self) error {
 	case TLSFiles:
 		secure, err = guard.FileTLS(n.TLS.Cert, n.TLS.Key, func(err error) { n.Log.Warn("the certificate was not read again", "cause", err) })
 	case TLSLocal:
-		if who.ca == nil {
+		if who.joined() {
 			return fault.New(fault.Invalid, "the local authority is on the first control node; use --tls-cert and --tls-key here")
 		}
 		lines := who.ca.Instructions()

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"liuyun/internal/base/fault"
@@ -35,12 +36,52 @@ const (
 // self is who this node is.
 type self struct {
 	identity *guard.Identity
-	ca       *guard.CA  // nil on a node that joined another
-	reach    node.Reach // of the control nodes that it joined
+	ca       *guard.CA // nil on a node that joined another
+	folder   string    // of certificates
+
+	mu    sync.Mutex
+	reach node.Reach // of the control nodes that it joined
 }
 
 // id is the node's id.
 func (s *self) id() string { return s.identity.Node() }
+
+// joined reports whether this node is one of somebody else's cloud.
+func (s *self) joined() bool { return s.ca == nil }
+
+// known is where the control nodes are, as far as this node knows.
+func (s *self) known() node.Reach {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reach
+}
+
+// learn keeps where the control nodes are now, for this life and the next.
+func (s *self) learn(reach node.Reach) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if reach.Equal(s.reach) {
+		return nil
+	}
+	text, err := json.Marshal(reach)
+	if err != nil {
+		return err
+	}
+	if err := writeWhole(filepath.Join(s.folder, reachName), text); err != nil {
+		return err
+	}
+	s.reach = reach
+	return nil
+}
+
+// server is the certificate of what a control node listens on. The first control
+// node shows its authority with it, which machines that join know by its hash.
+func (s *self) server() func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if s.joined() {
+		return s.identity.Server
+	}
+	return s.ca.Server(guard.ControlName)
+}
 
 // whoAmI opens the identity of this node. Without one it joins with the token,
 // or, without a token, is the first of a cloud and vouches for itself.
@@ -56,7 +97,7 @@ func (n *serving) whoAmI(ctx context.Context) (*self, error) {
 	case err != nil:
 		return nil, err
 	case known && reach != nil:
-		return &self{identity: identity, reach: *reach}, nil
+		return &self{identity: identity, folder: folder, reach: *reach}, nil
 	case n.Join != "" && known:
 		return nil, fault.New(fault.Conflict, "%s belongs to a cloud of its own; join with a new folder, see --data", n.data.Path())
 	case n.Join != "":
@@ -68,21 +109,17 @@ func (n *serving) whoAmI(ctx context.Context) (*self, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !known || identity.Due(time.Now()) {
-		if identity, err = vouch(ca, folder, identity); err != nil {
+	if !known {
+		var ids id.Maker
+		if identity, err = vouch(ca, folder, ids.New("nod")); err != nil {
 			return nil, err
 		}
 	}
-	return &self{identity: identity, ca: ca}, nil
+	return &self{identity: identity, ca: ca, folder: folder}, nil
 }
 
-// vouch makes or renews the certificate of the first control node.
-func vouch(ca *guard.CA, folder string, before *guard.Identity) (*guard.Identity, error) {
-	var ids id.Maker
-	name := ids.New("nod")
-	if before != nil {
-		name = before.Node()
-	}
+// vouch makes the certificate of the first control node.
+func vouch(ca *guard.CA, folder, name string) (*guard.Identity, error) {
 	key, request, err := guard.NewRequest()
 	if err != nil {
 		return nil, err
@@ -92,6 +129,26 @@ func vouch(ca *guard.CA, folder string, before *guard.Identity) (*guard.Identity
 		return nil, err
 	}
 	return guard.SaveIdentity(folder, key, certificate, ca.PEM())
+}
+
+// renew replaces the certificate of this node when half of its life has gone. The
+// first control node asks itself, others ask the control nodes.
+func (s *self) renew(ctx context.Context) error {
+	if s.joined() {
+		return node.Renew(ctx, s.identity, s.known().Nodes)
+	}
+	if !s.identity.Due(time.Now()) {
+		return nil
+	}
+	key, request, err := guard.NewRequest()
+	if err != nil {
+		return err
+	}
+	certificate, err := s.ca.SignNode(request, s.id(), guard.ControlName)
+	if err != nil {
+		return err
+	}
+	return s.identity.Replace(key, certificate)
 }
 
 // join makes this machine a node of another's cloud.
@@ -112,14 +169,8 @@ func (n *serving) join(ctx context.Context, folder string) (*self, error) {
 			return nil, fault.New(fault.Forbidden, "the join token is not for the role %s; make one that is, or choose with --roles", role)
 		}
 	}
-	text, err := json.Marshal(m.Reach)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(filepath.Join(folder, reachName), text, 0o600); err != nil {
-		return nil, err
-	}
-	return &self{identity: identity, reach: m.Reach}, nil
+	who := &self{identity: identity, folder: folder}
+	return who, who.learn(m.Reach)
 }
 
 // readReach reads where the control nodes are, nil on a node that joined none.
@@ -148,7 +199,7 @@ func (n *serving) keepIdentity(s *self) func(context.Context, func()) error {
 		tick := time.NewTicker(renewEvery)
 		defer tick.Stop()
 		for {
-			if err := node.Renew(ctx, s.identity, s.reach.Nodes); err != nil && ctx.Err() == nil {
+			if err := s.renew(ctx); err != nil && ctx.Err() == nil {
 				n.Log.Warn("the certificate of this node is not renewed yet; it is tried again", "cause", err)
 			}
 			select {
@@ -165,7 +216,7 @@ func (s *self) busTLS() *tls.Config {
 	config := s.identity.ClientTLS()
 	config.ClientCAs = config.RootCAs
 	config.ClientAuth = tls.RequireAndVerifyClientCert
-	config.GetCertificate = s.ca.Server(guard.ControlName)
+	config.GetCertificate = s.server()
 	return config
 }
 
@@ -219,6 +270,23 @@ func (n *serving) reachableAs(listen string) []string {
 // objects are large.
 func (s *self) blobClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{
-		TLSClientConfig: s.identity.ClientTLS(), TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: time.Minute, MaxIdleConnsPerHost: 16,
+		DialContext: s.dialControl, TLSClientConfig: s.identity.ClientTLS(), TLSHandshakeTimeout: 10 * time.Second,
+		ResponseHeaderTimeout: time.Minute, MaxIdleConnsPerHost: 16,
 	}}
+}
+
+// dialControl dials an address; the name of all control nodes stands for the first
+// of them that answers.
+func (s *self) dialControl(ctx context.Context, network, address string) (connection net.Conn, err error) {
+	dialer := net.Dialer{Timeout: 5 * time.Second}
+	if host, _, _ := net.SplitHostPort(address); host != guard.ControlName {
+		return dialer.DialContext(ctx, network, address)
+	}
+	err = errors.New("no control node is known")
+	for _, address := range s.known().Nodes {
+		if connection, err = dialer.DialContext(ctx, network, address); err == nil {
+			return connection, nil
+		}
+	}
+	return nil, err
 }

@@ -20,14 +20,12 @@ const importSlots = 4
 
 // buildWorkerNode makes a node that only encodes, for a cloud that it joined.
 func (n *serving) buildWorkerNode(ctx context.Context, who *self) error {
-	b, err := bus.New(bus.Options{Name: who.id(), URLs: who.reach.Bus, TLS: who.identity.ClientTLS(), Log: n.Log})
+	b, err := bus.New(bus.Options{Name: who.id(), URLs: who.known().Bus, TLS: who.identity.ClientTLS(), Log: n.Log})
 	if err != nil {
 		return err
 	}
-	var objects blob.Backend
-	if who.reach.Blob != "" {
-		objects = blob.NewRemote(who.reach.Blob, who.blobClient())
-	} else if objects, err = n.openObjects(ctx); err != nil {
+	objects, err := n.openObjects(ctx, who)
+	if err != nil {
 		return err
 	}
 	n.add("bus", b.Run, b.Healthy)
@@ -45,6 +43,13 @@ func (n *serving) addWork(ctx context.Context, who *self, b *bus.Bus, objects bl
 	reserve := n.Config.Blob.Reserve(n.data.Path())
 	agent := &node.Agent{
 		Line: b, Node: who.id(), Name: n.Name, Version: n.Version, Folder: n.data.Path(), Reserve: int64(n.Config.Blob.ReserveBytes), Log: n.Log,
+	}
+	if who.joined() {
+		agent.Learn = func(reach node.Reach) {
+			if err := who.learn(reach); err != nil {
+				n.Log.Warn("where the control nodes are now was not kept", "cause", err)
+			}
+		}
 	}
 	if slices.Contains(n.Roles, RoleWorker) {
 		worker, err := n.worker(ctx, who, b, objects, reserve)

@@ -14,6 +14,7 @@ type S3Server struct {
 	Endpoint             string // http://127.0.0.1:PORT
 	Bucket               string
 	AccessKey, SecretKey string
+	Folder               string // in which the bucket's objects lie as files
 }
 
 // S3 starts a real S3 server (versitygw, which `make build/versitygw` installs) for
@@ -34,7 +35,7 @@ func S3(t testing.TB) S3Server {
 	}
 	address := listener.Addr().String()
 	listener.Close()
-	s := S3Server{Endpoint: "http://" + address, Bucket: "media", AccessKey: "test-access", SecretKey: "test-secret-key"}
+	s := S3Server{Endpoint: "http://" + address, Bucket: "media", AccessKey: "test-access", SecretKey: "test-secret-key", Folder: filepath.Join(folder, "media")}
 	command := exec.Command(program, "--quiet", "--port", address, "--access", s.AccessKey, "--secret", s.SecretKey,
 		"posix", "--sidecar", t.TempDir(), folder)
 	if err := command.Start(); err != nil {

@@ -48,6 +48,7 @@ type greeting struct {
 type welcome struct {
 	Time     time.Time `json:"time"`
 	Draining bool      `json:"draining"`
+	Reach    Reach     `json:"reach"` // of the control nodes now
 }
 
 // line is what an Agent needs of the bus.
@@ -79,6 +80,9 @@ type Agent struct {
 	// Tools says why ffmpeg cannot do the work, with what to do, or nil. It is asked
 	// once a minute.
 	Tools func(ctx context.Context) error
+	// Learn is told with each beat where the control nodes are now; nil where nobody
+	// needs to know.
+	Learn func(Reach)
 	Log   *slog.Logger
 
 	mu      sync.Mutex
@@ -166,6 +170,9 @@ func (a *Agent) greet(ctx context.Context) (skew time.Duration, draining bool, e
 	var answer welcome
 	if err := a.Line.Request(ctx, subjectGreet, greeting{a.Node}, &answer); err != nil {
 		return 0, false, err
+	}
+	if a.Learn != nil && len(answer.Reach.Bus) > 0 {
+		a.Learn(answer.Reach)
 	}
 	return skewOf(asked, time.Since(asked), answer.Time), answer.Draining, nil
 }

@@ -94,11 +94,14 @@ func (s *Service) join(w http.ResponseWriter, r *http.Request) {
 		web.Problem(w, r, err)
 		return
 	}
-	m := Membership{Node: s.ids.New("nod"), CA: s.deps.CA.PEM(), Reach: s.deps.Reach()}
+	m := Membership{Node: s.ids.New("nod"), CA: s.deps.CA.PEM()}
 	now := time.Now()
 	err = s.deps.Records.Write(r.Context(), func(tx *store.Tx) error {
 		granted, err := tokenRoles(tx, guard.CredentialHash(a.Credential), now)
 		if err != nil {
+			return err
+		}
+		if m.Reach, err = s.reach(tx); err != nil {
 			return err
 		}
 		if m.Certificate, err = s.sign(a.Request, m.Node, granted); err != nil {
@@ -136,11 +139,14 @@ func (s *Service) renew(w http.ResponseWriter, r *http.Request) {
 	}
 	node, _ := guard.PeerNode(r.TLS)
 	var n record
+	var reach Reach
 	err = s.deps.Records.Read(r.Context(), func(tx *store.Tx) (err error) {
-		n, err = get(tx, node)
+		if n, err = get(tx, node); err == nil {
+			reach, err = s.reach(tx)
+		}
 		return err
 	})
-	m := Membership{Node: node, Roles: n.Roles, CA: s.deps.CA.PEM(), Reach: s.deps.Reach()}
+	m := Membership{Node: node, Roles: n.Roles, CA: s.deps.CA.PEM(), Reach: reach}
 	if err == nil {
 		m.Certificate, err = s.sign(a.Request, node, n.Roles)
 	}
@@ -171,13 +177,26 @@ func shortName(name string) string {
 	return name
 }
 
-// Register makes the record of this machine itself, which is a control node and
+// Register makes the record of this machine itself, the first control node, which
 // needs no token. Node is its id, which it keeps in its data folder.
 func (s *Service) Register(ctx context.Context, node, name string, granted []string, address string) error {
 	now := time.Now()
 	return s.deps.Records.Write(ctx, func(tx *store.Tx) error {
-		return put(tx, record{ID: node, Name: shortName(name), Roles: granted, Address: address, Joined: now, Seen: now})
+		if err := put(tx, record{ID: node, Name: shortName(name), Roles: granted, Address: address, Joined: now, Seen: now}); err != nil {
+			return err
+		}
+		return putReach(tx, node, s.deps.Reach())
 	})
+}
+
+// Return tells the records where this control node, which joined with a token, is
+// reached now. Records that do not know it are fault.Forbidden.
+func (s *Service) Return(ctx context.Context, node string) error {
+	err := s.deps.Records.Write(ctx, func(tx *store.Tx) error { return putReach(tx, node, s.deps.Reach()) })
+	if fault.CodeOf(err) == fault.NotFound {
+		return fault.New(fault.Forbidden, "the records do not know this node: it was deleted (join again with a new folder and token), or store.url is not that of the cloud it joined")
+	}
+	return err
 }
 
 // Join asks the control nodes of the token, one after the other, to let this

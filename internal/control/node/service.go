@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,7 +51,7 @@ type Deps struct {
 	Messages messages
 	CA       *guard.CA    // nil where this node does not let others in
 	Blob     http.Handler // what enrolled nodes read and write; nil for none
-	Reach    func() Reach // how other machines reach this one
+	Reach    func() Reach // how other machines reach this control node
 	Log      *slog.Logger
 }
 
@@ -58,7 +59,27 @@ type Deps struct {
 type Reach struct {
 	Nodes []string `json:"nodes"` // host:port of node listeners
 	Bus   []string `json:"bus"`   // tls://host:port
-	Blob  string   `json:"blob"`  // https://host:port/blob/; "" when media lie in S3
+	Blob  string   `json:"blob"`  // https://host:port/blob/
+}
+
+// with adds where another control node is. Objects stay where they are.
+func (r Reach) with(other Reach) Reach {
+	for _, address := range other.Nodes {
+		if !slices.Contains(r.Nodes, address) {
+			r.Nodes = append(slices.Clip(r.Nodes), address)
+		}
+	}
+	for _, address := range other.Bus {
+		if !slices.Contains(r.Bus, address) {
+			r.Bus = append(slices.Clip(r.Bus), address)
+		}
+	}
+	return r
+}
+
+// Equal reports whether both say the same.
+func (r Reach) Equal(other Reach) bool {
+	return slices.Equal(r.Nodes, other.Nodes) && slices.Equal(r.Bus, other.Bus) && r.Blob == other.Blob
 }
 
 // Service is what a control node knows of all nodes. It may be used by several
@@ -114,14 +135,32 @@ func (s *Service) greet(ctx context.Context, data []byte) (any, error) {
 		return nil, fault.Wrap(err, fault.Invalid, "this is no greeting of a node")
 	}
 	var n record
+	var reach Reach
 	err := s.deps.Records.Read(ctx, func(tx *store.Tx) (err error) {
-		n, err = get(tx, ask.Node)
+		if n, err = get(tx, ask.Node); err == nil {
+			reach, err = s.reach(tx)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return welcome{Time: time.Now(), Draining: n.Draining}, nil
+	return welcome{Time: time.Now(), Draining: n.Draining, Reach: reach}, nil
+}
+
+// reach says where the control nodes are: in the order of their joining, so that
+// each of them says the same.
+func (s *Service) reach(tx *store.Tx) (Reach, error) {
+	all, err := reaches(tx)
+	if err != nil {
+		return Reach{}, err
+	}
+	own := s.deps.Reach()
+	reach := Reach{Blob: own.Blob}
+	for _, other := range all {
+		reach = reach.with(other)
+	}
+	return reach.with(own), nil
 }
 
 // hear takes in a beat.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"time"
@@ -28,7 +29,7 @@ CREATE TABLE join_tokens (
 	hash    TEXT PRIMARY KEY,
 	roles   TEXT NOT NULL,
 	expires BIGINT NOT NULL
-);`}}}
+);`}, {SQL: `ALTER TABLE nodes ADD COLUMN reach TEXT NOT NULL DEFAULT ''`}}}
 }
 
 // record is a node as it is kept.
@@ -93,6 +94,42 @@ func put(tx *store.Tx, n record) error {
 			address = excluded.address, cores = excluded.cores, seen = excluded.seen`,
 		n.ID, n.Name, strings.Join(n.Roles, ","), n.Version, n.Class, n.Address, n.Cores, store.Time(n.Joined), store.Time(n.Seen))
 	return err
+}
+
+// putReach notes where a control node is reached. A node without a record stays
+// without, and is fault.NotFound.
+func putReach(tx *store.Tx, node string, r Reach) error {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	changed, err := tx.Exec("UPDATE nodes SET reach = ? WHERE id = ?", string(text), node)
+	if err == nil && changed == 0 {
+		_, err = get(tx, node)
+	}
+	return err
+}
+
+// reaches returns where all control nodes are reached, the longest there first.
+func reaches(tx *store.Tx) ([]Reach, error) {
+	rows, err := tx.Query("SELECT reach FROM nodes WHERE reach <> '' ORDER BY id")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []Reach
+	for rows.Next() {
+		var text string
+		var r Reach
+		if err := rows.Scan(&text); err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal([]byte(text), &r); err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, rows.Err()
 }
 
 // saveBeat brings the record up to a beat. A node without a record stays without.

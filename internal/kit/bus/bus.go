@@ -70,8 +70,8 @@ func (c Config) Validate() error {
 		}
 	}
 	switch {
-	case len(c.Cluster.Routes) > 0 && c.Cluster.Listen == "":
-		return fault.New(fault.Invalid, "cluster_routes needs cluster_listen")
+	case (len(c.Cluster.Routes) > 0) != (c.Cluster.Listen != ""):
+		return fault.New(fault.Invalid, "cluster_listen and cluster_routes go together: name the other control nodes in cluster_routes")
 	case c.Memory < 8<<20:
 		return fault.New(fault.Invalid, "memory must be at least 8 MiB")
 	case c.Disk < 32<<20:

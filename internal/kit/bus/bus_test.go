@@ -111,6 +111,7 @@ func TestValidate(t *testing.T) {
 		{"cluster", func(c *Config) { c.Cluster = Cluster{"10.0.0.1:6222", []string{"10.0.0.2:6222"}} }, true},
 		{"no port", func(c *Config) { c.Listen = "10.0.0.1" }, false},
 		{"route without a port", func(c *Config) { c.Cluster = Cluster{"10.0.0.1:6222", []string{"10.0.0.2"}} }, false},
+		{"a cluster of one", func(c *Config) { c.Cluster.Listen = "10.0.0.1:6222" }, false},
 		{"routes alone", func(c *Config) { c.Cluster.Routes = []string{"10.0.0.2:6222"} }, false},
 		{"little memory", func(c *Config) { c.Memory = 1 }, false},
 		{"little disk", func(c *Config) { c.Disk = 1 }, false},

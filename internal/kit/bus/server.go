@@ -213,10 +213,16 @@ type serverLog struct {
 func (l *serverLog) Noticef(format string, v ...any) {
 	l.log.Debug("bus: " + fmt.Sprintf(format, v...))
 }
-func (l *serverLog) Warnf(format string, v ...any)  { l.log.Warn("bus: " + fmt.Sprintf(format, v...)) }
 func (l *serverLog) Errorf(format string, v ...any) { l.log.Error("bus: " + fmt.Sprintf(format, v...)) }
 func (l *serverLog) Debugf(string, ...any)          {}
 func (l *serverLog) Tracef(string, ...any)          {}
+
+func (l *serverLog) Warnf(format string, v ...any) {
+	if strings.Contains(format, "TLS Handshake First") {
+		return // it warns of clients that are not ours
+	}
+	l.log.Warn("bus: " + fmt.Sprintf(format, v...))
+}
 
 func (l *serverLog) Fatalf(format string, v ...any) {
 	text := fmt.Sprintf(format, v...)

@@ -126,6 +126,15 @@ func (id *Identity) Replace(key *ecdsa.PrivateKey, certificate []byte) error {
 	return nil
 }
 
+// Pool returns the authority of this node alone.
+func (id *Identity) Pool() *x509.CertPool { return id.roots }
+
+// Server is a certificate for what a control node listens on; it goes into
+// tls.Config.GetCertificate.
+func (id *Identity) Server(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return id.certificate(), nil
+}
+
 // ClientTLS shows the node's certificate and trusts control nodes of its authority
 // alone, whatever their address.
 func (id *Identity) ClientTLS() *tls.Config {
