@@ -16,13 +16,13 @@ const (
 
 // Options are what a user may choose.
 type Options struct {
-	Codecs       []string `json:"codecs"`        // h264 and any of hevc, av1
-	Ladder       string   `json:"ladder"`        // "auto" or heights: "1080,720,480"
-	Preset       string   `json:"preset"`        // ultrafast … veryslow
-	Segment      string   `json:"segment"`       // a range of seconds within "2..6s"
-	Loudness     string   `json:"loudness"`      // "off", "-16" or "-23" LUFS
-	MP4          bool     `json:"mp4"`           // an MP4 a rendition besides
-	KeepOriginal bool     `json:"keep_original"` // the source besides
+	Codecs       []string `json:"codecs" nullable:"false"` // h264 and any of hevc, av1
+	Ladder       string   `json:"ladder"`                  // "auto" or heights: "1080,720,480"
+	Preset       string   `json:"preset"`                  // ultrafast … veryslow
+	Segment      string   `json:"segment"`                 // a range of seconds within "2..6s"
+	Loudness     string   `json:"loudness"`                // "off", "-16" or "-23" LUFS
+	MP4          bool     `json:"mp4"`                     // an MP4 a rendition besides
+	KeepOriginal bool     `json:"keep_original"`           // the source besides
 }
 
 // DefaultOptions is what a user gets who asks for nothing.
@@ -74,7 +74,7 @@ type Result struct {
 
 // Track is one track of the source, or subtitles that were added.
 type Track struct {
-	Type         string  `json:"type"` // video, audio or subtitle
+	Type         string  `json:"type" enum:"video,audio,subtitle"`
 	Codec        string  `json:"codec"`
 	Width        int     `json:"width,omitempty"`
 	Height       int     `json:"height,omitempty"`

@@ -78,20 +78,22 @@ func (s *Service) listKeys(ctx context.Context, in *struct{ web.PageQuery }) (*p
 	return page(found, in.Limit, func(k Key) string { return k.ID }), err
 }
 
-type createKeyInput struct {
-	Body struct {
-		Name      string     `json:"name" minLength:"1" maxLength:"200"`
-		Scopes    []string   `json:"scopes" minItems:"1" maxItems:"20" nullable:"false"`
-		ExpiresAt *time.Time `json:"expires_at,omitempty"`
-	}
+// NewKey is what is asked for a key.
+type NewKey struct {
+	Name      string     `json:"name" minLength:"1" maxLength:"200"`
+	Scopes    []string   `json:"scopes" minItems:"1" maxItems:"20" nullable:"false"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"For ever when it is left out."`
 }
 
-type createKeyOutput struct {
-	Body struct {
-		Key
-		Secret string `json:"secret" doc:"Shown this once."`
-	}
+type createKeyInput struct{ Body NewKey }
+
+// MadeKey is a key as the API shows it once.
+type MadeKey struct {
+	Key
+	Secret string `json:"secret" doc:"Shown this once."`
 }
+
+type createKeyOutput struct{ Body MadeKey }
 
 func (s *Service) createKey(ctx context.Context, in *createKeyInput) (*createKeyOutput, error) {
 	p := principal(ctx)
@@ -186,7 +188,7 @@ func (s *Service) getTenant(ctx context.Context, in *byID) (*tenantOutput, error
 
 type updateTenantInput struct {
 	ID      string `path:"id" maxLength:"64"`
-	IfMatch string `header:"If-Match"`
+	IfMatch string `header:"If-Match" doc:"The ETag of what is meant; 412 when it has changed."`
 	Body    tenantBody
 }
 
@@ -209,7 +211,7 @@ func (s *Service) updateTenant(ctx context.Context, in *updateTenantInput) (*ten
 
 type deleteTenantInput struct {
 	ID      string `path:"id" maxLength:"64"`
-	IfMatch string `header:"If-Match"`
+	IfMatch string `header:"If-Match" doc:"The ETag of what is meant; 412 when it has changed."`
 }
 
 func (s *Service) deleteTenant(ctx context.Context, in *deleteTenantInput) (*struct{}, error) {

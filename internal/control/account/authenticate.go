@@ -30,6 +30,11 @@ const (
 	TenantHeader = "Liuyun-Tenant"
 )
 
+// Headers are what [Service.Authenticate] reads besides the credential.
+func Headers() []web.Param {
+	return []web.Param{{In: "header", Name: TenantHeader, Description: "The tenant to act in, for a key of scope admin; the key's own when it is left out."}}
+}
+
 // newSecret returns a secret of 256 random bits.
 func newSecret() string {
 	var b [32]byte

@@ -4,12 +4,18 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"net/http"
+	"reflect"
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/store"
 	"liuyun/internal/kit/web"
 )
+
+// signIn is the body that asks for a session.
+type signIn struct {
+	Key string `json:"key" doc:"lyk_…"`
+}
 
 // named is a thing as others refer to it.
 type named struct {
@@ -21,9 +27,9 @@ type named struct {
 type session struct {
 	Tenant  named    `json:"tenant"`
 	Key     named    `json:"key"`
-	Scopes  []string `json:"scopes"`
+	Scopes  []string `json:"scopes" nullable:"false"`
 	Version string   `json:"version"`
-	Secure  bool     `json:"secure"` // the connection is encrypted
+	Secure  bool     `json:"secure" doc:"The connection is encrypted."`
 }
 
 // sessionRoutes are raw: they need the address, the cookie and the connection of
@@ -32,11 +38,11 @@ func (s *Service) sessionRoutes(api *web.API) {
 	op := func(id, method, summary string) web.Op {
 		return web.Op{ID: id, Method: method, Path: "/v1/session", Tag: "Session", Summary: summary}
 	}
+	shown := reflect.TypeFor[session]()
 	in := op("sign-in", http.MethodPost, "Sign in to the console with a key; sets a cookie")
-	in.Description = `The body is {"key": "lyk_…"}.`
 	in.Public = true
-	api.Raw(in, web.Media{Request: "application/json", Response: "application/json"}, answering(s.signIn))
-	api.Raw(op("get-session", http.MethodGet, "Who is signed in"), web.Media{Response: "application/json"}, answering(s.showSession))
+	api.Raw(in, web.Media{Request: "application/json", Takes: reflect.TypeFor[signIn](), Response: "application/json", Gives: shown, Headers: []web.Param{{Name: "Set-Cookie", Description: "The session."}}}, answering(s.signIn))
+	api.Raw(op("get-session", http.MethodGet, "Who is signed in"), web.Media{Response: "application/json", Gives: shown}, answering(s.showSession))
 	out := op("sign-out", http.MethodDelete, "Sign out of the console")
 	out.Status = http.StatusNoContent
 	api.Raw(out, web.Media{}, answering(s.signOut))
@@ -52,9 +58,7 @@ func answering(handler func(w http.ResponseWriter, r *http.Request) error) http.
 }
 
 func (s *Service) signIn(w http.ResponseWriter, r *http.Request) error {
-	var body struct {
-		Key string `json:"key"`
-	}
+	var body signIn
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4096)).Decode(&body); err != nil || body.Key == "" {
 		return fault.Wrap(err, fault.Invalid, `the body must be {"key": "lyk_…"}`)
 	}

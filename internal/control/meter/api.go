@@ -27,8 +27,8 @@ type usageInput struct {
 	To   string `query:"to" format:"date" doc:"Last day; today when it is left out."`
 }
 
-// Amounts are what was used in some time.
-type Amounts struct {
+// UsageAmounts are what was used in some time.
+type UsageAmounts struct {
 	MinutesEncoded float64 `json:"minutes_encoded"`
 	CPUSeconds     float64 `json:"cpu_seconds"`
 	BytesServed    int64   `json:"bytes_served"`
@@ -36,19 +36,21 @@ type Amounts struct {
 	Uploads        int64   `json:"uploads"`
 }
 
-type day struct {
-	Day string `json:"day"`
-	Amounts
+// UsageDay is what was used on one day.
+type UsageDay struct {
+	Day string `json:"day" format:"date"`
+	UsageAmounts
 }
 
-type usageOutput struct {
-	Body struct {
-		From  string  `json:"from"`
-		To    string  `json:"to"`
-		Total Amounts `json:"total"`
-		Days  []day   `json:"days" nullable:"false"`
-	}
+// UsageReport is what a tenant used.
+type UsageReport struct {
+	From  string       `json:"from" format:"date"`
+	To    string       `json:"to" format:"date"`
+	Total UsageAmounts `json:"total"`
+	Days  []UsageDay   `json:"days" nullable:"false"`
 }
+
+type usageOutput struct{ Body UsageReport }
 
 func (s *Service) usage(ctx context.Context, in *usageInput) (*usageOutput, error) {
 	from, to, err := s.span(in)
@@ -58,7 +60,7 @@ func (s *Service) usage(ctx context.Context, in *usageInput) (*usageOutput, erro
 	principal, _ := guard.From(ctx)
 	out := &usageOutput{}
 	err = s.deps.DB.Read(ctx, func(tx *store.Tx) error {
-		out.Body.From, out.Body.To, out.Body.Days, out.Body.Total = from, to, []day{}, Amounts{}
+		out.Body.From, out.Body.To, out.Body.Days, out.Body.Total = from, to, []UsageDay{}, UsageAmounts{}
 		rows, err := tx.Query(`SELECT day, encoded_seconds, cpu_seconds, bytes_served, bytes_stored, uploads
 FROM used WHERE tenant = ? AND day >= ? AND day <= ? ORDER BY day`, principal.Tenant, from, to)
 		if err != nil {
@@ -66,20 +68,20 @@ FROM used WHERE tenant = ? AND day >= ? AND day <= ? ORDER BY day`, principal.Te
 		}
 		defer rows.Close()
 		for rows.Next() {
-			var d day
+			var d UsageDay
 			if err := rows.Scan(&d.Day, &d.MinutesEncoded, &d.CPUSeconds, &d.BytesServed, &d.BytesStored, &d.Uploads); err != nil {
 				return err
 			}
 			d.MinutesEncoded /= 60
 			out.Body.Days = append(out.Body.Days, d)
-			out.Body.Total.add(d.Amounts)
+			out.Body.Total.add(d.UsageAmounts)
 		}
 		return rows.Err()
 	})
 	return out, err
 }
 
-func (a *Amounts) add(b Amounts) {
+func (a *UsageAmounts) add(b UsageAmounts) {
 	a.MinutesEncoded += b.MinutesEncoded
 	a.CPUSeconds += b.CPUSeconds
 	a.BytesServed += b.BytesServed

@@ -41,12 +41,13 @@ type nodeInput struct {
 
 type nodeOutput struct{ Body Node }
 
-type tokenInput struct {
-	Body struct {
-		Roles     []string `json:"roles,omitempty" nullable:"false" maxItems:"8" doc:"What the node will do; worker when absent."`
-		ExpiresIn int      `json:"expires_in,omitempty" minimum:"60" maximum:"2592000" default:"3600" doc:"Seconds that the token lets machines in."`
-	}
+// NewJoinToken is what is asked for a join token.
+type NewJoinToken struct {
+	Roles     []string `json:"roles,omitempty" nullable:"false" maxItems:"8" doc:"What the node will do; worker when absent."`
+	ExpiresIn int      `json:"expires_in,omitempty" minimum:"60" maximum:"2592000" default:"3600" doc:"Seconds that the token lets machines in."`
 }
+
+type tokenInput struct{ Body NewJoinToken }
 
 // JoinTokenAnswer is a new join token. It is shown once.
 type JoinTokenAnswer struct {

@@ -29,27 +29,31 @@ type deliveriesInput struct {
 	web.PageQuery
 }
 
-type createWebhookInput struct {
-	Body struct {
-		URL     string   `json:"url" maxLength:"2048"`
-		Events  []string `json:"events,omitempty" maxItems:"32" nullable:"false" doc:"Types of events; empty means all."`
-		Enabled *bool    `json:"enabled,omitempty"`
-	}
+// NewWebhook is what is asked for a webhook.
+type NewWebhook struct {
+	URL     string   `json:"url" maxLength:"2048"`
+	Events  []string `json:"events,omitempty" maxItems:"32" nullable:"false" doc:"Types of events; empty means all."`
+	Enabled *bool    `json:"enabled,omitempty" doc:"True unless said."`
+}
+
+type createWebhookInput struct{ Body NewWebhook }
+
+// WebhookChange is what of a webhook is to be another; what is left out stays.
+type WebhookChange struct {
+	URL     *string   `json:"url,omitempty" maxLength:"2048"`
+	Events  *[]string `json:"events,omitempty" maxItems:"32" nullable:"false"`
+	Enabled *bool     `json:"enabled,omitempty"`
 }
 
 type changeInput struct {
 	ID      string `path:"id" maxLength:"64"`
-	IfMatch string `header:"If-Match"`
-	Body    struct {
-		URL     *string   `json:"url,omitempty" maxLength:"2048"`
-		Events  *[]string `json:"events,omitempty" maxItems:"32" nullable:"false"`
-		Enabled *bool     `json:"enabled,omitempty"`
-	}
+	IfMatch string `header:"If-Match" doc:"The ETag of what is meant; 412 when it has changed."`
+	Body    WebhookChange
 }
 
 type deleteInput struct {
 	ID      string `path:"id" maxLength:"64"`
-	IfMatch string `header:"If-Match"`
+	IfMatch string `header:"If-Match" doc:"The ETag of what is meant; 412 when it has changed."`
 }
 
 type webhookOutput struct {
@@ -57,14 +61,15 @@ type webhookOutput struct {
 	Body Webhook
 }
 
-type createdWebhook struct {
+// MadeWebhook is a webhook as the API shows it once.
+type MadeWebhook struct {
 	Webhook
 	Secret string `json:"secret" doc:"Key of the signatures. It is shown this once."`
 }
 
 type createOutput struct {
 	ETag string `header:"ETag"`
-	Body createdWebhook
+	Body MadeWebhook
 }
 
 type webhooksOutput struct{ Body web.Page[Webhook] }
@@ -137,7 +142,7 @@ func (s *Service) createWebhook(ctx context.Context, in *createWebhookInput) (*c
 	if err != nil {
 		return nil, err
 	}
-	return &createOutput{web.ETag(h.Rev), createdWebhook{h.Webhook, h.secret}}, nil
+	return &createOutput{web.ETag(h.Rev), MadeWebhook{h.Webhook, h.secret}}, nil
 }
 
 func (s *Service) getWebhook(ctx context.Context, in *webhookPath) (*webhookOutput, error) {

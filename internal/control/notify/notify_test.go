@@ -119,7 +119,7 @@ func (c *cloud) ask(tenant, method, path string, in, out any, headers ...string)
 	return w.StatusCode
 }
 
-func (c *cloud) webhook(tenant, url string, kinds ...string) (created createdWebhook) {
+func (c *cloud) webhook(tenant, url string, kinds ...string) (created MadeWebhook) {
 	c.t.Helper()
 	if status := c.ask(tenant, "POST", "/v1/webhooks", map[string]any{"url": url, "events": append([]string{}, kinds...)}, &created); status != 201 {
 		c.t.Fatalf("create: %d", status)

@@ -45,10 +45,15 @@ type kept struct {
 	Body    []byte            `json:"body"`
 }
 
+// repeatable reports whether an operation looks at the Idempotency-Key.
+func (a *API) repeatable(op Op) bool {
+	return op.Method == http.MethodPost && !op.Public && a.options.Idempotency != nil
+}
+
 // once carries out a POST with an Idempotency-Key once: whoever sends it again
 // gets the first answer.
 func (a *API) once(op Op, next http.Handler) http.Handler {
-	if op.Method != http.MethodPost || op.Public || a.options.Idempotency == nil {
+	if !a.repeatable(op) {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"regexp"
 	"strings"
 
@@ -26,9 +27,13 @@ type Op struct {
 
 // Media says what a raw operation takes and answers, for the document.
 type Media struct {
-	Request  string // media type, such as "application/octet-stream"; "" for no body
+	Request  string // media type, such as "application/octet-stream" or "text/*"; "" for no body
 	Response string // media type, such as "text/event-stream"; "" for no body
-	Params   []Param
+	// Takes and Gives are the types of the bodies where those are JSON.
+	Takes, Gives reflect.Type
+	Optional     bool // the body of a request may be left out
+	Params       []Param
+	Headers      []Param // of the answer; In and Required are not looked at
 }
 
 // Param is a query parameter or header that a raw operation reads.
@@ -37,6 +42,10 @@ type Param struct {
 	Name        string
 	Description string
 	Required    bool
+}
+
+func (p Param) document() *huma.Param {
+	return &huma.Param{Name: p.Name, In: p.In, Description: p.Description, Required: p.Required, Schema: &huma.Schema{Type: huma.TypeString}}
 }
 
 // maxBody is the default of Op.MaxBody.
@@ -52,7 +61,12 @@ func Add[I, O any](a *API, op Op, fn func(ctx context.Context, in *I) (*O, error
 	if op.MaxBody == 0 {
 		op.MaxBody = maxBody
 	}
-	huma.Register(a.huma, a.describe(op), func(ctx context.Context, in *I) (*O, error) {
+	described := a.describe(op)
+	if a.repeatable(op) {
+		described.Parameters = append(described.Parameters, Param{In: "header", Name: idempotencyHeader,
+			Description: "Any text of at most 255 characters, such as a random UUID. Who sends the same request again with it within 24 hours gets the first answer again."}.document())
+	}
+	huma.Register(a.huma, described, func(ctx context.Context, in *I) (*O, error) {
 		out, err := fn(ctx, in)
 		if err != nil {
 			e := exchangeOf(ctx)
@@ -74,11 +88,10 @@ func (a *API) Raw(op Op, media Media, handler http.Handler) {
 		described.Parameters = append(described.Parameters, &huma.Param{Name: name, In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString}})
 	}
 	for _, p := range media.Params {
-		described.Parameters = append(described.Parameters, &huma.Param{Name: p.Name, In: p.In, Description: p.Description, Required: p.Required,
-			Schema: &huma.Schema{Type: huma.TypeString}})
+		described.Parameters = append(described.Parameters, p.document())
 	}
 	if media.Request != "" {
-		described.RequestBody = &huma.RequestBody{Required: true, Content: content(media.Request)}
+		described.RequestBody = &huma.RequestBody{Required: !media.Optional, Content: a.content(media.Request, media.Takes)}
 	}
 	status := op.Status
 	if status == 0 {
@@ -89,7 +102,13 @@ func (a *API) Raw(op Op, media Media, handler http.Handler) {
 	}
 	answer := &huma.Response{Description: http.StatusText(status)}
 	if media.Response != "" {
-		answer.Content = content(media.Response)
+		answer.Content = a.content(media.Response, media.Gives)
+	}
+	for _, h := range media.Headers {
+		if answer.Headers == nil {
+			answer.Headers = map[string]*huma.Param{}
+		}
+		answer.Headers[h.Name] = &huma.Param{Description: h.Description, Schema: &huma.Schema{Type: huma.TypeString}}
 	}
 	described.Responses[statusText(status)] = answer
 	described.Path = strings.ReplaceAll(described.Path, "...}", "}")
@@ -97,9 +116,13 @@ func (a *API) Raw(op Op, media Media, handler http.Handler) {
 	a.mux.Handle(op.Method+" "+op.Path, a.watcher.watch(op, true, a.access(op, handler)))
 }
 
-func content(mediaType string) map[string]*huma.MediaType {
+// content describes a body of a media type; body is its type where it is JSON and
+// more is known of it.
+func (a *API) content(mediaType string, body reflect.Type) map[string]*huma.MediaType {
 	schema := &huma.Schema{Type: huma.TypeString}
 	switch {
+	case body != nil:
+		schema = a.huma.OpenAPI().Components.Schemas.Schema(body, true, "")
 	case strings.HasSuffix(mediaType, "json"):
 		schema = &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}
 	case !strings.HasPrefix(mediaType, "text/"):
@@ -148,6 +171,9 @@ func (a *API) describe(op Op) huma.Operation {
 		scopes = append(scopes, op.Scope)
 	}
 	described.Security = []map[string][]string{{"key": scopes}, {"session": scopes}}
+	for _, p := range a.options.Headers {
+		described.Parameters = append(described.Parameters, p.document())
+	}
 	return described
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -27,6 +28,9 @@ type Options struct {
 	// any cookie.
 	Authenticate func(*http.Request) (guard.Principal, error)
 
+	// Headers are what Authenticate reads besides, for the document.
+	Headers []Param
+
 	Idempotency Idempotency   // nil: the Idempotency-Key header is not looked at
 	Metrics     *obs.Registry // nil: nothing is counted
 	Log         *slog.Logger
@@ -40,6 +44,7 @@ type API struct {
 	problem *huma.Schema // a reference to the schema of problem
 	watcher *watcher
 	origin  *http.CrossOriginProtection
+	finish  sync.Once // brings the document into order
 }
 
 // New returns an API with one operation, GET /v1/openapi.json.
@@ -61,6 +66,7 @@ func New(o Options) *API {
 // Handler serves the operations and the page that shows them, GET /docs. Every
 // other path is answered with 404, a method that a path has not with 405.
 func (a *API) Handler() http.Handler {
+	a.finished() // while nobody reads the schemas, which requests are checked with
 	pages := a.pages()
 	miss := a.watcher.watch(Op{ID: "none"}, false, http.HandlerFunc(a.miss))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -28,7 +29,7 @@ type assetOutput struct {
 
 // OptionsInput are the options that a request may leave out.
 type OptionsInput struct {
-	Codecs       []string `json:"codecs,omitempty" maxItems:"3" doc:"h264, and any of hevc and av1. H.264 is always made."`
+	Codecs       []string `json:"codecs,omitempty" maxItems:"3" nullable:"false" doc:"h264, and any of hevc and av1. H.264 is always made."`
 	Ladder       string   `json:"ladder,omitempty" maxLength:"100" doc:"auto, or heights such as 1080,720,480."`
 	Preset       string   `json:"preset,omitempty" maxLength:"20" doc:"Speed of the encoder, from ultrafast to veryslow."`
 	Segment      string   `json:"segment,omitempty" maxLength:"20" doc:"How long segments may be, within 2..6s."`
@@ -82,8 +83,12 @@ func (s *Service) Routes(api *web.API) {
 	web.Add(api, link, s.apiSign)
 
 	put := op("put-subtitles", http.MethodPut, "/v1/assets/{id}/subtitles/{language}", "Add or replace subtitles of one language", write)
-	put.Description = "The body is a SubRip or WebVTT file of at most 8 MiB. The parameter name is what viewers read in the menu."
-	api.Raw(put, web.Media{Request: "text/vtt", Response: "application/json"}, http.HandlerFunc(s.putSubtitles))
+	put.Status = http.StatusAccepted
+	put.Description = "The body is a SubRip or WebVTT file of at most 8 MiB."
+	api.Raw(put, web.Media{
+		Request: "text/*", Response: "application/json", Gives: reflect.TypeFor[Asset](), Headers: []web.Param{{Name: "ETag"}},
+		Params: []web.Param{{In: "query", Name: "name", Description: "What viewers read in the menu; the language's own name when it is left out."}},
+	}, http.HandlerFunc(s.putSubtitles))
 
 	drop := op("delete-subtitles", http.MethodDelete, "/v1/assets/{id}/subtitles/{language}", "Delete added subtitles of one language", write)
 	drop.Status = http.StatusAccepted
@@ -156,14 +161,15 @@ func (s *Service) answer(ctx context.Context, a *asset, err error) (*assetOutput
 	return out, err
 }
 
-type createAssetInput struct {
-	Body struct {
-		Name    string        `json:"name,omitempty" maxLength:"500" doc:"For people; without one the file's name."`
-		URL     string        `json:"url,omitempty" maxLength:"4096" doc:"Where its source is fetched from, http or https."`
-		Policy  Policy        `json:"playback_policy,omitempty" enum:"public,signed" doc:"Who may play it; public unless said."`
-		Options *OptionsInput `json:"options,omitempty"`
-	}
+// NewAsset is what is asked for an asset.
+type NewAsset struct {
+	Name    string        `json:"name,omitempty" maxLength:"500" doc:"For people; without one the file's name."`
+	URL     string        `json:"url,omitempty" maxLength:"4096" doc:"Where its source is fetched from, http or https."`
+	Policy  Policy        `json:"playback_policy,omitempty" enum:"public,signed" doc:"Who may play it; public unless said."`
+	Options *OptionsInput `json:"options,omitempty"`
 }
+
+type createAssetInput struct{ Body NewAsset }
 
 func (s *Service) apiCreate(ctx context.Context, in *createAssetInput) (*assetOutput, error) {
 	who, _ := guard.From(ctx)
@@ -214,13 +220,16 @@ func cleanName(name string) (string, error) {
 	return strings.TrimSpace(name), nil
 }
 
+// AssetChange is what of an asset is to be another; what is left out stays.
+type AssetChange struct {
+	Name   *string `json:"name,omitempty" minLength:"1" maxLength:"500"`
+	Policy *Policy `json:"playback_policy,omitempty" enum:"public,signed"`
+}
+
 type updateAssetInput struct {
 	AssetPath
-	IfMatch string `header:"If-Match"`
-	Body    struct {
-		Name   *string `json:"name,omitempty" minLength:"1" maxLength:"500"`
-		Policy *Policy `json:"playback_policy,omitempty" enum:"public,signed"`
-	}
+	IfMatch string `header:"If-Match" doc:"The ETag of what is meant; 412 when it has changed."`
+	Body    AssetChange
 }
 
 func (s *Service) apiUpdate(ctx context.Context, in *updateAssetInput) (*assetOutput, error) {
@@ -249,7 +258,7 @@ func (s *Service) apiUpdate(ctx context.Context, in *updateAssetInput) (*assetOu
 
 type deleteInput struct {
 	AssetPath
-	IfMatch string `header:"If-Match"`
+	IfMatch string `header:"If-Match" doc:"The ETag of what is meant; 412 when it has changed."`
 }
 
 func (s *Service) apiDelete(ctx context.Context, in *deleteInput) (*struct{}, error) {
@@ -263,25 +272,28 @@ func (s *Service) apiRetry(ctx context.Context, in *AssetPath) (*assetOutput, er
 	return s.answer(ctx, a, err)
 }
 
-type signPlaybackInput struct {
-	AssetPath
-	Body struct {
-		For int64 `json:"expires_in,omitempty" minimum:"60" maximum:"2592000" doc:"Seconds; six hours unless said or configured."`
-	}
+// PlaybackTime says for how long addresses shall play.
+type PlaybackTime struct {
+	For int64 `json:"expires_in,omitempty" minimum:"60" maximum:"2592000" doc:"Seconds; six hours unless said or configured."`
 }
 
-// Addresses play one asset until they expire.
-type Addresses struct {
+type signPlaybackInput struct {
+	AssetPath
+	Body PlaybackTime
+}
+
+// SignedPlayback is the addresses of one asset that play until they expire.
+type SignedPlayback struct {
 	HLS        string    `json:"hls"`
 	DASH       string    `json:"dash"`
-	MP4        []string  `json:"mp4"`
+	MP4        []string  `json:"mp4" nullable:"false"`
 	Embed      string    `json:"embed"`
 	Poster     string    `json:"poster"`
 	Storyboard string    `json:"storyboard"`
 	Expires    time.Time `json:"expires"`
 }
 
-type signOutput struct{ Body Addresses }
+type signOutput struct{ Body SignedPlayback }
 
 func (s *Service) apiSign(ctx context.Context, in *signPlaybackInput) (*signOutput, error) {
 	who, _ := guard.From(ctx)
@@ -300,7 +312,7 @@ func (s *Service) apiSign(ctx context.Context, in *signPlaybackInput) (*signOutp
 		}
 		expires := time.Now().Add(holds).Truncate(time.Second).UTC()
 		p, t := s.addresses(a, expires)
-		out = &signOutput{Addresses{p.HLS, p.DASH, p.MP4, p.Embed, t.Poster, t.Storyboard, expires}}
+		out = &signOutput{SignedPlayback{p.HLS, p.DASH, p.MP4, p.Embed, t.Poster, t.Storyboard, expires}}
 		return nil
 	})
 	return out, err

@@ -69,17 +69,17 @@ type Asset struct {
 	Status     Status             `json:"status" enum:"created,uploading,queued,processing,ready,failed"`
 	WaitingFor *string            `json:"waiting_for" doc:"What holds it up: storage while a disk is full, else null."`
 	Progress   float64            `json:"progress" minimum:"0" maximum:"1" doc:"Of the phase that runs."`
-	Phase      string             `json:"phase" doc:"upload, import, analyse, encode, package or empty."`
+	Phase      string             `json:"phase" enum:",upload,import,analyse,encode,package"`
 	Error      *job.Failure       `json:"error"`
 	Duration   float64            `json:"duration" doc:"Seconds."`
 	Size       int64              `json:"size" doc:"Bytes of the source."`
 	Stored     int64              `json:"stored" doc:"Bytes of what was made of it."`
-	Tracks     []encode.Track     `json:"tracks" doc:"What is in the source."`
-	Renditions []encode.Rendition `json:"renditions" doc:"In mp4 is an address."`
-	Subtitles  []SubtitleState    `json:"subtitles"`
+	Tracks     []encode.Track     `json:"tracks" nullable:"false" doc:"What is in the source."`
+	Renditions []encode.Rendition `json:"renditions" nullable:"false" doc:"In mp4 is an address."`
+	Subtitles  []SubtitleState    `json:"subtitles" nullable:"false"`
 	Playback   Playback           `json:"playback"`
 	Thumbnails Thumbnails         `json:"thumbnails"`
-	Warnings   []encode.Warning   `json:"warnings"`
+	Warnings   []encode.Warning   `json:"warnings" nullable:"false"`
 	Options    encode.Options     `json:"options"`
 	CreatedAt  time.Time          `json:"created_at"`
 	UpdatedAt  time.Time          `json:"updated_at"`
@@ -99,7 +99,7 @@ type Playback struct {
 	Policy  Policy     `json:"policy" enum:"public,signed"`
 	HLS     string     `json:"hls"`
 	DASH    string     `json:"dash"`
-	MP4     []string   `json:"mp4"`
+	MP4     []string   `json:"mp4" nullable:"false"`
 	Embed   string     `json:"embed"`
 	Expires *time.Time `json:"expires" doc:"When the addresses end; null for never."`
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"strings"
 	"time"
 
@@ -107,15 +108,31 @@ func (u *Uploads) Routes(api *web.API) {
 	create := op("create-upload", http.MethodPost, "/v1/uploads", "Begin a resumable upload", http.StatusCreated)
 	create.Description = "tus 1.0 with creation, creation-with-upload, termination and expiration. " +
 		"Upload-Metadata may hold filename, asset, options (JSON) and playback_policy."
-	api.Raw(create, web.Media{Request: body}, http.HandlerFunc(u.create))
+	version := web.Param{In: "header", Name: "Tus-Resumable", Description: "1.0.0", Required: true}
+	offset := web.Param{In: "header", Name: "Upload-Offset", Description: "Bytes that have arrived."}
+	length := web.Param{In: "header", Name: "Upload-Length", Description: "Bytes of the whole file."}
+	expires := web.Param{Name: "Upload-Expires", Description: "When an upload is given up that nobody goes on with."}
+	api.Raw(create, web.Media{
+		Request: body, Optional: true,
+		Params: []web.Param{version, length, {In: "header", Name: "Upload-Metadata", Description: "Pairs of a name and a value in Base64."}},
+		Headers: []web.Param{version, offset, expires, {Name: "Location", Description: "Of the upload."},
+			{Name: "Liuyun-Asset", Description: "The asset that it becomes the source of."}},
+	}, http.HandlerFunc(u.create))
 	one := http.HandlerFunc(u.one)
 	const path = uploadPath + "{id}"
-	api.Raw(op("get-upload", http.MethodHead, path, "How much of an upload has arrived", http.StatusOK), web.Media{}, one)
-	api.Raw(op("append-upload", http.MethodPatch, path, "Send more of an upload", http.StatusNoContent), web.Media{Request: body}, one)
-	api.Raw(op("delete-upload", http.MethodDelete, path, "Give up an upload", http.StatusNoContent), web.Media{}, one)
+	api.Raw(op("get-upload", http.MethodHead, path, "How much of an upload has arrived", http.StatusOK),
+		web.Media{Params: []web.Param{version}, Headers: []web.Param{version, offset, length, expires}}, one)
+	next := offset
+	next.Required = true
+	api.Raw(op("append-upload", http.MethodPatch, path, "Send more of an upload", http.StatusNoContent),
+		web.Media{Request: body, Params: []web.Param{version, next}, Headers: []web.Param{version, offset, expires}}, one)
+	api.Raw(op("delete-upload", http.MethodDelete, path, "Give up an upload", http.StatusNoContent),
+		web.Media{Params: []web.Param{version}, Headers: []web.Param{version}}, one)
 	source := op("put-source", http.MethodPut, "/v1/assets/{id}/source", "Upload a small source", http.StatusOK)
 	source.Description = "At most 256 MiB, in one request with Content-Length; it is taken whole or not at all."
-	api.Raw(source, web.Media{Request: "application/octet-stream", Response: "application/json"}, http.HandlerFunc(u.putSource))
+	api.Raw(source, web.Media{
+		Request: "application/octet-stream", Response: "application/json", Gives: reflect.TypeFor[Asset](), Headers: []web.Param{{Name: "ETag"}},
+	}, http.HandlerFunc(u.putSource))
 }
 
 // create begins an upload.

@@ -1,16 +1,18 @@
+// Names for what the API says and takes. The schema is generated: `npm run api`.
 import type { components } from './schema';
 
 type Schemas = components['schemas'];
 
 export type Asset = Schemas['Asset'];
 export type AssetChange = Schemas['AssetChange'];
-export type AssetProgress = Schemas['AssetProgress'];
+/** AssetProgress is sent with events, without an id: it is not kept. */
+export type AssetProgress = Pick<Asset, 'id' | 'status' | 'progress' | 'phase'>;
 export type Delivery = Schemas['Delivery'];
-export type EncodeOptions = Schemas['EncodeOptions'];
+export type EncodeOptions = Schemas['OptionsInput'];
 export type Event = Schemas['Event'];
 export type Failure = Schemas['Failure'];
 export type Job = Schemas['Job'];
-export type JoinToken = Schemas['JoinToken'];
+export type JoinToken = Schemas['JoinTokenAnswer'];
 export type Key = Schemas['Key'];
 export type MadeKey = Schemas['MadeKey'];
 export type MadeWebhook = Schemas['MadeWebhook'];
@@ -25,7 +27,7 @@ export type SignedPlayback = Schemas['SignedPlayback'];
 export type Status = Asset['status'];
 export type Tenant = Schemas['Tenant'];
 export type Track = Schemas['Track'];
-export type Usage = Schemas['Usage'];
+export type Usage = Schemas['UsageReport'];
 export type Webhook = Schemas['Webhook'];
 export type WebhookChange = Schemas['WebhookChange'];
 

@@ -17,6 +17,7 @@ const schemaName = (schema) => (schema && schema.$ref ? schema.$ref.split('/').p
 function typeText(schema) {
   if (!schema) return '';
   if (schema.$ref) return schemaName(schema);
+  if (schema.oneOf) return schema.oneOf.map(typeText).join(' or ');
   const types = [].concat(schema.type || 'any');
   const text = types.map((type) => (type === 'array' ? `list of ${typeText(schema.items)}` : type)).join(' or ');
   return schema.format ? `${text} (${schema.format})` : text;
@@ -34,6 +35,7 @@ function bounds(schema) {
 }
 
 function typeCell(schema) {
+  if (schema && schema.oneOf) return make('td', {}, ...typeCell(schema.oneOf[0]).childNodes, ' or null');
   const inner = schema && (schema.$ref ? schema : schema.items && schema.items.$ref ? schema.items : null);
   if (!inner) return make('td', {}, typeText(schema));
   const name = schemaName(inner);
