@@ -35,7 +35,7 @@ help: ## list the targets
 ##### The program
 
 .PHONY: run
-run: build ## encode a clip (IN=file to choose one) and open it in the player
+run: build ## start the whole cloud (IN=file gives it a video), and say where it is
 	scripts/need.sh ffmpeg
 	scripts/run.sh $(if $(IN),'$(IN)')
 
@@ -69,7 +69,7 @@ portable: build/pages ## build without C for linux/amd64 and linux/arm64
 
 .PHONY: test
 test: $(TESTSUM) ## every check and test; installs what they need
-	scripts/need.sh ffmpeg chromium fonts-noto-cjk postgresql
+	scripts/need.sh ffmpeg chromium fonts-noto-cjk postgresql iproute2
 	rm -rf build/results
 	@status=0; \
 	$(TESTSUM) step -name build -- $(MAKE) --no-print-directory build build/staticcheck $(PEERS) $(E2E_NPM) || status=1; \
@@ -112,7 +112,7 @@ check-web: $(TESTSUM) web/$(NPM_DONE)
 
 .PHONY: e2e
 e2e: build $(TESTSUM) $(E2E_NPM) ## the built program against players that are not ours
-	@scripts/need.sh ffmpeg chromium fonts-noto-cjk postgresql
+	@scripts/need.sh ffmpeg chromium fonts-noto-cjk postgresql iproute2
 	@$(if $(E2E_NODE),$(TESTSUM) node -name e2e-node -- node --test $(E2E_NODE))
 	@$(if $(E2E_GO),$(TESTSUM) go -name e2e -- go test -json -count=1 -timeout 20m ./test/...)
 

@@ -7,7 +7,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"liuyun/internal/console"
@@ -72,18 +74,31 @@ func (b block) missing(output string) string {
 	return ""
 }
 
-// Whoever follows the tutorial sees what it says.
-func TestFirstStream(t *testing.T) {
+// Whoever follows a tutorial sees what it says.
+func TestFirstStream(t *testing.T) { follow(t, "first-stream.md") }
+
+func TestFirstCloud(t *testing.T) {
+	testkit.Program(t, "curl")
+	follow(t, "first-cloud.md")
+}
+
+// follow runs the blocks of a tutorial, in order, in one folder.
+func follow(t *testing.T, name string) {
 	testkit.FFmpeg(t)
 	testkit.FFprobe(t)
 	shell := testkit.Program(t, "bash")
 	root := testkit.Root(t)
 	liuyun := program.Build(t, root)
-	page, err := os.ReadFile(filepath.Join(root, "docs", "tutorial", "first-stream.md"))
+	page, err := os.ReadFile(filepath.Join(root, "docs", "tutorial", name))
 	if err != nil {
 		t.Fatal(err)
 	}
 	folder := t.TempDir()
+	t.Cleanup(func() {
+		if t.Failed() {
+			killLeft(t, folder)
+		}
+	})
 	for _, b := range blocks(string(page)) {
 		if strings.Contains(b.code, "liuyun play") && !console.Built() {
 			t.Logf("%s: left out, the pages are not built: make build", b.heading)
@@ -91,7 +106,7 @@ func TestFirstStream(t *testing.T) {
 		}
 		command := exec.CommandContext(t.Context(), shell, "-eu", "-o", "pipefail", "-c", b.code)
 		command.Dir = folder
-		command.Env = append(os.Environ(), "PATH="+filepath.Dir(liuyun.Path)+":"+os.Getenv("PATH"))
+		command.Env = append(os.Environ(), "PATH="+filepath.Dir(liuyun.Path)+":"+os.Getenv("PATH"), "XDG_CONFIG_HOME="+folder)
 		var output bytes.Buffer
 		command.Stdout, command.Stderr = &output, &output
 		if err := command.Run(); err != nil {
@@ -100,6 +115,28 @@ func TestFirstStream(t *testing.T) {
 		if want := b.missing(output.String()); want != "" {
 			t.Fatalf("%s: no line %q in the output of\n%s\nwhich is\n%s", b.heading, want, b.code, output.Bytes())
 		}
+	}
+}
+
+// killLeft ends what the blocks left running when one of them failed: each server
+// wrote its process id into a file NAME.pid.
+func killLeft(t *testing.T, folder string) {
+	files, err := filepath.Glob(filepath.Join(folder, "*.pid"))
+	if err != nil {
+		t.Error(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		_ = syscall.Kill(pid, syscall.SIGKILL) // usually gone
 	}
 }
 
