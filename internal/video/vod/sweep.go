@@ -12,6 +12,9 @@ import (
 
 const (
 	sweepEvery = 30 * time.Second
+	// busyEvery is how soon a deleted asset is looked at again whose workers have not
+	// let go yet: they do so within moments.
+	busyEvery = 2 * time.Second
 	// lateWriter is how long a worker that was cut off may still write for an asset
 	// that is gone: longer than a lease. After it, what came late is removed too, and
 	// the record.
@@ -33,8 +36,13 @@ func (s *Service) sweepLoop(ctx context.Context) {
 	timer := time.NewTicker(sweepEvery)
 	defer timer.Stop()
 	for {
-		if err := s.sweepOnce(ctx, time.Now()); err != nil && ctx.Err() == nil {
+		busy, err := s.sweepOnce(ctx, time.Now())
+		if err != nil && ctx.Err() == nil {
 			s.Log.Warn("what is no longer needed could not be removed; it is tried again", "cause", err)
+		}
+		timer.Reset(sweepEvery)
+		if busy {
+			timer.Reset(busyEvery)
 		}
 		select {
 		case <-ctx.Done():
@@ -45,9 +53,11 @@ func (s *Service) sweepLoop(ctx context.Context) {
 	}
 }
 
-func (s *Service) sweepOnce(ctx context.Context, now time.Time) error {
+// sweepOnce removes what it may and reports whether it passed over an asset at
+// which a worker is still busy.
+func (s *Service) sweepOnce(ctx context.Context, now time.Time) (busy bool, err error) {
 	var garbage, deleted []*asset
-	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+	err = s.DB.Read(ctx, func(tx *store.Tx) (err error) {
 		if garbage, err = queryAssets(tx, `WHERE garbage <> 'null' LIMIT ?`, sweepBatch); err != nil {
 			return err
 		}
@@ -56,7 +66,7 @@ func (s *Service) sweepOnce(ctx context.Context, now time.Time) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
 	var problems []error
 	for _, a := range garbage {
@@ -65,9 +75,10 @@ func (s *Service) sweepOnce(ctx context.Context, now time.Time) error {
 		}
 	}
 	for _, a := range deleted {
-		problems = append(problems, s.collectAll(ctx, a, now))
+		waits, err := s.collectAll(ctx, a, now)
+		busy, problems = busy || waits, append(problems, err)
 	}
-	return errors.Join(problems...)
+	return busy, errors.Join(problems...)
 }
 
 // collect removes what an asset has no use for any more.
@@ -91,23 +102,23 @@ func (s *Service) collect(ctx context.Context, a *asset) error {
 }
 
 // collectAll removes everything of a deleted asset, once its workers have let
-// go and again when no late one can write any more.
-func (s *Service) collectAll(ctx context.Context, a *asset, now time.Time) error {
+// go and again when no late one can write any more. It removes nothing, and
+// reports that, while one is busy.
+func (s *Service) collectAll(ctx context.Context, a *asset, now time.Time) (busy bool, err error) {
 	late := now.Sub(a.Deleted) > lateWriter
-	busy := false
-	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+	err = s.DB.Read(ctx, func(tx *store.Tx) (err error) {
 		busy, err = s.Jobs.Busy(tx, a.Tenant, a.ID)
 		return err
 	})
 	if err != nil || (busy && !late) {
-		return err
+		return busy, err
 	}
 	for _, prefix := range []string{assetFolder(a.ID), encode.UnitsPrefix(a.ID)} {
 		if err := s.Blob.DeleteAll(ctx, prefix); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return s.DB.Write(ctx, func(tx *store.Tx) error {
+	return false, s.DB.Write(ctx, func(tx *store.Tx) error {
 		if !late {
 			_, err := tx.Exec(`UPDATE assets SET touched = ? WHERE id = ?`, store.Time(now), a.ID)
 			return err
