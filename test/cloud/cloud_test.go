@@ -41,7 +41,7 @@ func start(t *testing.T, arguments ...string) node {
 // resume starts a cloud on a data folder that may have been used before.
 func resume(t *testing.T, data string, arguments ...string) node {
 	t.Helper()
-	s := program.Build(t, testkit.Root(t)).Serve(t, data, arguments...)
+	s := liuyun(t).Serve(t, data, arguments...)
 	c, err := client.New(s.URL, s.Key, client.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -174,7 +174,7 @@ func sameMedia(t *testing.T, got, want string) {
 func encodeAlone(t *testing.T, source string, arguments ...string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "alone")
-	run := program.Build(t, testkit.Root(t)).Start(t, append([]string{"encode", source, "-o", dir}, arguments...)...)
+	run := liuyun(t).Start(t, append([]string{"encode", source, "-o", dir}, arguments...)...)
 	if result := run.Wait(); result.Status != 0 {
 		t.Fatal(result)
 	}

@@ -78,13 +78,16 @@ func processes() []int {
 
 // peakMemory is the most bytes that a process ever had resident, 0 when it is
 // gone.
-func peakMemory(pid int) int64 {
+func peakMemory(pid int) int64 { return statusBytes(pid, "VmHWM:") }
+
+// statusBytes reads a size from a process's status; 0 when it is gone.
+func statusBytes(pid int, name string) int64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0
 	}
 	for line := range strings.Lines(string(status)) {
-		if text, found := strings.CutPrefix(line, "VmHWM:"); found {
+		if text, found := strings.CutPrefix(line, name); found {
 			kilobytes, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(text), " kB"), 10, 64)
 			return kilobytes << 10
 		}

@@ -28,6 +28,9 @@ import (
 // Program is a built liuyun.
 type Program struct {
 	Path string
+	// Within is what a server is started by, as in "ip", "netns", "exec", NAME;
+	// usually nothing.
+	Within []string
 }
 
 // Build builds liuyun from the checkout at root. Nothing is linked again when

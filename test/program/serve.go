@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,6 +17,7 @@ type Server struct {
 	URL  string // of API, console and viewers
 	Key  string // the admin key; "" on a node that has none
 	Data string
+	Node string // its id
 	Pid  int
 
 	command *exec.Cmd
@@ -35,7 +37,9 @@ func (p Program) Serve(t testing.TB, data string, arguments ...string) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command(p.Path, append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--json"}, arguments...)...)
+	words := append(slices.Clone(p.Within), p.Path, "serve", "--data", data, "--listen", "127.0.0.1:0", "--json")
+	words = append(words, arguments...)
+	command := exec.Command(words[0], words[1:]...)
 	command.Env = append(environ(), "NO_COLOR=1")
 	command.Stderr = log
 	out, err := command.StdoutPipe()
@@ -46,26 +50,26 @@ func (p Program) Serve(t testing.TB, data string, arguments ...string) *Server {
 		t.Fatal(err)
 	}
 	s := &Server{Data: data, Pid: command.Process.Pid, command: command, log: log, ended: make(chan struct{})}
-	ready := make(chan string, 1)
+	type readyLine struct{ URL, Node string }
+	ready := make(chan readyLine, 1)
 	go func() {
 		defer close(s.ended)
-		var line struct {
-			URL string `json:"url"`
-		}
+		var line readyLine
 		if json.NewDecoder(out).Decode(&line) == nil {
-			ready <- line.URL
+			ready <- line
 		}
 		command.Wait()
 	}()
 	t.Cleanup(func() {
 		s.Kill()
 		if t.Failed() {
-			t.Logf("the server said:\n%s", s.Log())
+			t.Logf("the server with %s said:\n%s", data, s.Log())
 		}
 		log.Close()
 	})
 	select {
-	case s.URL = <-ready:
+	case line := <-ready:
+		s.URL, s.Node = line.URL, line.Node
 	case <-s.ended:
 		t.Fatalf("the server ended before it was ready:\n%s", s.Log())
 	case <-time.After(startTime):
@@ -89,6 +93,28 @@ func (s *Server) Kill() {
 	s.command.Process.Kill()
 	<-s.ended
 }
+
+// Suspend stops the server and all that it started, as a machine that falls
+// asleep, until Continue.
+func (s *Server) Suspend() { signalTree(s.Pid, syscall.SIGSTOP) }
+
+// Continue wakes what Suspend has stopped.
+func (s *Server) Continue() { signalTree(s.Pid, syscall.SIGCONT) }
+
+// signalTree sends a signal to a process and all below it. What is gone meanwhile
+// needs none.
+func signalTree(pid int, signal syscall.Signal) {
+	_ = syscall.Kill(pid, signal)
+	for _, child := range Children(pid) {
+		signalTree(child, signal)
+	}
+}
+
+// Memory is how many bytes of the server, without its children, are resident.
+func (s *Server) Memory() int64 { return statusBytes(s.Pid, "VmRSS:") }
+
+// PeakMemory is the most that Memory ever was.
+func (s *Server) PeakMemory() int64 { return peakMemory(s.Pid) }
 
 // Stop asks the server to stop and returns its exit status.
 func (s *Server) Stop() int {
