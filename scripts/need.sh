@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # need.sh PACKAGE...: install the Debian packages that are missing. A package that
 # is a program is there when the program is (PostgreSQL's lie off the PATH); fonts are
-# looked for on Debian only.
+# looked for on Debian only, and iproute2 has another name than its program.
 set -euo pipefail
 
 present() {
   case $1 in
     fonts-*) ! command -v apt-get >/dev/null || dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed' ;;
     postgresql) compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null ;;
+    iproute2) command -v ip >/dev/null ;;
     *) command -v "$1" >/dev/null ;;
   esac
 }
