@@ -160,9 +160,16 @@ func openSource(path string) (*os.File, error) {
 	case err != nil:
 		return nil, fault.Wrap(err, fault.Invalid, "%s cannot be opened", path)
 	}
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+	info, err := file.Stat()
+	switch {
+	case err != nil || !info.Mode().IsRegular():
+		err = fault.New(fault.Invalid, "%s is no regular file", path)
+	case info.Size() == 0:
+		err = fault.New(fault.Invalid, "%s is empty", path)
+	}
+	if err != nil {
 		file.Close()
-		return nil, fault.New(fault.Invalid, "%s is no regular file", path)
+		return nil, err
 	}
 	return file, nil
 }

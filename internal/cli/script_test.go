@@ -15,6 +15,7 @@ import (
 
 	"liuyun/internal/cli"
 	"liuyun/internal/testkit"
+	"liuyun/internal/testkit/fakecloud"
 )
 
 // TestMain lets scripts run this binary as liuyun.
@@ -42,7 +43,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each run waits a second under -race
 			return os.WriteFile(filepath.Join(env.WorkDir, "clip.mp4"), clip, 0o600)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "objects": objects, "cut": cut},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "objects": objects, "cut": cut, "cloud": cloud},
 	})
 }
 
@@ -83,6 +84,20 @@ func objects(ts *testscript.TestScript, neg bool, args []string) {
 	if last.Type != args[1] {
 		ts.Fatalf("the last object is a %q, want a %q", last.Type, args[1])
 	}
+}
+
+// cloud is the script command `cloud`: a cloud that answers from memory runs until
+// the end of the story. $CLOUD is its address, admin.key has its key, and the
+// program keeps what login tells it in a folder of its own.
+func cloud(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: cloud")
+	}
+	c := fakecloud.Serve()
+	ts.Defer(c.Close)
+	ts.Setenv("CLOUD", c.URL)
+	ts.Setenv("XDG_CONFIG_HOME", ts.MkAbs("config"))
+	ts.Check(os.WriteFile(ts.MkAbs("admin.key"), []byte(fakecloud.AdminKey+"\n"), 0o600))
 }
 
 // cut is the script command `cut FROM TO BYTES`: TO is the beginning of FROM.
