@@ -52,8 +52,8 @@ func textTable(table, column string) string { return table + "_" + column + "_te
 
 // Match returns a condition for WHERE, and its arguments, that holds for the rows
 // of table whose column contains text, in whatever case. The table is named in
-// the query without an alias and the column has a [TextIndex]. An empty text is in
-// every row. It asks the index first, so no rows may be open.
+// the query without an alias, its key is id, and the column has a [TextIndex]. An
+// empty text is in every row. It asks the index first, so no rows may be open.
 //
 // In SQLite a text that very many rows contain is compared with respect to the
 // case of letters beyond ASCII.
@@ -77,7 +77,10 @@ func (tx *Tx) Match(table, column, text string) (condition string, args []any) {
 	if many {
 		return full + ` LIKE ? ESCAPE '\'`, []any{pattern}
 	}
-	return table + ".rowid IN (SELECT value FROM json_each(?))", []any{rows}
+	// By id, which ends the indices that lists are read by: SQLite then looks for
+	// these few there. By rowid it would go through all that the rest of the query
+	// leaves, and ask of each whether it is one of them.
+	return fmt.Sprintf("%s.id IN (SELECT id FROM %s WHERE rowid IN (SELECT value FROM json_each(?)))", table, table), []any{rows}
 }
 
 // isDense reports whether a count reaches dense. What goes wrong is told by the
