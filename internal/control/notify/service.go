@@ -7,17 +7,15 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"net/netip"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"liuyun/internal/base/fault"
 	"liuyun/internal/base/id"
 	"liuyun/internal/contract/event"
 	"liuyun/internal/kit/bus"
+	"liuyun/internal/kit/dial"
 	"liuyun/internal/kit/store"
 )
 
@@ -31,7 +29,7 @@ func DefaultConfig() Config { return Config{} }
 
 // Validate checks the form of what is allowed.
 func (c Config) Validate() error {
-	_, err := newGate(c.Allow)
+	_, err := dial.New(c.Allow)
 	return err
 }
 
@@ -66,12 +64,12 @@ type timing struct {
 
 // New returns a service that does nothing until Run.
 func New(d Deps) (*Service, error) {
-	gate, err := newGate(d.Config.Allow)
+	client, err := newClient(d.Config.Allow)
 	if err != nil {
 		return nil, err
 	}
 	return &Service{
-		db: d.DB, bus: d.Bus, log: d.Log, client: gate.client(), wake: make(chan struct{}, 1),
+		db: d.DB, bus: d.Bus, log: d.Log, client: client, wake: make(chan struct{}, 1),
 		timing: timing{
 			poll: 2 * time.Second, timeout: 10 * time.Second, heartbeat: 15 * time.Second, write: 10 * time.Second,
 			// Eight tries in about a day.
@@ -136,22 +134,17 @@ func (s *Service) nudge() {
 	}
 }
 
-// newGate reads the list of what is allowed.
-func newGate(allow []string) (*gate, error) {
-	g := &gate{hosts: make(map[string]bool)}
-	for _, entry := range allow {
-		if prefix, err := netip.ParsePrefix(entry); err == nil {
-			g.networks = append(g.networks, prefix.Masked())
-			continue
-		}
-		if address, err := netip.ParseAddr(entry); err == nil {
-			g.networks = append(g.networks, netip.PrefixFrom(address, address.BitLen()))
-			continue
-		}
-		if entry == "" || strings.ContainsAny(entry, "/: ") {
-			return nil, fault.New(fault.Invalid, "allow: %q is neither a network such as 10.0.0.0/8 nor the name of a host", entry)
-		}
-		g.hosts[strings.ToLower(entry)] = true
+// newClient returns what sends webhooks: it reaches public addresses and what is
+// allowed, follows no redirect, uses no proxy and keeps no connection.
+func newClient(allow []string) (*http.Client, error) {
+	guard, err := dial.New(allow)
+	if err != nil {
+		return nil, err
 	}
-	return g, nil
+	transport := guard.Transport()
+	transport.DisableKeepAlives = true
+	return &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
 }
