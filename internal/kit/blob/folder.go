@@ -117,7 +117,7 @@ func scanFolder(prefix, dir string) (m manifest, err error) {
 	return m, nil
 }
 
-func readManifest(ctx context.Context, s Store, prefix string) (m manifest, found bool, err error) {
+func readManifest(ctx context.Context, s Reader, prefix string) (m manifest, found bool, err error) {
 	object, err := s.Open(ctx, prefix+manifestName)
 	if fault.CodeOf(err) == fault.NotFound {
 		return m, false, nil

@@ -67,6 +67,10 @@ func (s *Service) play(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	object, err := s.Blob.Open(r.Context(), v.prefix+t.file)
+	if fault.CodeOf(err) == fault.NotFound && isManifest(t.file) {
+		refuse(w, http.StatusNotFound, "the files of this video are not here; its operator has to bring them back from a backup")
+		return
+	}
 	if err != nil {
 		s.explain(w, t, err)
 		return
@@ -87,6 +91,9 @@ func (s *Service) play(w http.ResponseWriter, r *http.Request) {
 		s.Served(v.tenant, sent(h, content))
 	}
 }
+
+// isManifest reports whether a file is one that every asset has which is ready.
+func isManifest(file string) bool { return file == "master.m3u8" || file == "manifest.mpd" }
 
 // sent is how many bytes of content went out: from where its first range began
 // to where reading has come.
