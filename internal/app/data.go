@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,6 +23,9 @@ const (
 	blobName     = "blob"      // objects, when this disk keeps them
 	busName      = "bus"       // what the bus has not delivered
 	scratchName  = "scratch"   // may be emptied at any time nobody runs
+
+	// restoringName is where a restore collects what it then moves to its place.
+	restoringName = ".restoring"
 )
 
 // dataFormat is the version of the data folder that this program writes. Raise
@@ -39,7 +43,10 @@ type Data struct {
 // OpenData takes the data folder at path, which is made when it is absent. A
 // folder that another process has, that holds other files, or that a newer
 // version wrote is refused with a fault. The caller closes it.
-func OpenData(path string) (*Data, error) {
+func OpenData(path string) (*Data, error) { return openFolder(path, (*Data).begin) }
+
+// openFolder takes the folder at path for this process and has begin look into it.
+func openFolder(path string, begin func(*Data) error) (*Data, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -52,32 +59,51 @@ func OpenData(path string) (*Data, error) {
 		return nil, explainFolder(err, path)
 	}
 	d := &Data{folder}
-	if err := d.take(); err != nil {
+	if err := d.take(begin); err != nil {
 		folder.Close()
 		return nil, err
 	}
 	return d, nil
 }
 
-// take locks the folder and sees to its FORMAT.
-func (d *Data) take() error {
+// take locks the folder, then looks into it.
+func (d *Data) take(begin func(*Data) error) error {
 	if err := syscall.Flock(int(d.folder.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return fault.Wrap(err, fault.Conflict, "another liuyun is running in %s; stop it, or choose another folder with --data", d.Path())
 	}
+	return begin(d)
+}
+
+// begin sees to the FORMAT of a folder in which a server is to run.
+func (d *Data) begin() error {
 	err := checkFormat(d.Path())
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	entries, err := os.ReadDir(d.Path())
+	names, err := d.names()
 	switch {
 	case err != nil:
-		return explainFolder(err, d.Path())
-	case len(entries) == 1 && entries[0].Name() == restoringName:
+		return err
+	case slices.Contains(names, restoringName):
 		return fault.New(fault.Conflict, "a restore into %s was stopped; run it again, or remove the folder", d.Path())
-	case len(entries) > 0:
+	case len(names) > 0:
 		return fault.New(fault.Conflict, "%s has files in it that are not from liuyun; choose an empty or a new folder with --data", d.Path())
 	}
 	return writeFormat(d.Path())
+}
+
+// lostFound is what every new file system of the ext family has in it.
+const lostFound = "lost+found"
+
+// names lists what lies in the folder.
+func (d *Data) names() (names []string, err error) {
+	entries, err := os.ReadDir(d.Path())
+	for _, entry := range entries {
+		if entry.Name() != lostFound {
+			names = append(names, entry.Name())
+		}
+	}
+	return names, explainFolder(err, d.Path())
 }
 
 // Path is the folder's absolute path.

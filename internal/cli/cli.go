@@ -66,6 +66,8 @@ func commands() []func(*session) *cobra.Command {
 		newPlay,
 		newServe,
 		newDoctor,
+		newBackup,
+		newRestore,
 		newLogin,
 		newLogout,
 		newUpload,

@@ -26,7 +26,8 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts plays the stories in testdata/script, one a file. Those about
-// media find clip.mp4 in their folder, three seconds of picture and sound.
+// media find clip.mp4 in their folder, three seconds of picture and sound; all find
+// earlier, a backup that an earlier version made.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	var clip []byte
@@ -41,6 +42,9 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each run waits a second under -race
+			if err := os.CopyFS(filepath.Join(env.WorkDir, "earlier"), os.DirFS("../app/testdata/format1/backup")); err != nil {
+				return err
+			}
 			return os.WriteFile(filepath.Join(env.WorkDir, "clip.mp4"), clip, 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "objects": objects, "cut": cut, "cloud": cloud},
