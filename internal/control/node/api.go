@@ -114,6 +114,9 @@ func (s *Service) delete(ctx context.Context, in *nodeInput) (*struct{}, error) 
 	})
 	if err == nil {
 		s.forget(in.ID)
+		if err := s.deps.Messages.Publish(subjectDeleted, greeting{in.ID}); err != nil {
+			s.deps.Log.Warn("a deleted node may stay connected until it reconnects", "node", in.ID, "cause", err)
+		}
 	}
 	return nil, err
 }

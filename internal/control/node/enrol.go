@@ -67,10 +67,7 @@ func (s *Service) member(r *http.Request) error {
 	if !ok {
 		return fault.New(fault.Forbidden, "only nodes may come here; join with a token first")
 	}
-	err := s.deps.Records.Read(r.Context(), func(tx *store.Tx) error {
-		_, err := get(tx, node)
-		return err
-	})
+	err := s.Admit(r.Context(), node)
 	if fault.CodeOf(err) == fault.NotFound {
 		return fault.New(fault.Forbidden, "this node was deleted; join again with a new token")
 	}

@@ -25,6 +25,7 @@ const (
 	subjectBeat    = "node.beat"    // each node tells how it is; all control nodes listen
 	subjectGreet   = "node.greet"   // a node asks for the time and what is wanted of it
 	subjectChanged = "node.changed" // a node's state changed: {"id", "state"}
+	subjectDeleted = "node.deleted" // a node was deleted: {"node"}
 )
 
 const (
@@ -51,8 +52,11 @@ type Deps struct {
 	Messages messages
 	CA       *guard.CA    // nil where this node does not let others in
 	Blob     http.Handler // what enrolled nodes read and write; nil for none
-	Reach    func() Reach // how other machines reach this control node
-	Log      *slog.Logger
+	// Expel ends the connections of a deleted node to this one; nil where there are
+	// none.
+	Expel func(node string)
+	Reach func() Reach // how other machines reach this control node
+	Log   *slog.Logger
 }
 
 // Reach says where nodes find what they need.
@@ -115,6 +119,11 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 		return err
 	}
 	defer stopGreets()
+	stopDeletes, err := s.deps.Messages.Subscribe(subjectDeleted, func(_ string, data []byte) { s.expel(data) })
+	if err != nil {
+		return err
+	}
+	defer stopDeletes()
 	ready()
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
@@ -229,6 +238,25 @@ func (s *Service) presence(node string, now time.Time) (heard, bool) {
 	defer s.mu.Unlock()
 	h, ok := s.beats[node]
 	return h, ok && now.Sub(h.at) <= goneAfter
+}
+
+// Admit says whether a node with a certificate may come in: only while it has a
+// record.
+func (s *Service) Admit(ctx context.Context, node string) error {
+	return s.deps.Records.Read(ctx, func(tx *store.Tx) error {
+		_, err := get(tx, node)
+		return err
+	})
+}
+
+// expel shuts a node out of this control node that was deleted on any.
+func (s *Service) expel(data []byte) {
+	var deleted greeting
+	if err := json.Unmarshal(data, &deleted); err != nil || s.deps.Expel == nil {
+		return
+	}
+	s.forget(deleted.Node)
+	s.deps.Expel(deleted.Node)
 }
 
 // forget drops what was heard of a node that was deleted.

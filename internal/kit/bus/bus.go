@@ -93,7 +93,10 @@ type Options struct {
 	// TLS holds the node's certificate and the CA that both sides are checked
 	// against. It is needed by Config.Listen and by URLs, and used between
 	// control nodes when it is set.
-	TLS    *tls.Config
+	TLS *tls.Config
+	// Admit says whether the node with that name in its verified certificate may
+	// connect to Config.Listen; an error refuses it. Without Admit nobody may.
+	Admit  func(ctx context.Context, node string) error
 	Config Config
 	Log    *slog.Logger
 }
@@ -106,6 +109,7 @@ type Bus struct {
 	ids     id.Maker
 	timing  timing
 	token   string // known to this process only
+	door    *door
 	nudges  nudges
 
 	mu     sync.RWMutex
@@ -144,9 +148,11 @@ func New(o Options) (*Bus, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	token := rand.Text()
 	return &Bus{
 		options: o,
-		token:   rand.Text(),
+		token:   token,
+		door:    newDoor(token, o.Admit),
 		timing: timing{
 			probe: 3 * time.Second, probeWait: 3 * time.Second, restartWait: 10 * time.Second,
 			lease: 10 * time.Second, poll: 2 * time.Second, ackWait: 30 * time.Second, room: 32 << 20,

@@ -29,6 +29,7 @@ func (b *Bus) connect(ctx context.Context) error {
 	options := []nats.Option{
 		nats.Name(b.options.Name),
 		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(), // who may come in is asked of the records, which may be away for a while
 		nats.RetryOnFailedConnect(true),
 		nats.ReconnectBufSize(reconnectBuffer),
 		nats.PingInterval(10 * time.Second),

@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -65,6 +64,7 @@ func (b *Bus) launch(streams streams) (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.door.opened(s)
 	log := &serverLog{log: b.options.Log}
 	s.SetLoggerV2(log, false, false, false)
 	s.Start()
@@ -101,6 +101,9 @@ func (b *Bus) serverOptions() (*server.Options, error) {
 		Tags:                   []string{b.tag()},
 	}
 	var err error
+	if c.Listen != "" || b.clustered() {
+		o.CustomClientAuthentication = b.door
+	}
 	if c.Listen != "" {
 		if o.Host, o.Port, err = splitAddress(c.Listen); err != nil {
 			return nil, err
@@ -117,7 +120,6 @@ func (b *Bus) serverOptions() (*server.Options, error) {
 		// A server that does not listen starts no routes either. So it listens on
 		// loopback, for nobody but this process: others do not know the token.
 		o.DontListen, o.Host, o.Port = false, "127.0.0.1", server.RANDOM_PORT
-		o.CustomClientAuthentication = onlyToken(b.token)
 	}
 	o.Cluster.Name = clusterName
 	if o.Cluster.Host, o.Cluster.Port, err = splitAddress(c.Cluster.Listen); err != nil {
@@ -131,14 +133,6 @@ func (b *Bus) serverOptions() (*server.Options, error) {
 		o.Routes = append(o.Routes, &url.URL{Scheme: "nats", Host: route})
 	}
 	return o, nil
-}
-
-// onlyToken lets in who knows the token.
-type onlyToken string
-
-// Check is called by the server for each connection.
-func (t onlyToken) Check(c server.ClientAuthentication) bool {
-	return subtle.ConstantTimeCompare([]byte(c.GetOpts().Token), []byte(t)) == 1
 }
 
 // tag names this node to the placement of streams.
@@ -213,9 +207,17 @@ type serverLog struct {
 func (l *serverLog) Noticef(format string, v ...any) {
 	l.log.Debug("bus: " + fmt.Sprintf(format, v...))
 }
-func (l *serverLog) Errorf(format string, v ...any) { l.log.Error("bus: " + fmt.Sprintf(format, v...)) }
-func (l *serverLog) Debugf(string, ...any)          {}
-func (l *serverLog) Tracef(string, ...any)          {}
+func (l *serverLog) Errorf(format string, v ...any) {
+	text := "bus: " + fmt.Sprintf(format, v...)
+	if strings.Contains(text, "authentication error") {
+		l.log.Debug(text) // a deleted node tries for as long as it runs
+		return
+	}
+	l.log.Error(text)
+}
+
+func (l *serverLog) Debugf(string, ...any) {}
+func (l *serverLog) Tracef(string, ...any) {}
 
 func (l *serverLog) Warnf(format string, v ...any) {
 	if strings.Contains(format, "TLS Handshake First") {

@@ -1,0 +1,81 @@
+package bus
+
+import (
+	"context"
+	"crypto/subtle"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// admitTimeout bounds how long a connection waits for the word of Options.Admit.
+const admitTimeout = 4 * time.Second
+
+// door decides which connections the embedded server takes: those of this process,
+// which know its token, and those of nodes whose certificate was verified and whom
+// admit lets in.
+type door struct {
+	token string
+	admit func(ctx context.Context, node string) error
+
+	mu     sync.Mutex
+	inside map[string][]uint64 // connections by node; some may have ended
+	server *server.Server
+}
+
+func newDoor(token string, admit func(context.Context, string) error) *door {
+	return &door{token: token, admit: admit, inside: make(map[string][]uint64)}
+}
+
+// Check is called by the server for each connection.
+func (d *door) Check(c server.ClientAuthentication) bool {
+	if subtle.ConstantTimeCompare([]byte(c.GetOpts().Token), []byte(d.token)) == 1 {
+		return true
+	}
+	state := c.GetTLSConnectionState()
+	if d.admit == nil || state == nil || len(state.VerifiedChains) == 0 {
+		return false
+	}
+	node := state.VerifiedChains[0][0].Subject.CommonName
+	ctx, cancel := context.WithTimeout(context.Background(), admitTimeout)
+	defer cancel()
+	if d.admit(ctx, node) != nil {
+		return false
+	}
+	d.note(node, c.GetID())
+	return true
+}
+
+// note remembers a connection, and forgets those of the node that have ended.
+func (d *door) note(node string, connection uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	present := []uint64{connection}
+	for _, other := range d.inside[node] {
+		if d.server != nil && d.server.GetClient(other) != nil {
+			present = append(present, other)
+		}
+	}
+	d.inside[node] = present
+}
+
+// opened says which server the connections belong to from now on.
+func (d *door) opened(s *server.Server) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.server = s
+	clear(d.inside)
+}
+
+// Expel ends the connections of a node to this server. It may come back if Admit
+// lets it in.
+func (b *Bus) Expel(node string) {
+	b.door.mu.Lock()
+	connections, s := b.door.inside[node], b.door.server
+	delete(b.door.inside, node)
+	b.door.mu.Unlock()
+	for _, connection := range connections {
+		_ = s.DisconnectClientByID(connection) // it may have gone by itself
+	}
+}
