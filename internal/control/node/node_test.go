@@ -452,3 +452,45 @@ func TestReadMachine(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Nodes learn of every control node, in the order of their joining, and where
+// objects are from the one that they ask.
+func TestReachOfAllControlNodes(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	second := New(Deps{Records: c.db, Messages: c.wire, Log: slog.New(slog.DiscardHandler), Reach: func() Reach {
+		return Reach{Nodes: []string{"10.0.0.2:8450"}, Bus: []string{"tls://10.0.0.2:8451"}, Blob: "https://elsewhere/blob/"}
+	}})
+	if err := second.Return(t.Context(), c.ids.New("nod")); fault.CodeOf(err) != fault.Forbidden {
+		t.Errorf("an unknown control node: %v", err)
+	}
+	if err := c.Register(t.Context(), c.ids.New("nod"), "first", []string{"control"}, ""); err != nil {
+		t.Fatal(err)
+	}
+	_, m, err := Join(t.Context(), c.token(t), "second", t.TempDir())
+	if err == nil {
+		err = second.Return(t.Context(), m.Node)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, m, err = Join(t.Context(), c.token(t), "third", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Reach{
+		Nodes: []string{c.address, "10.0.0.2:8450"}, Bus: []string{"tls://10.0.0.1:7422", "tls://10.0.0.2:8451"},
+		Blob: "https://" + c.address + "/blob/",
+	}
+	if diff := cmp.Diff(want, m.Reach); diff != "" {
+		t.Errorf("reach (-want +got):\n%s", diff)
+	}
+	var learned Reach
+	a := &Agent{Line: c.wire, Node: m.Node, Folder: t.TempDir(), Log: slog.New(slog.DiscardHandler), Learn: func(r Reach) { learned = r }}
+	c.wire.server = second.greet
+	a.beat(t.Context())
+	want.Blob = "https://elsewhere/blob/"
+	if diff := cmp.Diff(want, learned); diff != "" {
+		t.Errorf("learned (-want +got):\n%s", diff)
+	}
+}
