@@ -138,7 +138,7 @@ func (n *serving) buildServices(ctx context.Context, c *control, who *self, node
 	}
 	c.assets = vod.New(vod.Deps{
 		DB: c.db, Bus: c.bus, Jobs: c.jobs, Blob: c.objects, Signer: guard.NewSigner(secrets[0], secrets[1:]...),
-		Viewer: n.Config.Viewer, Log: n.Log,
+		Viewer: n.Config.Viewer, Log: n.Log, Room: n.room,
 		CheckOptions: func(o encode.Options) error { _, err := transcode.ParseOptions(o); return err },
 		Encoded: func(tx *store.Tx, tenant string, length time.Duration, cpu float64) error {
 			return c.usage.Add(tx, tenant, meter.Usage{EncodedSeconds: length.Seconds(), CPUSeconds: cpu})
@@ -190,6 +190,14 @@ func (n *serving) reach(who *self, nodeListen, busListen string) node.Reach {
 		r.Blob = "https://" + r.Nodes[0] + "/blob/"
 	}
 	return r
+}
+
+// room says that the disk with the objects is full, or nil. S3 tells by itself.
+func (n *serving) room() error {
+	if n.Config.Blob.URL != "" {
+		return nil
+	}
+	return n.Config.Blob.Reserve(n.data.Path()).CheckRoom(0)
 }
 
 // openObjects opens the store of objects: S3 where it is configured, else the

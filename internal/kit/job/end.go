@@ -133,7 +133,7 @@ func (q *Queue) lose(tx *store.Tx, where string, args ...any) error {
 // workers could not renew them.
 func (q *Queue) sweepUntil(ctx context.Context) {
 	grace := time.Now().Add(q.timing.lease)
-	var cleaned time.Time
+	var cleaned, complained time.Time
 	ticker := time.NewTicker(q.timing.sweep)
 	defer ticker.Stop()
 	for {
@@ -143,7 +143,8 @@ func (q *Queue) sweepUntil(ctx context.Context) {
 		case <-ticker.C:
 		}
 		now := time.Now()
-		if err := q.sweep(ctx, now, now.After(grace)); err != nil && ctx.Err() == nil {
+		if err := q.sweep(ctx, now, now.After(grace)); err != nil && ctx.Err() == nil && now.Sub(complained) >= q.timing.keepTime {
+			complained = now // a disk may stay full for hours
 			q.log.Error("job: sweep", "error", err)
 		}
 		if now.Sub(cleaned) < q.timing.keepTime {

@@ -263,6 +263,15 @@ func (q *Queue) Busy(tx *store.Tx, tenant, group string) (bool, error) {
 	return n > 0, err
 }
 
+// Hold returns HoldStorage when a job of the group waits for room on a disk, else "".
+func (q *Queue) Hold(tx *store.Tx, tenant, group string) (hold string, err error) {
+	err = tx.QueryRow(`SELECT hold FROM jobs WHERE tenant = ? AND grp = ? AND state = 'waiting' AND hold <> '' LIMIT 1`, tenant, group).Scan(&hold)
+	if errors.Is(err, store.ErrNoRows) {
+		return "", nil
+	}
+	return hold, err
+}
+
 // cancel cancels the jobs that a condition chooses, none of which has ended, and
 // their children. A running one keeps its lease until its worker has stopped.
 func (q *Queue) cancel(tx *store.Tx, where string, args ...any) error {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"liuyun/internal/contract/encode"
+	"liuyun/internal/kit/job"
 	"liuyun/internal/kit/store"
 )
 
@@ -68,12 +69,17 @@ func (s *Service) addProgress(tx *store.Tx, a *asset, d *Asset) error {
 	if a.Job == "" {
 		return nil
 	}
-	j, err := s.Jobs.Get(tx, a.Job)
-	if err != nil {
-		return err
+	// Where objects have no room nobody begins anything; where only a worker has
+	// none, the job that found out is held until another takes it.
+	hold := job.HoldStorage
+	if s.Room() == nil {
+		var err error
+		if hold, err = s.Jobs.Hold(tx, a.Tenant, a.ID); err != nil {
+			return err
+		}
 	}
-	if j.Hold != "" {
-		d.WaitingFor = &j.Hold
+	if hold != "" {
+		d.WaitingFor = &hold
 	}
 	return nil
 }

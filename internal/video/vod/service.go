@@ -29,6 +29,8 @@ type Deps struct {
 	Viewer ViewerConfig
 	Log    *slog.Logger
 
+	// Room says that there is no room for objects, or nil.
+	Room func() error
 	// CheckOptions says what is wrong with the options of an encoding.
 	CheckOptions func(encode.Options) error
 	// Encoded counts what was made, in the transaction that makes an asset ready.
