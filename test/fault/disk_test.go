@@ -1,7 +1,6 @@
 package fault
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,36 +10,6 @@ import (
 
 	"liuyun/test/program"
 )
-
-// disk is a small file system of its own, mounted for one test.
-type disk struct{ root string }
-
-// newDisk mounts a file system of so many bytes, and skips the test where that
-// is not permitted.
-func newDisk(t *testing.T, size int64) disk {
-	t.Helper()
-	d := disk{t.TempDir()}
-	if err := syscall.Mount("liuyun-test", d.root, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
-		if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENODEV) {
-			t.Skipf("mounting a small file system is not permitted here: %v", err)
-		}
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(d.root, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return d
-}
-
-// remount changes its flags and size.
-func (d disk) remount(t *testing.T, flags uintptr, size int64) {
-	t.Helper()
-	if err := syscall.Mount("liuyun-test", d.root, "tmpfs", syscall.MS_REMOUNT|flags, fmt.Sprintf("size=%d", size)); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // The disk fills up in each phase; with more room the same command goes on.
 func TestDiskFull(t *testing.T) {
@@ -52,8 +21,8 @@ func TestDiskFull(t *testing.T) {
 		analysed / 4, analysed * 3 / 4, analysed + (needed-analysed)/10, needed * 4 / 10, needed * 8 / 10,
 	} {
 		t.Run(fmt.Sprintf("%dk", size>>10), func(t *testing.T) {
-			d := newDisk(t, size)
-			dir := filepath.Join(d.root, "out")
+			d := program.NewDisk(t, size)
+			dir := filepath.Join(d.Root, "out")
 			result := j.run(t, dir)
 			last := result.Last()
 			t.Logf("%s", result)
@@ -69,7 +38,7 @@ func TestDiskFull(t *testing.T) {
 			}
 			program.NoOrphans(t, dir)
 			_, units := committed(t, dir)
-			d.remount(t, 0, 4*needed)
+			d.Remount(t, 0, 4*needed)
 			if got := j.finish(t, dir).Last().Run.Reused; got < units {
 				t.Errorf("%d units used again, %d were committed", got, units)
 			}
@@ -134,7 +103,7 @@ func readOnly(t *testing.T) string {
 		t.Cleanup(func() { _ = os.Chmod(dir, 0o700) })
 		return dir
 	}
-	d := newDisk(t, 1<<20)
-	d.remount(t, syscall.MS_RDONLY, 1<<20)
-	return d.root
+	d := program.NewDisk(t, 1<<20)
+	d.Remount(t, syscall.MS_RDONLY, 1<<20)
+	return d.Root
 }
