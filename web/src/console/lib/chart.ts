@@ -18,6 +18,13 @@ export function lastDays(n: number, now: number): { from: string; to: string } {
   return { from: day(now - (n - 1) * 86_400_000), to: day(now) };
 }
 
+/** daysOf lists the days of a range, both ends included. */
+export function daysOf(from: string, to: string): string[] {
+  const days: string[] = [];
+  for (let time = Date.parse(from); time <= Date.parse(to); time += 86_400_000) days.push(day(time));
+  return days;
+}
+
 /** thisMonth is from the first day of now's month until now. */
 export function thisMonth(now: number): { from: string; to: string } {
   return { from: `${day(now).slice(0, 8)}01`, to: day(now) };

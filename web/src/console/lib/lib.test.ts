@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { lastDays, scale, thisMonth } from './chart';
+import { daysOf, lastDays, scale, thisMonth } from './chart';
 import { frameCode, scriptCode } from './embed';
 
 describe('scale', () => {
@@ -23,6 +23,7 @@ describe('scale', () => {
 describe('ranges', () => {
   const now = Date.parse('2026-03-02T01:00:00Z');
   it('ends today', () => expect(lastDays(7, now)).toEqual({ from: '2026-02-24', to: '2026-03-02' }));
+  it('names each day, over the end of a month', () => expect(daysOf('2026-02-27', '2026-03-01')).toEqual(['2026-02-27', '2026-02-28', '2026-03-01']));
   it('begins with the month', () => expect(thisMonth(now)).toEqual({ from: '2026-03-01', to: '2026-03-02' }));
 });
 

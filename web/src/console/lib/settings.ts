@@ -6,11 +6,13 @@ export interface Settings {
   theme?: Theme;
   view?: View;
   tenant?: string;
+  /** that there may be a session, whose cookie no script can see */
+  signedIn?: boolean;
 }
 
 const storageKey = 'liuyun.console';
 
-/** loadSettings returns what was remembered; nothing where storage is off or holds nonsense. */
+/** loadSettings returns what was remembered: where storage is off, only that there may be a session. */
 export function loadSettings(): Settings {
   try {
     const stored = JSON.parse(localStorage.getItem(storageKey) ?? '{}') as Record<string, unknown>;
@@ -18,9 +20,10 @@ export function loadSettings(): Settings {
     if (stored.theme === 'light' || stored.theme === 'dark') settings.theme = stored.theme;
     if (stored.view === 'list') settings.view = 'list';
     if (typeof stored.tenant === 'string') settings.tenant = stored.tenant;
+    if (stored.signedIn === true) settings.signedIn = true;
     return settings;
   } catch {
-    return {};
+    return { signedIn: true };
   }
 }
 

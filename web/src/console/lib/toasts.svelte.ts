@@ -24,7 +24,7 @@ export class Toasts {
   }
 
   private add(toast: Toast, time: number): void {
-    this.list = [...this.list.slice(-3), toast];
+    this.list = [...this.list.slice(-1), toast]; // more than two hide the page
     setTimeout(() => this.remove(toast.id), time);
   }
 }

@@ -29,6 +29,10 @@ export class Words {
     if (Math.abs(minutes) < 1) return this.t('justNow');
     if (Math.abs(minutes) < 60) return relative.format(Math.trunc(minutes), 'minute');
     if (Math.abs(minutes) < 24 * 60) return relative.format(Math.trunc(minutes / 60), 'hour');
+    return this.date(time);
+  };
+
+  date = (time: string): string => {
     const day = new Date(time);
     const year = day.getFullYear() === new Date().getFullYear() ? {} : { year: 'numeric' as const };
     return day.toLocaleDateString(this.locale, { month: 'short', day: 'numeric', ...year });
