@@ -59,11 +59,20 @@ func mediaFolder(t testing.TB) string {
 // file is read-only.
 func Media(t testing.TB, name string) string {
 	t.Helper()
-	path := filepath.Join(mediaFolder(t), filepath.FromSlash(name))
-	if _, err := os.Stat(path); err != nil {
+	path, there := FindMedia(t, name)
+	if !there {
 		t.Skipf("shared clip %s is absent", name)
 	}
 	return path
+}
+
+// FindMedia is Media for a test that can do without: it reports whether the clip
+// is there.
+func FindMedia(t testing.TB, name string) (path string, there bool) {
+	t.Helper()
+	path = filepath.Join(mediaFolder(t), filepath.FromSlash(name))
+	_, err := os.Stat(path)
+	return path, err == nil
 }
 
 // MediaAll returns the paths of all shared files under folder, such as "hostile"

@@ -7,9 +7,7 @@
 // to say; this only looks.
 
 import fs from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
-import { chromium } from 'playwright-core';
+import { launch } from './lib/chromium.mjs';
 import { labChecks } from './lib/lab.mjs';
 import { checkPage } from './lib/page.mjs';
 
@@ -19,17 +17,7 @@ const LIMIT = 240; // seconds
 const kinds = { ...labChecks, page: checkPage };
 
 const job = JSON.parse(fs.readFileSync(0, 'utf8'));
-const profile = fs.mkdtempSync(path.join(os.tmpdir(), 'liuyun-chromium-'));
-const browser = await chromium.launch({
-  executablePath: job.chromium,
-  headless: true,
-  args: [
-    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
-    '--disable-sync', '--autoplay-policy=no-user-gesture-required', '--mute-audio',
-    '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding',
-  ],
-  env: { ...process.env, HOME: profile },
-});
+const { browser, close } = await launch(job.chromium);
 try {
   const left = job.checks.values();
   const lane = async () => {
@@ -37,8 +25,7 @@ try {
   };
   await Promise.all(Array.from({ length: job.lanes }, lane));
 } finally {
-  await browser.close();
-  fs.rmSync(profile, { recursive: true, force: true });
+  await close();
 }
 
 async function tooLong() {

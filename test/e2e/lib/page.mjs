@@ -128,12 +128,12 @@ async function storyboard(page, shot) {
 }
 
 /** Nothing lies beyond the right edge. */
-async function fits(page) {
+export async function fits(page) {
   const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   return over > 0 ? [`the page is ${over} px too wide`] : [];
 }
 
-async function accessible(page, when) {
+export async function accessible(page, when) {
   // By evaluate, since the page's own policy rightly refuses a script from elsewhere.
   const violations = await page.evaluate(async (source) => {
     if (!window.axe) (0, eval)(source);
