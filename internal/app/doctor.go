@@ -3,9 +3,11 @@ package app
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -20,6 +22,7 @@ import (
 	"liuyun/internal/engine/ffmpeg"
 	"liuyun/internal/kit/blob"
 	"liuyun/internal/kit/proc"
+	"liuyun/internal/kit/store"
 )
 
 // Verdict is how a check went.
@@ -42,8 +45,7 @@ type Finding struct {
 
 // DoctorOptions say what the server would be started with.
 type DoctorOptions struct {
-	FFmpeg ffmpeg.Config
-	Blob   blob.Config
+	Config Config
 	Data   string // the data folder; it need not be there yet
 	Listen string // address of API and console
 }
@@ -57,7 +59,8 @@ func Doctor(ctx context.Context, o DoctorOptions) []Finding {
 		name string
 		run  func(context.Context, DoctorOptions) Finding
 	}{
-		{"ffmpeg", checkFFmpeg}, {"data folder", checkData}, {"disk space", checkSpace}, {"address", checkAddress}, {"clock", checkClock},
+		{"ffmpeg", checkFFmpeg}, {"codecs", checkCodecs}, {"data folder", checkData}, {"disk space", checkSpace},
+		{"records", checkRecords}, {"media", checkMedia}, {"address", checkAddress}, {"other ports", checkPorts}, {"clock", checkClock},
 		{"open files", checkOpenFiles}, {"memory", checkMemory}, {"sandbox", checkSandbox},
 	}
 	for _, c := range checks {
@@ -68,31 +71,50 @@ func Doctor(ctx context.Context, o DoctorOptions) []Finding {
 	return findings
 }
 
-// checkFFmpeg looks for a version that is new enough and for the encoders.
+// checkFFmpeg looks for a version that is new enough.
 func checkFFmpeg(ctx context.Context, o DoctorOptions) Finding {
-	tools, err := ffmpeg.Find(ctx, o.FFmpeg)
+	tools, err := ffmpeg.Find(ctx, o.Config.FFmpeg)
 	if err != nil {
 		return Finding{Verdict: Bad, Found: fault.Message(err), Advice: "install ffmpeg 5.1 or later (Debian: apt install ffmpeg), or set ffmpeg.ffmpeg_path"}
 	}
-	found := "version " + tools.Version.String()
+	return Finding{Verdict: Fine, Found: "version " + tools.Version.String()}
+}
+
+// usualSources are the codecs that cameras, phones, editors and broadcasters deliver.
+func usualSources() []string {
+	return []string{"h264", "hevc", "av1", "vp8", "vp9", "mpeg2video", "mpeg4", "mjpeg", "prores", "dnxhd", "aac", "mp3", "ac3", "opus", "flac", "pcm_s16le"}
+}
+
+// checkCodecs looks for the encoders and for what decodes the usual sources.
+func checkCodecs(ctx context.Context, o DoctorOptions) Finding {
+	const fuller = "install an ffmpeg that was built with it; Debian's has it"
+	tools, err := ffmpeg.Find(ctx, o.Config.FFmpeg)
+	if err != nil {
+		return Finding{Verdict: Bad, Found: "there is no ffmpeg to ask", Advice: "see ffmpeg"}
+	}
 	for _, encoder := range []string{ffmpeg.EncoderFor("h264"), "aac"} {
 		if !tools.HasEncoder(encoder) {
-			return Finding{Verdict: Bad, Found: found + " lacks the encoder " + encoder, Advice: "install an ffmpeg that was built with it; Debian's has it"}
+			return Finding{Verdict: Bad, Found: "no encoder " + encoder, Advice: fuller}
 		}
 	}
 	var lacks []string
 	for _, codec := range []string{"hevc", "av1"} {
 		if encoder := ffmpeg.EncoderFor(codec); !tools.HasEncoder(encoder) {
-			lacks = append(lacks, codec+" ("+encoder+")")
+			lacks = append(lacks, "encode "+codec+" ("+encoder+")")
 		}
 	}
 	if !tools.HasFilter("zscale") {
-		lacks = append(lacks, "HDR to SDR (zscale)")
+		lacks = append(lacks, "make SDR of HDR (zscale)")
+	}
+	for _, codec := range usualSources() {
+		if !tools.CanDecode(codec) {
+			lacks = append(lacks, "decode "+codec)
+		}
 	}
 	if len(lacks) > 0 {
-		return Finding{Verdict: Warn, Found: found + " cannot do " + strings.Join(lacks, ", "), Advice: "install a fuller ffmpeg if you need these"}
+		return Finding{Verdict: Warn, Found: "cannot " + strings.Join(lacks, ", "), Advice: "install a fuller ffmpeg if you need these"}
 	}
-	return Finding{Verdict: Fine, Found: found + " with H.264, H.265, AV1 and AAC"}
+	return Finding{Verdict: Fine, Found: "makes H.264, H.265, AV1 and AAC, reads all usual sources"}
 }
 
 // present is the data folder, or the nearest folder above it that is there.
@@ -183,7 +205,7 @@ func checkSpace(_ context.Context, o DoctorOptions) Finding {
 	if err != nil {
 		return Finding{Verdict: Bad, Found: err.Error(), Advice: "choose another folder with --data"}
 	}
-	reserve := o.Blob.Reserve(folder)
+	reserve := o.Config.Blob.Reserve(folder)
 	if err := reserve.CheckRoom(0); err != nil {
 		return Finding{Verdict: Bad, Found: fault.Message(err), Advice: "jobs wait until there is room"}
 	}
@@ -201,28 +223,111 @@ func checkSpace(_ context.Context, o DoctorOptions) Finding {
 
 func gigabytes(n int64) string { return strconv.FormatFloat(float64(n)/1e9, 'f', 1, 64) + " GB" }
 
-// checkAddress looks whether the server could listen, or does already.
-func checkAddress(ctx context.Context, o DoctorOptions) Finding {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Listen)
-	if err == nil {
-		listener.Close()
-		return Finding{Verdict: Fine, Found: o.Listen + " is free"}
+// answerTime bounds how long a database or an object store may take to answer.
+const answerTime = 15 * time.Second
+
+// checkRecords asks a PostgreSQL. SQLite is in the data folder and opened by nobody
+// but the server.
+func checkRecords(ctx context.Context, o DoctorOptions) Finding {
+	if o.Config.Store.URL == "" {
+		return Finding{Verdict: Fine, Found: "SQLite in the data folder"}
 	}
-	switch {
-	case errors.Is(err, unix.EADDRINUSE) && answers(ctx, o.Listen):
-		return Finding{Verdict: Fine, Found: "a server answers at " + o.Listen + " already"}
-	case errors.Is(err, unix.EADDRINUSE):
-		return Finding{Verdict: Bad, Found: "another program listens at " + o.Listen, Advice: "stop it, or choose another address with --listen"}
-	case errors.Is(err, unix.EACCES):
-		return Finding{Verdict: Bad, Found: "this user may not listen at " + o.Listen, Advice: "choose a port from 1024 on, or run: setcap cap_net_bind_service=+ep on the program"}
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	db, err := store.Open(ctx, "", o.Config.Store, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return Finding{Verdict: Bad, Found: "PostgreSQL: " + fault.Message(err), Advice: "check store.url, and that the server runs and lets this machine in"}
 	}
-	return Finding{Verdict: Bad, Found: err.Error(), Advice: "choose an address of this machine with --listen"}
+	if err := db.Close(); err != nil {
+		return Finding{Verdict: Warn, Found: "PostgreSQL: " + err.Error(), Advice: "look into the log of PostgreSQL"}
+	}
+	return Finding{Verdict: Fine, Found: "PostgreSQL answers"}
 }
 
-// answers reports whether what listens there is healthy in our words.
+// checkMedia asks an S3 server for its bucket.
+func checkMedia(ctx context.Context, o DoctorOptions) Finding {
+	if o.Config.Blob.URL == "" {
+		return Finding{Verdict: Fine, Found: "files in the data folder"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	scratch, err := os.MkdirTemp("", "liuyun-doctor-")
+	if err != nil {
+		return Finding{Verdict: Bad, Found: err.Error(), Advice: "make room in the folder for temporary files"}
+	}
+	defer os.RemoveAll(scratch)
+	s3, err := blob.NewS3(ctx, o.Config.Blob, scratch)
+	if err != nil {
+		return Finding{Verdict: Bad, Found: fault.Message(err), Advice: "check blob.url, blob.access_key and blob.secret_key"}
+	}
+	defer s3.Close()
+	return Finding{Verdict: Fine, Found: "the bucket on S3 answers"}
+}
+
+// checkAddress looks whether the server could listen, or does already.
+func checkAddress(ctx context.Context, o DoctorOptions) Finding {
+	taken, finding := checkListen(ctx, o.Listen, "--listen")
+	if taken && answers(ctx, o.Listen) {
+		return Finding{Verdict: Fine, Found: "a server answers at " + o.Listen + " already"}
+	}
+	return finding
+}
+
+// checkPorts looks at the ports for other machines, where the server would open them.
+func checkPorts(ctx context.Context, o DoctorOptions) Finding {
+	n := serving{ServeOptions: ServeOptions{Config: o.Config, Listen: o.Listen}}
+	nodes, bus, err := n.nodeAddresses()
+	if err != nil {
+		return Finding{Verdict: Bad, Found: fault.Message(err), Advice: "choose another address with --listen"}
+	}
+	var free []string
+	for _, port := range []struct{ address, setting string }{
+		{nodes, "node.listen"}, {bus, "bus.listen"}, {o.Config.Bus.Cluster.Listen, "bus.cluster_listen"},
+	} {
+		if port.address == "" {
+			continue
+		}
+		taken, finding := checkListen(ctx, port.address, "--set "+port.setting+"=…")
+		if taken && answers(ctx, o.Listen) {
+			return Finding{Verdict: Fine, Found: "the server that answers at " + o.Listen + " has them"}
+		}
+		if finding.Verdict != Fine {
+			return finding
+		}
+		free = append(free, port.address)
+	}
+	if len(free) == 0 {
+		return Finding{Verdict: Fine, Found: "none: only this machine can reach " + o.Listen}
+	}
+	return Finding{Verdict: Fine, Found: strings.Join(free, " and ") + " are free, for machines that join"}
+}
+
+// checkListen looks whether an address can be listened at, and whether it is taken.
+func checkListen(ctx context.Context, address, option string) (taken bool, f Finding) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	switch {
+	case err == nil:
+		listener.Close()
+		return false, Finding{Verdict: Fine, Found: address + " is free"}
+	case errors.Is(err, unix.EADDRINUSE):
+		return true, Finding{Verdict: Bad, Found: "another program listens at " + address, Advice: "stop it, or choose another address with " + option}
+	case errors.Is(err, unix.EACCES):
+		return false, Finding{Verdict: Bad, Found: "this user may not listen at " + address, Advice: "choose a port from 1024 on, or run: setcap cap_net_bind_service=+ep on the program"}
+	}
+	return false, Finding{Verdict: Bad, Found: err.Error(), Advice: "choose an address of this machine with " + option}
+}
+
+// answers reports whether what listens there is healthy in our words, with TLS or
+// without. Whose certificate it is does not matter: nothing is told to it.
 func answers(ctx context.Context, address string) bool {
-	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/healthz", nil)
+	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	}}
+	return healthy(ctx, client, "http://"+address) || healthy(ctx, client, "https://"+address)
+}
+
+func healthy(ctx context.Context, client *http.Client, url string) bool {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/healthz", nil)
 	if err != nil {
 		return false
 	}

@@ -9,7 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"liuyun/internal/kit/blob"
+	"liuyun/internal/base/secret"
+	"liuyun/internal/testkit"
 )
 
 func TestDoctorOnAnAddress(t *testing.T) {
@@ -25,6 +26,12 @@ func TestDoctorOnAnAddress(t *testing.T) {
 	if got := checkAddress(t.Context(), o); got.Verdict != Bad || got.Advice == "" {
 		t.Errorf("another program: got %+v", got)
 	}
+	secure := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer secure.Close()
+	o.Listen = secure.Listener.Addr().String()
+	if got := checkAddress(t.Context(), o); got.Verdict != Fine || !strings.Contains(got.Found, "already") {
+		t.Errorf("our own server with TLS: got %+v", got)
+	}
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +46,7 @@ func TestDoctorOnAnAddress(t *testing.T) {
 func TestDoctorOnData(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	o := DoctorOptions{Data: filepath.Join(folder, "a", "b"), Blob: blob.DefaultConfig()}
+	o := DoctorOptions{Data: filepath.Join(folder, "a", "b"), Config: DefaultConfig()}
 	if got := checkData(t.Context(), o); got.Verdict == Bad {
 		t.Errorf("a folder that can be made: got %+v", got)
 	}
@@ -56,8 +63,8 @@ func TestDoctorOnData(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(folder, "a")); err == nil {
 		t.Error("a folder was made")
 	}
-	o.Blob.ReservePercent = 50
-	o.Blob.ReserveBytes = 1 << 60
+	o.Config.Blob.ReservePercent = 50
+	o.Config.Blob.ReserveBytes = 1 << 60
 	if got := checkSpace(t.Context(), o); got.Verdict != Bad || got.Advice == "" {
 		t.Errorf("a full disk: got %+v", got)
 	}
@@ -67,5 +74,79 @@ func TestDoctorOnData(t *testing.T) {
 	}
 	if got := checkData(t.Context(), o); got.Verdict != Bad {
 		t.Errorf("a file: got %+v", got)
+	}
+}
+
+func TestDoctorOnOtherPorts(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	o := DoctorOptions{Config: DefaultConfig(), Listen: "127.0.0.1:0"}
+	if got := checkPorts(t.Context(), o); got.Verdict != Fine || !strings.Contains(got.Found, "none") {
+		t.Errorf("on loopback: got %+v", got)
+	}
+	o.Config.Node.Listen = "127.0.0.1:0"
+	if got := checkPorts(t.Context(), o); got.Verdict != Fine || !strings.Contains(got.Found, "free") {
+		t.Errorf("a free port: got %+v", got)
+	}
+	o.Config.Bus.Listen = taken.Addr().String()
+	if got := checkPorts(t.Context(), o); got.Verdict != Bad || !strings.Contains(got.Advice, "bus.listen") {
+		t.Errorf("a port that is taken: got %+v", got)
+	}
+	o.Listen = "nowhere"
+	if got := checkPorts(t.Context(), o); got.Verdict != Bad || got.Advice == "" {
+		t.Errorf("no address: got %+v", got)
+	}
+}
+
+func TestDoctorOnCodecs(t *testing.T) {
+	t.Parallel()
+	testkit.Program(t, "ffmpeg")
+	o := DoctorOptions{Config: DefaultConfig()}
+	if got := checkCodecs(t.Context(), o); got.Verdict == Bad {
+		t.Errorf("this machine's ffmpeg: got %+v", got)
+	}
+	// One that can decode and encode nothing.
+	o.Config.FFmpeg.FFmpegPath = filepath.Join(t.TempDir(), "ffmpeg")
+	text := "#!/bin/sh\ncase \"$*\" in *version*) exec ffmpeg \"$@\";; esac\n"
+	if err := os.WriteFile(o.Config.FFmpeg.FFmpegPath, []byte(text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if got := checkCodecs(t.Context(), o); got.Verdict != Bad || got.Advice == "" {
+		t.Errorf("an empty ffmpeg: got %+v", got)
+	}
+}
+
+func TestDoctorOnServers(t *testing.T) {
+	t.Parallel()
+	o := DoctorOptions{Config: DefaultConfig()}
+	for name, check := range map[string]func() Finding{
+		"records": func() Finding { return checkRecords(t.Context(), o) },
+		"media":   func() Finding { return checkMedia(t.Context(), o) },
+	} {
+		if got := check(); got.Verdict != Fine {
+			t.Errorf("%s in the data folder: got %+v", name, got)
+		}
+	}
+	o.Config.Store.URL = "postgres://liuyun@127.0.0.1:1/liuyun?sslmode=disable"
+	if got := checkRecords(t.Context(), o); got.Verdict != Bad || got.Advice == "" {
+		t.Errorf("no PostgreSQL: got %+v", got)
+	}
+	o.Config.Store.URL = testkit.Postgres(t).NewDatabase(t)
+	if got := checkRecords(t.Context(), o); got.Verdict != Fine {
+		t.Errorf("a PostgreSQL: got %+v", got)
+	}
+	server := testkit.S3(t)
+	o.Config.Blob.AccessKey, o.Config.Blob.SecretKey = server.AccessKey, secret.New(server.SecretKey)
+	o.Config.Blob.URL = "s3://" + server.Bucket + "?endpoint=" + server.Endpoint
+	if got := checkMedia(t.Context(), o); got.Verdict != Fine {
+		t.Errorf("an S3 server: got %+v", got)
+	}
+	o.Config.Blob.URL = "s3://none?endpoint=" + server.Endpoint
+	if got := checkMedia(t.Context(), o); got.Verdict != Bad || got.Advice == "" {
+		t.Errorf("no bucket: got %+v", got)
 	}
 }

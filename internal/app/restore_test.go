@@ -7,7 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"liuyun/internal/base/fault"
+	"liuyun/internal/base/secret"
+	"liuyun/internal/testkit"
 )
 
 // newRestore begins a restore as Restore does, to be stopped anywhere.
@@ -168,5 +172,47 @@ func TestRestoreOntoNewDisk(t *testing.T) {
 	}
 	if _, err := Restore(t.Context(), restoreOptions(made(t, fixtureData(t)), data)); err != nil {
 		t.Error(err)
+	}
+}
+
+// Media moves from the data folder to S3, and back.
+func TestBackupMovesMedia(t *testing.T) {
+	t.Parallel()
+	server := testkit.S3(t)
+	config := DefaultConfig()
+	config.Blob.URL = "s3://" + server.Bucket + "/here?endpoint=" + server.Endpoint
+	config.Blob.AccessKey, config.Blob.SecretKey = server.AccessKey, secret.New(server.SecretKey)
+
+	from := made(t, withMedia(t, fixtureData(t)))
+	there := restoreOptions(from, filepath.Join(t.TempDir(), "there"))
+	there.Config = config
+	result, err := Restore(t.Context(), there)
+	if err != nil || len(result.Missing) > 0 {
+		t.Fatalf("to S3: got %+v, %v", result, err)
+	}
+	if _, err := os.Lstat(filepath.Join(there.Data, blobName)); err == nil {
+		t.Error("media is in the data folder, too")
+	}
+	back := backupOptions(there.Data, filepath.Join(t.TempDir(), "backup"))
+	back.Config = config
+	if saved, err := Backup(t.Context(), back); err != nil || len(saved.Missing) > 0 {
+		t.Fatalf("from S3: got %+v, %v", saved, err)
+	}
+	if diff := cmp.Diff(objectsIn(t, filepath.Join(from, blobName)), objectsIn(t, filepath.Join(back.To, blobName))); diff != "" {
+		t.Errorf("there and back (-want +got):\n%s", diff)
+	}
+	here := restoreOptions(back.To, filepath.Join(t.TempDir(), "here"))
+	if result, err := Restore(t.Context(), here); err != nil || len(result.Missing) > 0 {
+		t.Errorf("from S3 to the folder: got %+v, %v", result, err)
+	}
+	bare := backupOptions(there.Data, filepath.Join(t.TempDir(), "state"))
+	bare.Config, bare.Media = config, false
+	if _, err := Backup(t.Context(), bare); err != nil {
+		t.Fatal(err)
+	}
+	again := restoreOptions(bare.To, filepath.Join(t.TempDir(), "again"))
+	again.Config = config
+	if result, err := Restore(t.Context(), again); err != nil || len(result.Missing) > 0 {
+		t.Errorf("media that is still on S3: got %+v, %v", result, err)
 	}
 }
