@@ -45,6 +45,7 @@ func (n *serving) handler(c *control) http.Handler {
 // addListener adds the listener of API, console and viewers, the last part of
 // all: when it is ready, everything is.
 func (n *serving) addListener(c *control, who *self) error {
+	n.addMetrics(c)
 	ready := Ready{Data: n.data.Path(), AdminKey: n.data.AdminKey(), Node: who.id()}
 	scheme := "https://"
 	var secure *tls.Config
