@@ -56,7 +56,7 @@ func (n *serving) addWork(ctx context.Context, who *self, b *bus.Bus, objects bl
 		if err != nil {
 			return err
 		}
-		agent.Worker, agent.Class, agent.Tools = worker, worker.Class, n.checkTools
+		agent.Worker, agent.Class, agent.Tools, worker.Sound = worker, worker.Class, n.toolsOf(worker.Class), agent.Sound
 		n.add("worker", func(ctx context.Context, ready func()) error {
 			return worker.Run(ctx, ready)
 		}, nil)
@@ -76,7 +76,7 @@ func (n *serving) worker(ctx context.Context, who *self, b *bus.Bus, objects blo
 		return nil, err
 	}
 	handlers := transcode.NewHandlers(transcode.Deps{
-		Tools: tools, Objects: objects, Files: cache, Scratch: n.data.Join(scratchName, "transcode"), Room: reserve.CheckRoom, Log: n.Log,
+		Tools: tools, Objects: objects, Files: cache, Scratch: n.data.Join(scratchName, "transcode"), Room: reserve.CheckRoom, Bus: b, Log: n.Log,
 	})
 	if err := handlers.Clean(); err != nil {
 		return nil, err
@@ -91,14 +91,20 @@ func (n *serving) worker(ctx context.Context, who *self, b *bus.Bus, objects blo
 	return &job.Worker{Bus: b, Node: who.id(), Class: tools.Class, Kinds: kinds, Room: room, Log: n.Log}, nil
 }
 
-// checkTools says why ffmpeg cannot do the work of a node, or nil.
-func (n *serving) checkTools(ctx context.Context) error {
-	tools, err := ffmpeg.Find(ctx, n.Config.FFmpeg)
-	if err != nil {
-		return err
+// toolsOf returns what says why ffmpeg cannot do the work of a node that encodes
+// as the class does, or nil.
+func (n *serving) toolsOf(class string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		tools, err := ffmpeg.Find(ctx, n.Config.FFmpeg)
+		if err != nil {
+			return err
+		}
+		if encoder := ffmpeg.EncoderFor("h264"); !tools.HasEncoder(encoder) {
+			return fault.New(fault.Unavailable, "ffmpeg has no %s; install a full build", encoder)
+		}
+		if tools.Class != class {
+			return fault.New(fault.Unavailable, "ffmpeg is another one than when this node started, and may encode to other bytes; restart the node")
+		}
+		return nil
 	}
-	if encoder := ffmpeg.EncoderFor("h264"); !tools.HasEncoder(encoder) {
-		return fault.New(fault.Unavailable, "ffmpeg has no %s; install a full build", encoder)
-	}
-	return nil
 }

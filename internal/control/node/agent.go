@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -85,11 +84,13 @@ type Agent struct {
 	Learn func(Reach)
 	Log   *slog.Logger
 
-	mu      sync.Mutex
-	last    Beat
-	tools   error
-	checked time.Time // when Tools was asked
-	cpu     cpuTimes
+	mu   sync.Mutex
+	last Beat
+	cpu  cpuTimes
+
+	probing sync.Mutex // one looks at tools and disk at a time
+	tools   error      // what Tools answered
+	checked time.Time  // when it was asked
 }
 
 // Run beats until ctx ends. It is ready after the first beat; while the control
@@ -200,19 +201,42 @@ func (a *Agent) reason(ctx context.Context, b Beat, skew time.Duration) string {
 		}
 		return fmt.Sprintf("its clock is %d s %s the control node's; set it, and let NTP keep it", int(math.Abs(skew.Seconds())+0.5), where)
 	}
-	if a.Worker != nil && a.Tools != nil {
-		if time.Since(a.checked) >= time.Minute || a.tools != nil {
-			a.tools, a.checked = a.Tools(ctx), time.Now()
-		}
-		if a.tools != nil && !errors.Is(a.tools, context.Canceled) {
-			return fault.Message(a.tools)
-		}
-	}
-	if err := probeDisk(a.Folder); err != nil {
-		return fmt.Sprintf("its disk cannot be written (%v); look at the disk that holds %s", err, a.Folder)
+	if err := a.probe(ctx, time.Minute); err != nil {
+		return fault.Message(err)
 	}
 	if b.DiskSize > 0 && b.DiskFree < a.Reserve {
 		return fmt.Sprintf("its disk is full: %d MB are free in %s, and %d MB are kept in reserve; delete something", b.DiskFree>>20, a.Folder, a.Reserve>>20)
 	}
 	return ""
+}
+
+// Sound says what keeps this machine from doing any work, or nil. A worker asks
+// when a job came to an error: the fault may be the machine's.
+func (a *Agent) Sound(ctx context.Context) error { return a.probe(ctx, soundFor) }
+
+// soundFor is how long the answer of Tools holds for jobs that fail: many may do
+// so at once.
+const soundFor = 2 * time.Second
+
+// probe looks at ffmpeg, unless that was found well within the time fresh, and at
+// the disk.
+func (a *Agent) probe(ctx context.Context, fresh time.Duration) error {
+	a.probing.Lock()
+	defer a.probing.Unlock()
+	if a.Worker != nil && a.Tools != nil {
+		if a.tools != nil || time.Since(a.checked) >= fresh {
+			err := a.Tools(ctx)
+			if ctx.Err() != nil {
+				return nil // nobody knows
+			}
+			a.tools, a.checked = err, time.Now()
+		}
+		if a.tools != nil {
+			return a.tools
+		}
+	}
+	if err := probeDisk(a.Folder); err != nil {
+		return fault.Wrap(err, fault.Unavailable, "its disk cannot be written (%v); look at the disk that holds %s", err, a.Folder)
+	}
+	return nil
 }

@@ -290,6 +290,28 @@ func TestTokenNeedsAnAddress(t *testing.T) {
 	}
 }
 
+// A worker whose job failed learns at once that the machine is at fault, though
+// ffmpeg was found well a moment ago; and the next beat says so.
+func TestSound(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	a, worker := newAgent(t, c)
+	a.Tools = func(context.Context) error { return nil }
+	a.beat(t.Context())
+	if err := a.Sound(t.Context()); err != nil || !worker.working {
+		t.Fatalf("a sound machine: %v, working %v", err, worker.working)
+	}
+	a.Tools = func(context.Context) error { return fault.New(fault.Unavailable, "its ffmpeg is broken") }
+	a.checked = a.checked.Add(-soundFor)
+	if err := a.Sound(t.Context()); fault.Message(err) != "its ffmpeg is broken" {
+		t.Errorf("a broken ffmpeg: %v", err)
+	}
+	a.beat(t.Context())
+	if last := a.Last(); last.State != Aside || worker.working {
+		t.Errorf("after that it is %s %q, working %v", last.State, last.Reason, worker.working)
+	}
+}
+
 // newAgent registers a node in c and returns its agent.
 func newAgent(t *testing.T, c *cloud) (*Agent, *hands) {
 	t.Helper()

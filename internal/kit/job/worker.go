@@ -31,6 +31,11 @@ type Worker struct {
 	Class string // of jobs that it takes besides those for any
 	Kinds map[string]Kind
 	Room  func() error // nil, or an error when the disk is too full for jobs that wait for room
+	// Sound says what keeps this machine from doing any work, or nil; without it all
+	// machines are sound. It is asked when a job came to an error. When the machine is
+	// at fault the job goes back as if it had not been tried, and no more are taken
+	// until Resume.
+	Sound func(ctx context.Context) error
 	Log   *slog.Logger
 
 	pace   pace
@@ -193,13 +198,26 @@ func (w *Worker) do(working, life context.Context, l *Lease) {
 	}
 	if err != nil {
 		end.Error = &Failure{fault.CodeOf(err), fault.Message(err)}
-		if working.Err() != nil {
+		switch unsound := w.unsound(working, err); {
+		case working.Err() != nil:
 			end.Error = &Failure{fault.Canceled, "stopped"}
-		} else if fault.CodeOf(err) == fault.Internal {
+		case unsound != nil:
+			w.Pause()
+			w.Log.Warn("job: given back, for this machine is at fault", "job", l.ID, "error", err, "machine", unsound)
+			end.Error = &Failure{fault.Canceled, fault.Message(unsound)}
+		case fault.CodeOf(err) == fault.Internal:
 			w.Log.Error("job: failed", "job", l.ID, "kind", l.Kind, "error", err)
 		}
 	}
 	w.tell(life, l, end)
+}
+
+// unsound says what is wrong with this machine when a job came to err, or nil.
+func (w *Worker) unsound(ctx context.Context, err error) error {
+	if code := fault.CodeOf(err); w.Sound == nil || code == fault.Canceled || code == fault.StorageFull {
+		return nil
+	}
+	return w.Sound(ctx)
 }
 
 // tell reports the end until it is heard or the lease has run out, then nobody
