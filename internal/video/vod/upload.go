@@ -149,7 +149,7 @@ func (u *Uploads) create(w http.ResponseWriter, r *http.Request) {
 	}
 	request.Unfinished = u.Config.Unfinished
 	r = r.WithContext(context.WithValue(r.Context(), uploadBegin{}, begin{principal.Tenant, request}))
-	u.serve(&uploadAnswer{ResponseWriter: w}, r, u.tus.PostFile)
+	u.serve(w, r, u.tus.PostFile)
 }
 
 // one answers a request for an upload that is there.
@@ -180,7 +180,7 @@ func (u *Uploads) serve(w http.ResponseWriter, r *http.Request, handler http.Han
 	r.Header.Del("X-HTTP-Method-Override")
 	w.Header().Set("Upload-Expires", time.Now().Add(u.Config.Expires).UTC().Format(http.TimeFormat))
 	cut := &uploadCut{control: http.NewResponseController(w)}
-	u.tus.Middleware(handler).ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), uploadCutKey{}, cut)))
+	u.tus.Middleware(handler).ServeHTTP(&uploadAnswer{ResponseWriter: w, request: r}, r.WithContext(context.WithValue(r.Context(), uploadCutKey{}, cut)))
 }
 
 // mayTouch returns not_found unless the asset is one of the caller's tenant.

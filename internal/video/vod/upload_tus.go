@@ -1,6 +1,7 @@
 package vod
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -19,6 +20,7 @@ import (
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/base/id"
+	"liuyun/internal/kit/web"
 )
 
 // Limits of Upload-Metadata.
@@ -75,21 +77,58 @@ func parseUploadMetadata(header string) (r UploadRequest, err error) {
 }
 
 // uploadAnswer makes the address of a new upload relative, so that it is right behind
-// any proxy, and adds the asset's id. Only the headers pass through it: the server's
-// own writer stays reachable.
-type uploadAnswer struct{ http.ResponseWriter }
+// any proxy, and adds the asset's id. What tus refuses by itself, in plain text, is
+// told as a problem like all errors of the API, and nothing of our inside with it.
+// No media passes through it, and the server's own writer stays reachable.
+type uploadAnswer struct {
+	http.ResponseWriter
+	request *http.Request
+	refused int // status of a refusal whose text is awaited
+}
 
 // Unwrap returns the server's writer.
 func (a *uploadAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// WriteHeader sends the headers.
+// WriteHeader sends the headers, or waits for the words of a refusal.
 func (a *uploadAnswer) WriteHeader(status int) {
+	if status >= 400 && strings.HasPrefix(a.Header().Get("Content-Type"), "text/plain") {
+		if a.refused = status; a.request.Method == http.MethodHead {
+			web.Problem(a.ResponseWriter, a.request, refusal(status, ""))
+		}
+		return
+	}
 	if location := a.Header().Get("Location"); location != "" {
 		asset := path.Base(location)
 		a.Header().Set("Location", uploadPath+asset)
 		a.Header().Set("Liuyun-Asset", asset)
 	}
 	a.ResponseWriter.WriteHeader(status)
+}
+
+// Write sends a part of the body, or all of a refusal.
+func (a *uploadAnswer) Write(p []byte) (int, error) {
+	if a.refused == 0 {
+		return a.ResponseWriter.Write(p)
+	}
+	web.Problem(a.ResponseWriter, a.request, refusal(a.refused, string(p)))
+	return len(p), nil
+}
+
+// refusal is what tus says, "ERR_SOMETHING: some words", as a fault.
+func refusal(status int, text string) error {
+	name, words, _ := strings.Cut(strings.TrimSpace(text), ": ")
+	code := fault.Invalid
+	switch {
+	case status == http.StatusConflict, status == http.StatusLocked, name == tusd.ErrUploadInterrupted.ErrorCode:
+		code, words = fault.Unavailable, "another request has gone on with this upload; ask with HEAD how far it is, and go on from there"
+	case status >= 500:
+		code, words = fault.Unavailable, "the upload was held up; ask with HEAD how far it is, and go on from there"
+	case status == http.StatusNotFound:
+		code = fault.NotFound
+	case status == http.StatusRequestEntityTooLarge:
+		code = fault.Limit
+	}
+	return web.WithStatus(status, fault.New(code, "%s", cmp.Or(words, "tus 1.0 does not take this request")))
 }
 
 // uploadLocks lets one request at a time touch an upload.
