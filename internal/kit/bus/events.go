@@ -54,16 +54,15 @@ func (b *Bus) fill(e *event.Event) {
 }
 
 // Events calls fn for the events of all tenants in order, from the one after the
-// sequence number `after`; 0 means only those that come from now on. It goes on
-// over lost connections until ctx ends (then it returns nil) or fn returns an
+// sequence number `after`, which [Bus.LastEvent] gives for those that come from now
+// on; 0 is before the first. It goes on over lost connections until ctx ends (then it returns nil) or fn returns an
 // error (then that). Events older than seven days are gone. A number that the
 // stream has never reached, because it was made anew, begins at its first.
 func (b *Bus) Events(ctx context.Context, after uint64, fn func(seq uint64, e event.Event) error) error {
-	fromNow := after == 0
 	for wait := retryMin; ; wait = min(2*wait, retryMax) {
-		seq, err := b.startAfter(ctx, after, fromNow)
+		seq, err := b.startAfter(ctx, after)
 		if err == nil {
-			fromNow, wait = false, retryMin
+			wait = retryMin
 			after, err = b.follow(ctx, seq, fn)
 		}
 		var stop stopped
@@ -83,8 +82,8 @@ func (b *Bus) Events(ctx context.Context, after uint64, fn func(seq uint64, e ev
 // LastEvent returns the sequence number of the newest event, 0 when there was
 // none yet.
 func (b *Bus) LastEvent(ctx context.Context) (uint64, error) {
-	seq, err := b.startAfter(ctx, 0, true)
-	return seq, explain(err, "events")
+	last, err := b.lastEvent(ctx)
+	return last, explain(err, "events")
 }
 
 // stopped marks an error of the function that gets the events.
@@ -93,7 +92,15 @@ type stopped struct{ reason error }
 func (s stopped) Error() string { return s.reason.Error() }
 
 // startAfter returns the sequence number after which to begin.
-func (b *Bus) startAfter(ctx context.Context, after uint64, fromNow bool) (uint64, error) {
+func (b *Bus) startAfter(ctx context.Context, after uint64) (uint64, error) {
+	last, err := b.lastEvent(ctx)
+	if after > last {
+		after = 0
+	}
+	return after, err
+}
+
+func (b *Bus) lastEvent(ctx context.Context) (uint64, error) {
 	_, js, err := b.connection()
 	if err != nil {
 		return 0, err
@@ -102,13 +109,7 @@ func (b *Bus) startAfter(ctx context.Context, after uint64, fromNow bool) (uint6
 	if err != nil {
 		return 0, err
 	}
-	switch last := stream.CachedInfo().State.LastSeq; {
-	case fromNow:
-		return last, nil
-	case after > last:
-		return 0, nil
-	}
-	return after, nil
+	return stream.CachedInfo().State.LastSeq, nil
 }
 
 // follow reads one ordered consumer until it breaks; it returns the last
