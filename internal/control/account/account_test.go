@@ -367,6 +367,8 @@ func TestTooManyTries(t *testing.T) {
 	n.must(t, 429, "GET", "/v1/session", "", "Key", "lyk_x")
 	n.must(t, 429, "POST", "/v1/session", `{"key":"lyk_y"}`)
 	n.must(t, 200, "GET", "/v1/session", "", "Key", admin) // who was known goes on
+	n.forget()
+	n.must(t, 200, "GET", "/v1/session", "", "Key", admin) // and who is right, known or not
 	n.past = time.Minute + time.Second
 	n.must(t, 401, "GET", "/v1/session", "", "Key", "lyk_x")
 	for _, test := range []struct{ a, b string }{{"[2001:db8::1]:5", "[2001:db8::2]:6"}, {"1.2.3.4:5", "1.2.3.4:6"}, {"1.2.3.4:5", "[::ffff:1.2.3.4]:6"}} {

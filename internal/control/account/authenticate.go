@@ -50,8 +50,8 @@ func hashOf(secret string) string {
 }
 
 // Authenticate finds who makes a request: by the key in the Authorization header,
-// or by the console's cookie. Nobody is fault.Forbidden, an address that tried too
-// many wrong ones fault.Limit. With [TenantHeader] the principal acts in that
+// or by the console's cookie. Nobody is fault.Forbidden, and fault.Limit after too many
+// wrong keys from the same address. With [TenantHeader] the principal acts in that
 // tenant; one that it may not act in is fault.NotFound, as one that is not there.
 func (s *Service) Authenticate(r *http.Request) (guard.Principal, error) {
 	secret, session := credential(r)
@@ -108,16 +108,8 @@ func (s *Service) check(ctx context.Context, secret string, session bool, addres
 	s.mu.Unlock()
 	known = known && found.session == session
 	if !known || now.Sub(found.read) > cacheTime {
-		// Whoever was known is not held up by others behind the same address.
-		if !known && !s.tries.allowed(address, now) {
-			return entry{}, fault.New(fault.Limit, "too many wrong keys from this address: wait a minute")
-		}
 		var err error
-		found, err = s.lookup(ctx, secret, hash, session)
-		if errors.Is(err, store.ErrNoRows) {
-			s.tries.fail(address, now)
-			return entry{}, refused(session)
-		}
+		found, err = s.find(ctx, secret, hash, session, address, known)
 		if err != nil {
 			return entry{}, err
 		}
@@ -129,6 +121,26 @@ func (s *Service) check(ctx context.Context, secret string, session bool, addres
 	}
 	s.touch(hash, found, now)
 	return found, nil
+}
+
+// find looks a secret up. From an address of many wrong ones it does so for one at
+// a time, so that they keep the database from nobody. It still looks: behind one
+// address may be a proxy with everybody else, who must not be locked out by one.
+func (s *Service) find(ctx context.Context, secret, hash string, session bool, address string, known bool) (entry, error) {
+	limited := !known && !s.tries.allowed(address, s.now())
+	if limited {
+		s.slow.Lock()
+		defer s.slow.Unlock()
+	}
+	found, err := s.lookup(ctx, secret, hash, session)
+	if !errors.Is(err, store.ErrNoRows) {
+		return found, err
+	}
+	s.tries.fail(address, s.now())
+	if limited {
+		return entry{}, fault.New(fault.Limit, "too many wrong keys from this address: wait a minute, or send the right one")
+	}
+	return entry{}, refused(session)
 }
 
 func refused(session bool) error {
@@ -200,8 +212,8 @@ const (
 	maxAddresses = 4096
 )
 
-// tries counts wrong keys by address, so that guessing does not keep the database
-// busy. When there are too many addresses it starts anew.
+// tries counts wrong keys by address, so that many do not keep the database busy.
+// When there are too many addresses it starts anew.
 type tries struct {
 	mu     sync.Mutex
 	failed map[string]failures

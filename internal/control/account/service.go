@@ -30,6 +30,7 @@ type Service struct {
 	ids   id.Maker
 	now   func() time.Time
 	tries tries
+	slow  sync.Mutex // held by whoever looks up a key from an address of many wrong ones
 
 	mu         sync.Mutex // guards what follows
 	cache      map[string]entry
