@@ -37,6 +37,8 @@ func families() []family {
 		{"go.uber.org/zap", "internal/kit/guard", "certmagic logs to it, and we hand that to slog"},
 		{"github.com/tus/tusd/v2", "internal/video/vod", "uploads come to one place"},
 		{"golang.org/x/exp", "internal/video/vod", "only because tusd logs through it"},
+		{"github.com/pb33f/libopenapi", "", "the API's document is held against answers by test/api only"},
+		{"github.com/pb33f/libopenapi-validator", "", "as libopenapi"},
 		{"github.com/google/go-cmp", "internal/testkit", "for tests"},
 		{"go.uber.org/goleak", "internal/testkit", "for tests"},
 		{"github.com/rogpeppe/go-internal", "", "for tests"},
