@@ -91,7 +91,28 @@ func (s *Service) save(tx *store.Tx, a *asset, kind string) error {
 	if len(a.Garbage) > 0 || !a.Deleted.IsZero() {
 		tx.AfterCommit(s.nudgeSweep)
 	}
+	tx.AfterCommit(func() { s.report(a, kind) })
 	return s.emit(tx, a, kind)
+}
+
+// report writes into the log what an operator wants to know of an asset.
+func (s *Service) report(a *asset, kind string) {
+	log := s.Log.With("asset", a.ID, "name", a.Name, "tenant", a.Tenant)
+	switch kind {
+	case event.AssetReady:
+		log.Info("video is ready", "length", a.length(), "cpu", seconds(a.Result.CPUSeconds), "since_upload", a.ReadyAt.Sub(a.Created).Round(time.Second))
+	case event.AssetFailed:
+		log.Warn("video failed", "code", a.Error.Code, "reason", a.Error.Message)
+	case event.AssetDeleted:
+		log.Info("video is deleted")
+	}
+}
+
+// length is how long the asset plays.
+func (a *asset) length() time.Duration { return seconds(a.Result.Duration) }
+
+func seconds(s float64) time.Duration {
+	return time.Duration(s * float64(time.Second)).Round(100 * time.Millisecond)
 }
 
 func (s *Service) emit(tx *store.Tx, a *asset, kind string) error {
@@ -159,6 +180,9 @@ func (s *Service) sourceIsHere(tx *store.Tx, a *asset, object string, size int64
 	if err := s.Deps.Received(tx, a.Tenant); err != nil {
 		return err
 	}
+	tx.AfterCommit(func() {
+		s.Log.Info("video is received", "asset", a.ID, "name", a.Name, "tenant", a.Tenant, "bytes", size)
+	})
 	return s.enqueue(tx, a)
 }
 
