@@ -266,8 +266,8 @@ func checkMedia(ctx context.Context, o DoctorOptions) Finding {
 
 // checkAddress looks whether the server could listen, or does already.
 func checkAddress(ctx context.Context, o DoctorOptions) Finding {
-	taken, finding := checkListen(ctx, o.Listen, "--listen")
-	if taken && answers(ctx, o.Listen) {
+	finding := checkListen(ctx, o.Listen, "--listen")
+	if finding.Verdict != Fine && answers(ctx, o.Listen) {
 		return Finding{Verdict: Fine, Found: "a server answers at " + o.Listen + " already"}
 	}
 	return finding
@@ -287,11 +287,12 @@ func checkPorts(ctx context.Context, o DoctorOptions) Finding {
 		if port.address == "" {
 			continue
 		}
-		taken, finding := checkListen(ctx, port.address, "--set "+port.setting+"=…")
-		if taken && answers(ctx, o.Listen) {
+		finding := checkListen(ctx, port.address, "--set "+port.setting+"=…")
+		switch {
+		case finding.Verdict == Fine:
+		case answers(ctx, o.Listen):
 			return Finding{Verdict: Fine, Found: "the server that answers at " + o.Listen + " has them"}
-		}
-		if finding.Verdict != Fine {
+		default:
 			return finding
 		}
 		free = append(free, port.address)
@@ -302,19 +303,19 @@ func checkPorts(ctx context.Context, o DoctorOptions) Finding {
 	return Finding{Verdict: Fine, Found: strings.Join(free, " and ") + " are free, for machines that join"}
 }
 
-// checkListen looks whether an address can be listened at, and whether it is taken.
-func checkListen(ctx context.Context, address, option string) (taken bool, f Finding) {
+// checkListen looks whether an address can be listened at.
+func checkListen(ctx context.Context, address, option string) Finding {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	switch {
 	case err == nil:
 		listener.Close()
-		return false, Finding{Verdict: Fine, Found: address + " is free"}
+		return Finding{Verdict: Fine, Found: address + " is free"}
 	case errors.Is(err, unix.EADDRINUSE):
-		return true, Finding{Verdict: Bad, Found: "another program listens at " + address, Advice: "stop it, or choose another address with " + option}
+		return Finding{Verdict: Bad, Found: "another program listens at " + address, Advice: "stop it, or choose another address with " + option}
 	case errors.Is(err, unix.EACCES):
-		return false, Finding{Verdict: Bad, Found: "this user may not listen at " + address, Advice: "choose a port from 1024 on, or run: setcap cap_net_bind_service=+ep on the program"}
+		return Finding{Verdict: Bad, Found: "this user may not listen at " + address, Advice: "choose a port from 1024 on, or run: setcap cap_net_bind_service=+ep on the program"}
 	}
-	return false, Finding{Verdict: Bad, Found: err.Error(), Advice: "choose an address of this machine with " + option}
+	return Finding{Verdict: Bad, Found: err.Error(), Advice: "choose an address of this machine with " + option}
 }
 
 // answers reports whether what listens there is healthy in our words, with TLS or
