@@ -91,7 +91,15 @@ func Serve(ctx context.Context, o ServeOptions) error {
 	if err := n.build(ctx); err != nil {
 		return err
 	}
-	return n.group.Run(ctx)
+	stopping := context.AfterFunc(ctx, func() {
+		o.Log.Info("stopping: what has begun may finish", "within", drainTime)
+	})
+	defer stopping()
+	err = n.group.Run(ctx)
+	if err == nil {
+		o.Log.Info("stopped")
+	}
+	return err
 }
 
 // serving is one running node: what its parts share. Parts are made in order by
