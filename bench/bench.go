@@ -23,6 +23,7 @@ type bench struct {
 	cpus    []int // the processors that we may use
 	machine machine
 	pairs   map[string]*pairs // by clip and preset
+	full    *filled           // nil until it is needed
 }
 
 func newBench(ctx context.Context, f flags) (*bench, error) {

@@ -26,10 +26,18 @@ func newCensus() *census { return &census{seen: make(map[int]*member)} }
 // look counts the program and its children once.
 func (c *census) look(pid int) {
 	c.count(pid, kindItself)
+	for _, child := range children(pid) {
+		c.count(child, "")
+	}
+}
+
+// children are the processes that a process has started and that still run.
+func children(pid int) []int {
 	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 	if err != nil {
-		return
+		return nil
 	}
+	var pids []int
 	for _, thread := range threads {
 		list, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", pid, thread.Name()))
 		if err != nil {
@@ -37,10 +45,11 @@ func (c *census) look(pid int) {
 		}
 		for text := range strings.FieldsSeq(string(list)) {
 			if child, err := strconv.Atoi(text); err == nil {
-				c.count(child, "")
+				pids = append(pids, child)
 			}
 		}
 	}
+	return pids
 }
 
 func (c *census) count(pid int, kind string) {

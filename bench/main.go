@@ -50,6 +50,13 @@ func benchmarks() []benchmark {
 		{"memory", "peak memory of liuyun itself against its limit", measureMemory},
 		{"scaling", "units a second, two at a time on two cores against one on one", measureScaling},
 		{"breakdown", "where the CPU seconds go, against the encoder alone", measureBreakdown},
+		{"lists", "lists of a cloud with 100,000 assets against 50 ms, p99", measureLists},
+		{"reads", "single assets among them at 500 a second against 10 ms, p99", measureReads},
+		{"coldstart", "start of a cloud with them against 3 s", measureColdStart},
+		{"servermemory", "peak memory of a server with 50 assets queued against 150 MB", measureServerMemory},
+		{"upload", "CPU seconds of receiving 4 GB against nginx's PUT", measureUpload},
+		{"queue", "CPU seconds of encoding through the queue against liuyun encode", measureQueue},
+		{"workers", "units a second of two workers on a core each against one", measureWorkers},
 	}
 }
 

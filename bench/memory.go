@@ -48,12 +48,17 @@ func measureMemory(ctx context.Context, b *bench) ([]result, error) {
 // peakMemory is the high-water mark of a process's resident memory in bytes, 0
 // when it is gone. (The usage of a process that has ended mixes it with that of
 // its children.)
-func peakMemory(pid int) int64 {
+func peakMemory(pid int) int64 { return processMemory(pid, "VmHWM") }
+
+// residentMemory is what a process has in memory now, in bytes.
+func residentMemory(pid int) int64 { return processMemory(pid, "VmRSS") }
+
+func processMemory(pid int, field string) int64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0
 	}
-	text, _ := statusField(status, "VmHWM")
+	text, _ := statusField(status, field)
 	kilobytes, err := strconv.ParseInt(strings.TrimSuffix(text, " kB"), 10, 64)
 	if err != nil {
 		return 0

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"liuyun/client"
+	"liuyun/internal/kit/store"
+)
+
+// measureWorkers compares units a second of two machines that encode with those
+// of one: processes that joined a control node, each pinned to a core of its own.
+// The control node runs on the second core, so that the one worker has the first
+// for itself and the two do not.
+func measureWorkers(ctx context.Context, b *bench) ([]result, error) {
+	const preset = "veryfast"
+	cpus, err := b.cores(2)
+	if err != nil {
+		return nil, err
+	}
+	c, err := b.joined(ctx, 1080, ladder1080)
+	if err != nil {
+		return nil, err
+	}
+	count := b.flags.pairs
+	if b.flags.quick {
+		count = 1
+	}
+	var two, one, twoCPU, oneCPU []float64
+	var last phaseOfUnits
+	others := 0.0
+	for range count {
+		for _, workers := range []int{2, 1} {
+			phase, used, err := b.withWorkers(ctx, c, preset, cpus, workers)
+			if err != nil {
+				return nil, err
+			}
+			b.say("  %d workers: %d units in %.1f s; all %.1f CPU s, others %.0f %%", workers, phase.units, phase.wall, used.CPU, 100*used.Others)
+			last, others = phase, max(others, used.Others)
+			rate := float64(phase.units) / phase.wall
+			if workers == 2 {
+				two, twoCPU = append(two, rate), append(twoCPU, used.CPU)
+			} else {
+				one, oneCPU = append(one, rate), append(oneCPU, used.CPU)
+			}
+		}
+	}
+	ceiling, err := b.ceiling(ctx, c, preset, last.rung, cpus)
+	if err != nil {
+		return nil, err
+	}
+	return []result{{
+		Peer: "one worker on one core", Clip: c.name, Preset: preset, Unit: "units/s",
+		Ours: median(two), Theirs: median(one), Bar: 1.9, Bound: atLeast,
+		Notes: fmt.Sprintf("%d units, from the start of the first to the end of the last; the control node runs on the second core; all CPU seconds %.1f against %.1f; two plain ffmpeg processes of one thread reach %.3f times one; others used up to %.0f %% of the machine",
+			last.units, median(twoCPU), median(oneCPU), ceiling, 100*others),
+		Disturbed: others > disturbance,
+	}}, nil
+}
+
+// withWorkers has a cloud of a control node and so many workers encode a clip.
+func (b *bench) withWorkers(ctx context.Context, c clip, preset string, cpus []int, workers int) (p phaseOfUnits, all usage, err error) {
+	folder, err := b.folder()
+	if err != nil {
+		return p, all, err
+	}
+	defer os.RemoveAll(folder)
+	before, err := readBusy()
+	if err != nil {
+		return p, all, err
+	}
+	nodes, err := b.startCloud(ctx, folder, cpus, workers)
+	defer func() {
+		for _, node := range nodes {
+			node.kill()
+		}
+	}()
+	if err != nil {
+		return p, all, err
+	}
+	control := nodes[0]
+	a, err := control.uploadFile(ctx, c.path, &client.EncodeOptions{Preset: preset, Ladder: c.ladder})
+	if err != nil {
+		return p, all, err
+	}
+	if _, err := control.await(ctx, a.ID, client.Ready); err != nil {
+		return p, all, err
+	}
+	// The workers first: they say goodbye to a control node.
+	for i := range nodes {
+		used, err := nodes[len(nodes)-1-i].stop()
+		if err != nil {
+			return p, all, err
+		}
+		all.CPU += used.CPU
+	}
+	after, err := readBusy()
+	if err != nil {
+		return p, all, err
+	}
+	all.Others = othersShare(before, after, all.CPU)
+	if p, err = readUnits(ctx, control.data, a.ID); err != nil {
+		return p, all, err
+	}
+	made, err := control.report(a.ID)
+	if err == nil {
+		p.rung = made.Renditions[0]
+	}
+	return p, all, err
+}
+
+// startCloud starts a control node and workers that join it, as on machines of
+// their own. It returns those that run, the control node first, also besides an
+// error.
+func (b *bench) startCloud(ctx context.Context, folder string, cpus []int, workers int) ([]*server, error) {
+	nodeAddress, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	busAddress, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	control := serve{
+		data: filepath.Join(folder, "control"), cpus: cpus[1:2],
+		args: []string{"--roles", "control", "--set", "node.listen=" + nodeAddress, "--set", "bus.listen=" + busAddress},
+	}
+	s, err := b.serve(ctx, control)
+	if err != nil {
+		return nil, err
+	}
+	nodes := []*server{s}
+	c, err := s.client("")
+	if err != nil {
+		return nodes, err
+	}
+	defer c.Close()
+	for n := range workers {
+		token, err := c.Nodes.CreateJoinToken(ctx, nil, time.Hour)
+		if err != nil {
+			return nodes, err
+		}
+		w, err := b.serve(ctx, serve{
+			data: filepath.Join(folder, fmt.Sprintf("worker-%d", n+1)), cpus: cpus[n : n+1],
+			args: []string{"--roles", "worker", "--join", token.Token, "--name", fmt.Sprintf("worker-%d", n+1)},
+		})
+		if err != nil {
+			return nodes, err
+		}
+		nodes = append(nodes, w)
+	}
+	return nodes, nil
+}
+
+// phaseOfUnits is the part of the work in which units are encoded and checked.
+type phaseOfUnits struct {
+	units int
+	wall  float64   // seconds from the start of the first to the end of the last
+	rung  rendition // the largest
+}
+
+// readUnits reads from the records of a control node that has stopped when the
+// units of an asset were made. Stretches of the analysis are jobs of the same
+// kind and are not counted.
+func readUnits(ctx context.Context, data, asset string) (p phaseOfUnits, err error) {
+	db, err := store.Open(ctx, filepath.Join(data, "store"), store.DefaultConfig(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		return p, err
+	}
+	defer db.Close()
+	err = db.Read(ctx, func(tx *store.Tx) error {
+		var began, ended int64
+		row := tx.QueryRow(`SELECT count(*), coalesce(min(started), 0), coalesce(max(ended), 0) FROM jobs
+			WHERE grp = ? AND kind = 'unit' AND state = 'done' AND json_extract(payload, '$.unit') IS NOT NULL`, asset)
+		if err := row.Scan(&p.units, &began, &ended); err != nil {
+			return err
+		}
+		p.wall = store.FromTime(ended).Sub(store.FromTime(began)).Seconds()
+		return nil
+	})
+	if err == nil && (p.units == 0 || p.wall <= 0) {
+		err = errors.New("the records tell of no unit")
+	}
+	return p, err
+}
