@@ -39,7 +39,7 @@ func killedUntilDone(t *testing.T, sign string, arguments ...string) {
 	}
 }
 
-// Asked to stop in the middle of an encode, with a listener and an upload open, the
+// Asked to stop in the middle of an encode, while somebody follows its events, the
 // server ends in good order: what it encoded is given back, and not counted as lost;
 // the next start goes on with it.
 func TestDrain(t *testing.T) {
