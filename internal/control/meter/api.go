@@ -74,11 +74,41 @@ FROM used WHERE tenant = ? AND day >= ? AND day <= ? ORDER BY day`, principal.Te
 			}
 			d.MinutesEncoded /= 60
 			out.Body.Days = append(out.Body.Days, d)
-			out.Body.Total.add(d.UsageAmounts)
 		}
 		return rows.Err()
 	})
+	if err == nil && to == s.now().UTC().Format(time.DateOnly) {
+		err = s.storedNow(ctx, principal.Tenant, &out.Body)
+	}
+	for _, d := range out.Body.Days {
+		out.Body.Total.add(d.UsageAmounts)
+	}
 	return out, err
+}
+
+// storedNow brings the last day of a report up to what is stored now, which is
+// written down only once in a while.
+func (s *Service) storedNow(ctx context.Context, tenant string, report *UsageReport) error {
+	if s.deps.Stored == nil {
+		return nil
+	}
+	var stored map[string]int64
+	err := s.deps.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		stored, err = s.deps.Stored(tx, tenant)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if n := len(report.Days); n == 0 || report.Days[n-1].Day != report.To {
+		if stored[tenant] == 0 {
+			return nil
+		}
+		report.Days = append(report.Days, UsageDay{Day: report.To})
+	}
+	last := &report.Days[len(report.Days)-1]
+	last.BytesStored = max(last.BytesStored, stored[tenant])
+	return nil
 }
 
 func (a *UsageAmounts) add(b UsageAmounts) {

@@ -71,7 +71,7 @@ func TestUsage(t *testing.T) {
 func testUsage(t *testing.T, c store.Config) {
 	s := newService(t, c)
 	stored := int64(500)
-	s.deps.Stored = func(*store.Tx) (map[string]int64, error) { return map[string]int64{"a": stored}, nil }
+	s.deps.Stored = func(*store.Tx, string) (map[string]int64, error) { return map[string]int64{"a": stored}, nil }
 	add := func(tenant string, u Usage) {
 		t.Helper()
 		if err := s.deps.DB.Write(t.Context(), func(tx *store.Tx) error { return s.Add(tx, tenant, u) }); err != nil {
@@ -107,13 +107,14 @@ func testUsage(t *testing.T, c store.Config) {
 		t.Fatal(err)
 	}
 	add("a", Usage{EncodedSeconds: 60})
+	stored = 120 // not written down yet
 
 	status, got := answer(t, s, "a", guard.UsageRead, "")
 	first := map[string]any{"day": "2026-11-25", "minutes_encoded": 2.0, "cpu_seconds": 8.0, "bytes_served": 24000.0, "bytes_stored": 900.0, "uploads": 2.0}
-	second := map[string]any{"day": "2026-11-26", "minutes_encoded": 1.0, "cpu_seconds": 0.0, "bytes_served": 0.0, "bytes_stored": 100.0, "uploads": 0.0}
+	second := map[string]any{"day": "2026-11-26", "minutes_encoded": 1.0, "cpu_seconds": 0.0, "bytes_served": 0.0, "bytes_stored": 120.0, "uploads": 0.0}
 	want := map[string]any{
 		"from": "2026-10-28", "to": "2026-11-26", "days": []any{first, second},
-		"total": map[string]any{"minutes_encoded": 3.0, "cpu_seconds": 8.0, "bytes_served": 24000.0, "bytes_stored": 100.0, "uploads": 2.0},
+		"total": map[string]any{"minutes_encoded": 3.0, "cpu_seconds": 8.0, "bytes_served": 24000.0, "bytes_stored": 120.0, "uploads": 2.0},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || status != 200 {
 		t.Errorf("status %d (-want +got)\n%s", status, diff)

@@ -25,9 +25,10 @@ type Usage struct {
 type Deps struct {
 	DB  *store.DB
 	Log *slog.Logger
-	// Stored returns how many bytes each tenant keeps now. It is asked every few
-	// minutes; a day keeps the largest answer. Nil: not known.
-	Stored func(tx *store.Tx) (map[string]int64, error)
+	// Stored returns how many bytes a tenant keeps now, or with "" each of them. It is
+	// asked every few minutes, and for a report that goes to today; a day keeps the largest answer.
+	// Nil: not known.
+	Stored func(tx *store.Tx, tenant string) (map[string]int64, error)
 }
 
 // Service counts on this node. It may be used by several goroutines.
@@ -169,7 +170,7 @@ func (s *Service) sample(ctx context.Context) error {
 		return nil
 	}
 	return s.deps.DB.Write(ctx, func(tx *store.Tx) error {
-		stored, err := s.deps.Stored(tx)
+		stored, err := s.deps.Stored(tx, "")
 		if err != nil {
 			return err
 		}

@@ -171,9 +171,9 @@ func (a *asset) stored() int64 {
 	return a.Received + a.Result.Stored
 }
 
-// Stored sums what each tenant keeps, in bytes.
-func Stored(tx *store.Tx) (map[string]int64, error) {
-	rows, err := tx.Query(`SELECT tenant, CAST(SUM(stored) AS BIGINT) FROM assets WHERE deleted = 0 GROUP BY tenant`)
+// Stored sums what a tenant keeps, or with "" each of them, in bytes.
+func Stored(tx *store.Tx, tenant string) (map[string]int64, error) {
+	rows, err := tx.Query(`SELECT tenant, CAST(SUM(stored) AS BIGINT) FROM assets WHERE deleted = 0 AND (? = '' OR tenant = ?) GROUP BY tenant`, tenant, tenant)
 	if err != nil {
 		return nil, err
 	}
