@@ -88,8 +88,7 @@ func (n *serving) buildControl(ctx context.Context, who *self, nodeListen, busLi
 		return nil, err
 	}
 	n.onClose(c.db.Close)
-	err = c.db.Migrate(ctx, account.Migrations(), meter.Migrations(), bus.Migrations(), job.Migrations(), notify.Migrations(), node.Migrations(), vod.Migrations())
-	if err != nil {
+	if err := c.db.Migrate(ctx, migrations()...); err != nil {
 		return nil, err
 	}
 	if c.objects, err = n.openObjects(ctx, who); err != nil {
@@ -98,6 +97,7 @@ func (n *serving) buildControl(ctx context.Context, who *self, nodeListen, busLi
 	settings := n.Config.Bus
 	settings.Listen = busListen
 	options := bus.Options{Name: who.id(), Folder: n.data.Join(busName), Config: settings, Log: n.Log}
+	options.Admit = func(ctx context.Context, node string) error { return c.nodes.Admit(ctx, node) }
 	if busListen != "" || settings.Cluster.Listen != "" {
 		options.TLS = who.busTLS()
 	}
@@ -129,7 +129,7 @@ func (n *serving) buildServices(ctx context.Context, c *control, who *self, node
 	if c.notices, err = notify.New(notify.Deps{DB: c.db, Bus: c.bus, Config: n.Config.Webhook, Log: n.Log}); err != nil {
 		return err
 	}
-	deps := node.Deps{Records: c.db, Messages: c.bus, CA: who.ca, Blob: blob.Handler(c.objects), Log: n.Log}
+	deps := node.Deps{Records: c.db, Messages: c.bus, CA: who.ca, Blob: blob.Handler(c.objects), Expel: c.bus.Expel, Log: n.Log}
 	deps.Reach = func() node.Reach { return n.reach(who, nodeListen, busListen) }
 	c.nodes = node.New(deps)
 	secrets, err := vod.Secrets(ctx, c.db)
