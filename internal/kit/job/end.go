@@ -114,7 +114,7 @@ func (q *Queue) lose(tx *store.Tx, where string, args ...any) error {
 		}
 		if lost+1 >= maxLost {
 			if err := q.finish(tx, j, Failed, "", &Failure{fault.Unavailable,
-				"its worker was lost five times, the last was " + j.Node + ": look at that node's log, then retry"}, `0`); err != nil {
+				"its worker was lost five times while nothing came of it, the last was " + j.Node + ": look at that node's log, then retry"}, `0`); err != nil {
 				return err
 			}
 			continue

@@ -366,6 +366,36 @@ func TestLostWorker(t *testing.T) {
 	}
 }
 
+// A job whose children get done may lose its worker as often as machines fail.
+func TestLostWorkerWhileWorkComesOn(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	id := b.add(spec("film"))[0]
+	ctx := t.Context()
+	for attempt := 1; attempt <= 2*maxLost; attempt++ {
+		if out, err := b.take(ctx, takeRequest{Node: "ill", Free: map[string]int{"work": 1}}); err != nil || len(out.Jobs) != 1 {
+			t.Fatal(out, err)
+		}
+		unit := Spec{Kind: "unit", Name: fmt.Sprint(attempt)}
+		if _, err := b.submit(ctx, submitRequest{Node: "ill", Lease: held{Job: id, Attempt: attempt}, Specs: []Spec{unit}}); err != nil {
+			t.Fatal(err)
+		}
+		out, err := b.take(ctx, takeRequest{Node: "well", Free: map[string]int{"unit": 1}})
+		if err != nil || len(out.Jobs) != 1 {
+			t.Fatal(out, err)
+		}
+		if _, err := b.endJob(ctx, endRequest{Node: "well", Lease: held{Job: out.Jobs[0].ID, Attempt: 1}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.release(ctx, releaseRequest{Node: "ill"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if j := b.get(id); j.State != Waiting {
+		t.Errorf("after %d losses: %+v", 2*maxLost, j)
+	}
+}
+
 // A worker that was suspended finds its lease gone, and its end is refused: what
 // SIGSTOP does to a process, a pause of its renewals and a late end do here.
 func TestLateEnd(t *testing.T) {

@@ -38,7 +38,7 @@ type timing struct {
 }
 
 const (
-	maxLost  = 5 // attempts that end with the loss of their worker
+	maxLost  = 5 // attempts in a row that end with the loss of their worker, no child being done
 	maxTries = 3 // attempts that end with an error that may pass
 )
 
@@ -315,6 +315,12 @@ func (q *Queue) finish(tx *store.Tx, j Job, state State, result string, failure 
 	j, err := q.Get(tx, j.ID)
 	if err != nil {
 		return err
+	}
+	if state == Done && j.Parent != "" {
+		// Whatever befell the workers of its parent, the work comes on.
+		if _, err := tx.Exec(`UPDATE jobs SET lost = 0 WHERE id = ? AND lost > 0`, j.Parent); err != nil {
+			return err
+		}
 	}
 	told := Ended{Job: j.ID, Group: j.Group, Tenant: j.Tenant, Kind: j.Kind, State: state}
 	tx.AfterCommit(func() {
