@@ -120,6 +120,11 @@ e2e: build $(TESTSUM) $(E2E_NPM) ## the built program against players that are n
 fuzz: ## each fuzz target for 10 s (FUZZTIME=1m for longer)
 	scripts/fuzz.sh $(or $(FUZZTIME),10s)
 
+.PHONY: soak
+soak: build ## five minutes of kills in a cloud that works (SOAK=1h for longer), into bench/results
+	scripts/need.sh ffmpeg
+	LIUYUN_SOAK=$(or $(SOAK),5m) go test -count=1 -timeout 0 -v -run '^TestSoak$$' ./test/cloud
+
 .PHONY: bench
 bench: build ## the benchmarks: ratios against named peers, into bench/results
 	go run ./bench $(ARGS)
