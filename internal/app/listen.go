@@ -17,6 +17,7 @@ import (
 // Limits of the listener: pages and programs of any origin reach it.
 const (
 	headerTimeout = 10 * time.Second
+	bodyTimeout   = 30 * time.Second
 	idleTimeout   = 2 * time.Minute
 	largestHeader = 32 << 10
 )
@@ -39,7 +40,19 @@ func (n *serving) handler(c *control) http.Handler {
 	mux.Handle("GET /metrics", c.onlyOperators(c.metrics.Handler()))
 	mux.Handle("GET /{$}", http.RedirectHandler("/console/", http.StatusFound))
 	mux.Handle("/", api) // answers 404 in its own words
-	return mux
+	return soon(mux)
+}
+
+// soon gives the body of a request half a minute to arrive, also one that nobody
+// reads: the server waits for it before the next request. What takes longer gives
+// itself more time, when it knows who asks.
+func soon(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // addListener adds the listener of API, console and viewers, the last part of
@@ -93,11 +106,13 @@ func (n *serving) viewerOrigins() []string {
 	return []string{n.Config.Viewer.URL}
 }
 
-// onlyOperators lets programs on this machine and admin keys through.
+// onlyOperators lets programs on this machine and admin keys through. What a proxy on
+// this machine passes on is from elsewhere.
 func (c *control) onlyOperators(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, _ := net.SplitHostPort(r.RemoteAddr)
-		if address := net.ParseIP(host); address == nil || !address.IsLoopback() {
+		forwarded := r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != ""
+		if address := net.ParseIP(host); address == nil || !address.IsLoopback() || forwarded {
 			if who, err := c.accounts.Authenticate(r); err != nil || !who.Allows("admin") {
 				http.Error(w, "metrics are for this machine, or for a key of scope admin", http.StatusForbidden)
 				return

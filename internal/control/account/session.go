@@ -96,8 +96,14 @@ func (s *Service) signIn(w http.ResponseWriter, r *http.Request) error {
 func cookie(r *http.Request, value string, maxAge int) *http.Cookie {
 	return &http.Cookie{
 		Name: web.SessionCookie, Value: value, Path: "/", MaxAge: maxAge,
-		HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode,
+		HttpOnly: true, Secure: secure(r), SameSite: http.SameSiteStrictMode,
 	}
+}
+
+// secure reports whether the client's connection is encrypted, be it by a proxy in
+// front. Who says so falsely harms its own cookie only.
+func secure(r *http.Request) bool {
+	return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
 }
 
 func (s *Service) showSession(w http.ResponseWriter, r *http.Request) error {
@@ -115,7 +121,7 @@ func (s *Service) showSession(w http.ResponseWriter, r *http.Request) error {
 func (s *Service) sessionOf(tx *store.Tx, r *http.Request, p guard.Principal) (session, error) {
 	t, err := readTenant(tx, p.Tenant)
 	return session{
-		Tenant: named{t.ID, t.Name}, Key: named{p.Key, p.Name}, Scopes: p.Scopes, Version: s.deps.Version, Secure: r.TLS != nil,
+		Tenant: named{t.ID, t.Name}, Key: named{p.Key, p.Name}, Scopes: p.Scopes, Version: s.deps.Version, Secure: secure(r),
 	}, err
 }
 

@@ -2,10 +2,13 @@ package web
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net/http"
 	"reflect"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -113,7 +116,46 @@ func (a *API) Raw(op Op, media Media, handler http.Handler) {
 	described.Responses[statusText(status)] = answer
 	described.Path = strings.ReplaceAll(described.Path, "...}", "}")
 	a.huma.OpenAPI().AddOperation(&described)
-	a.mux.Handle(op.Method+" "+op.Path, a.watcher.watch(op, true, a.access(op, handler)))
+	a.mux.Handle(op.Method+" "+op.Path, a.watcher.watch(op, true, a.access(op, patient(op, handler))))
+}
+
+// stallTime is how long a client may send nothing of the body of a raw operation.
+const stallTime = time.Minute
+
+// patient lets the body of a raw operation take as long as it does, while it comes
+// on. From somebody unknown it is small, and has the time that the server gives it.
+func patient(op Op, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !op.Public && r.Body != nil && r.Body != http.NoBody {
+			body := &patientBody{r.Body, http.NewResponseController(w)}
+			body.wait()
+			r.Body = body
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+type patientBody struct {
+	io.ReadCloser
+	deadline *http.ResponseController
+}
+
+// Read gives the next one its time when something has come: a handler that ends the
+// time itself, to be rid of a client, is not overruled. At the end the connection is
+// as it was: the server goes on to read from it, to notice when the client goes.
+func (b *patientBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	switch {
+	case err == nil:
+		b.wait()
+	case errors.Is(err, io.EOF):
+		b.deadline.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+func (b *patientBody) wait() {
+	b.deadline.SetReadDeadline(time.Now().Add(stallTime)) // not supported in tests without a connection
 }
 
 // content describes a body of a media type; body is its type where it is JSON and
