@@ -3,6 +3,7 @@ package vod
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -111,7 +112,7 @@ func (s *Service) Uploading(ctx context.Context, id string, received, size int64
 		return saveAsset(tx, a) // no change of the document but progress, which is told below
 	})
 	if err == nil && a.Status == Uploading && size > 0 {
-		s.tell(a.Tenant, Progress{id, Uploading, float64(received) / float64(size), "upload"})
+		s.tell(a.Tenant, Progress{ID: id, Status: Uploading, Progress: float64(received) / float64(size), Phase: "upload"})
 	}
 	return err
 }
@@ -119,22 +120,37 @@ func (s *Service) Uploading(ctx context.Context, id string, received, size int64
 // Uploaded takes the whole source.
 func (s *Service) Uploaded(ctx context.Context, id, object string, size int64) error {
 	_, err := s.change(ctx, "", id, event.AssetUpdated, func(tx *store.Tx, a *asset) error {
+		if a.Status != Created && a.Status != Uploading {
+			return errUnchanged
+		}
 		return s.sourceIsHere(tx, a, object, size)
 	})
-	return err
+	return unlessUnchanged(err)
 }
 
 // UploadFailed notes that no source will come.
 func (s *Service) UploadFailed(ctx context.Context, id string, cause error) error {
 	_, err := s.change(ctx, "", id, event.AssetFailed, func(_ *store.Tx, a *asset) error {
-		if a.Status == Uploading {
-			a.Status, a.Received = Failed, 0
-			a.Error = &job.Failure{Code: fault.CodeOf(cause), Message: fault.Message(cause)}
+		if a.Status != Uploading {
+			return errUnchanged
 		}
+		a.Status, a.Received = Failed, 0
+		a.Error = &job.Failure{Code: fault.CodeOf(cause), Message: fault.Message(cause)}
 		return nil
 	})
 	if fault.CodeOf(err) == fault.NotFound {
 		return nil // deleted meanwhile
+	}
+	return unlessUnchanged(err)
+}
+
+// errUnchanged ends a change that an earlier call has made already: nothing is
+// written, and nobody is told.
+var errUnchanged = errors.New("nothing to change")
+
+func unlessUnchanged(err error) error {
+	if errors.Is(err, errUnchanged) {
+		return nil
 	}
 	return err
 }

@@ -1,0 +1,106 @@
+package vod
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"liuyun/internal/base/fault"
+	"liuyun/internal/contract/encode"
+	"liuyun/internal/kit/blob"
+	"liuyun/internal/kit/bus"
+	"liuyun/internal/kit/guard"
+	"liuyun/internal/kit/job"
+	"liuyun/internal/kit/store"
+)
+
+const testTenant = "ten_a"
+
+// newTestService returns a service on records of its own. Its bus does not run: events
+// stay in the outbox, where a test can read them.
+func newTestService(t *testing.T) *Service {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	db, err := store.Open(t.Context(), t.TempDir(), store.DefaultConfig(), log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	if err := db.Migrate(t.Context(), bus.Migrations(), job.Migrations(), Migrations()); err != nil {
+		t.Fatal(err)
+	}
+	b, err := bus.New(bus.Options{Name: "one", Folder: t.TempDir(), Config: bus.DefaultConfig(), Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := blob.NewFS(t.TempDir(), blob.Reserve{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { objects.Close() })
+	return New(Deps{
+		DB: db, Bus: b, Jobs: job.NewQueue(db, b, log), Blob: objects, Log: log, Viewer: DefaultViewerConfig(),
+		Signer: guard.NewSigner(make([]byte, 32)), Room: func() error { return nil },
+		CheckOptions: func(encode.Options) error { return nil },
+		Encoded:      func(*store.Tx, string, time.Duration, float64) error { return nil },
+		Received:     func(*store.Tx, string) error { return nil },
+		Served:       func(string, int64) {},
+	})
+}
+
+// begin makes an asset whose source is on its way.
+func (s *Service) begin(t *testing.T) string {
+	t.Helper()
+	asset, err := s.BeginUpload(t.Context(), testTenant, UploadRequest{Name: "film.mp4", Size: 10, Unfinished: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return asset
+}
+
+func (s *Service) read(t *testing.T, asset string) (a *asset) {
+	t.Helper()
+	err := s.DB.Read(t.Context(), func(tx *store.Tx) (err error) {
+		a, err = anyAsset(tx, asset)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// told is how many events of a type were written.
+func (s *Service) told(t *testing.T, kind string) (count int) {
+	t.Helper()
+	err := s.DB.Read(t.Context(), func(tx *store.Tx) error {
+		return tx.QueryRow(`SELECT COUNT(*) FROM outbox WHERE type = ?`, kind).Scan(&count)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return count
+}
+
+// What is said of an upload twice, as after a crash, changes and tells nothing more;
+// and an upload that is given up harms no asset that has its source.
+func TestUploadIsToldOnce(t *testing.T) {
+	t.Parallel()
+	s := newTestService(t)
+	id := s.begin(t)
+	for range 2 {
+		if err := s.Uploaded(t.Context(), id, sourceName(id), 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, updates := s.read(t, id), s.told(t, "asset.updated")
+	if before.Status != Queued || updates != 2 { // it is coming, and it is here
+		t.Errorf("got %s and %d updates, want queued and 2", before.Status, updates)
+	}
+	if err := s.UploadFailed(t.Context(), id, fault.New(fault.Canceled, "given up")); err != nil {
+		t.Fatal(err)
+	}
+	if after := s.read(t, id); after.Rev != before.Rev || after.Status != Queued || s.told(t, "asset.failed") != 0 {
+		t.Errorf("got revision %d and %s, %d failures told; want %d, queued and none", after.Rev, after.Status, s.told(t, "asset.failed"), before.Rev)
+	}
+}
