@@ -50,12 +50,15 @@ type Request struct {
 	// made with the same Options, only subtitles and manifests are made anew and
 	// the source is not looked at. "" makes everything.
 	Previous string `json:"previous,omitempty"`
+	// Version is another number in each request of the same asset. No two requests
+	// share a Prefix: the result of an earlier one may be being removed.
+	Version int64 `json:"version,omitempty"`
 }
 
 // Result is the answer to a Request. All files lie below Prefix, which nobody
 // else writes to but a job that makes the same bytes.
 type Result struct {
-	Prefix     string  `json:"prefix"`      // "assets/<asset>/<key>/"
+	Prefix     string  `json:"prefix"`      // "assets/<asset>/<key>-<version>/"
 	Stored     int64   `json:"stored"`      // bytes below Prefix
 	Duration   float64 `json:"duration"`    // seconds
 	CPUSeconds float64 `json:"cpu_seconds"` // of this attempt and of the units that it waited for

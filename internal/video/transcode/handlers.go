@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -198,7 +199,7 @@ func (c *coordinator) run(ctx context.Context, source Source, options Options, a
 	}
 	j.asked, j.added = &c.ask.Options, added
 	j.key = streamKey(j.tools.Class, j.fingerprint, j.spec, added)
-	prefix := resultPrefix(c.ask.Asset, j.key)
+	prefix := resultPrefix(c.ask, j.key)
 	if ready, err := c.present(ctx, prefix); ready != nil || err != nil {
 		return ready, err
 	}
@@ -228,7 +229,13 @@ func (c *coordinator) run(ctx context.Context, source Source, options Options, a
 	return result, nil
 }
 
-func resultPrefix(asset, key string) string { return "assets/" + asset + "/" + key + "/" }
+// resultPrefix is where the result of a request lies, the same in each attempt at it.
+func resultPrefix(ask encode.Request, key string) string {
+	if ask.Version > 0 {
+		key = fmt.Sprintf("%s-%d", key, ask.Version)
+	}
+	return "assets/" + ask.Asset + "/" + key + "/"
+}
 
 // present returns the result below prefix when it is there and whole: an attempt
 // before made it and did not come to say so.
@@ -265,7 +272,7 @@ func (h *Handlers) subtitle(ctx context.Context, dir string, ask encode.Request,
 	if err != nil || !found || !p.whole() || !reflect.DeepEqual(p.Options, ask.Options) {
 		return nil, err
 	}
-	prefix := resultPrefix(ask.Asset, streamKey(p.Class, p.Source, p.Spec, added))
+	prefix := resultPrefix(ask, streamKey(p.Class, p.Source, p.Spec, added))
 	if ready, err := h.present(ctx, prefix); ready != nil || err != nil {
 		return ready, err
 	}

@@ -320,6 +320,14 @@ func TestSubtitlesAdded(t *testing.T) {
 	if removed := c.mustRun(without, c.handlers("b")); removed.Prefix != plain.Prefix {
 		t.Errorf("without them: got %s, want %s", removed.Prefix, plain.Prefix)
 	}
+	// Another request of the same is no result that may just be being removed.
+	again := without
+	again.Version = 3
+	if copied := c.mustRun(again, c.handlers("b")); copied.Prefix == plain.Prefix || c.encoded != 0 {
+		t.Errorf("got %s with %d units encoded, want a copy", copied.Prefix, c.encoded)
+	} else {
+		sameFiles(t, c.files(copied.Prefix), before)
+	}
 	if err := c.objects.DeleteAll(t.Context(), plain.Prefix); err != nil {
 		t.Fatal(err)
 	}

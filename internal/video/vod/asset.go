@@ -115,7 +115,7 @@ func assetFolder(asset string) string { return "assets/" + asset + "/" }
 
 // request is the job that makes an asset's stream.
 func (a *asset) request() encode.Request {
-	r := encode.Request{Asset: a.ID, Name: a.Name, Source: a.Source, Options: a.Options}
+	r := encode.Request{Asset: a.ID, Name: a.Name, Source: a.Source, Options: a.Options, Version: a.Version}
 	if a.Result != nil {
 		r.Previous = a.Result.Prefix
 	}
