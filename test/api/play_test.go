@@ -93,7 +93,7 @@ func TestPlayStaysInside(t *testing.T) {
 	id, hls := asset.text("id"), asset.addresses(t).Playback.HLS
 	folder := strings.TrimSuffix(hls, "master.m3u8")
 	for _, path := range []string{
-		folder, "/play/" + id, "/play/", "/play/" + id + "/../" + id + "/source", folder + "..%2fsource", folder + "%2e%2e/source", folder + "../../../admin.key",
+		folder, folder + "report.json", "/play/" + id, "/play/", "/play/" + id + "/../" + id + "/source", folder + "..%2fsource", folder + "%2e%2e/source", folder + "../../../admin.key",
 		folder + "..%2f..%2f..%2fadmin.key", folder + "%2fetc/passwd", folder + "master.m3u8%00", folder + ".hidden", "/play/ast_absent/master.m3u8",
 		"/play/~/" + id + "/master.m3u8/", "/play/" + id + "//master.m3u8", folder + `..\source`,
 	} {

@@ -57,7 +57,7 @@ func parseTarget(path string) (target, bool) {
 
 func (s *Service) play(w http.ResponseWriter, r *http.Request) {
 	t, ok := parseTarget(strings.TrimPrefix(r.URL.Path, "/play"))
-	if !ok || t.file == "" {
+	if !ok || t.file == "" || t.file == report {
 		refuse(w, http.StatusNotFound, "no such file")
 		return
 	}
@@ -91,6 +91,10 @@ func (s *Service) play(w http.ResponseWriter, r *http.Request) {
 		s.Served(v.tenant, sent(h, content))
 	}
 }
+
+// report is the file of a result that is for its owner: it names the source and the
+// machine.
+const report = "report.json"
 
 // isManifest reports whether a file is one that every asset has which is ready.
 func isManifest(file string) bool { return file == "master.m3u8" || file == "manifest.mpd" }
