@@ -217,6 +217,8 @@ func (d *download) once(ctx context.Context) (done bool, err error) {
 	written, err := d.blob.Append(ctx, d.Object, d.received, body)
 	d.received += written
 	switch {
+	case fault.CodeOf(err) == fault.Conflict:
+		return false, d.giveWay(ctx, err)
 	case err != nil && body.err == nil:
 		return false, err // ours, not the server's
 	case d.received > int64(d.config.MaxSize):
@@ -229,6 +231,17 @@ func (d *download) once(ctx context.Context) (done bool, err error) {
 		cause = body.err
 	}
 	return false, fault.Wrap(cause, fault.Unavailable, "the connection to %s broke off after %d bytes", response.Request.URL.Host, d.received)
+}
+
+// giveWay goes on where another writer has come to: a worker that was cut off, and has
+// lost the job to this one, may hold the object until its connection is given up.
+func (d *download) giveWay(ctx context.Context, err error) error {
+	have, sizeErr := d.blob.Appended(ctx, d.Object)
+	if sizeErr != nil {
+		return errors.Join(sizeErr, err)
+	}
+	d.received = have
+	return fault.Wrap(err, fault.Unavailable, "another worker still holds the file; it is tried again")
 }
 
 func (d *download) tooLarge() error {

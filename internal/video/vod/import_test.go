@@ -114,6 +114,44 @@ func TestImportResumes(t *testing.T) {
 	}
 }
 
+// A worker that was cut off still holds the object, and writes some more of it, when
+// another one gets the job.
+func TestImportGivesWay(t *testing.T) {
+	t.Parallel()
+	want := blobtest.Bytes(1<<20, 9)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `"one"`)
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(want))
+	}))
+	defer server.Close()
+	i, store := newImporter(t, localImports())
+	i.blob = &contested{FS: store, other: bytes.NewReader(want[:300_000])}
+	request := ingest.Request{Asset: "ast_1", URL: server.URL + "/film.mp4", Object: "assets/ast_1/source"}
+	if _, err := i.fetch(t.Context(), request, func(float64) {}); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(storedBytes(t, store, request.Object), want) {
+		t.Error("other bytes were stored")
+	}
+}
+
+// contested is a store where another writer comes first.
+type contested struct {
+	*blob.FS
+	other io.Reader
+}
+
+func (c *contested) Append(ctx context.Context, name string, offset int64, r io.Reader) (int64, error) {
+	if c.other == nil {
+		return c.FS.Append(ctx, name, offset, r)
+	}
+	_, err := c.FS.Append(ctx, name, offset, c.other)
+	if c.other = nil; err != nil {
+		return 0, err
+	}
+	return 0, fault.New(fault.Conflict, "another request is writing to %q", name)
+}
+
 // brittleWriter breaks the connection after some bytes.
 type brittleWriter struct {
 	http.ResponseWriter
