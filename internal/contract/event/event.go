@@ -27,6 +27,8 @@ const (
 
 	// AssetProgress is told to who watches, and kept nowhere.
 	AssetProgress = "asset.progress"
+	// NodeChanged is told to operators who watch, of no tenant, and kept nowhere.
+	NodeChanged = "node.changed"
 )
 
 // Types lists what a webhook may subscribe to.

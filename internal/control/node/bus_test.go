@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"liuyun/internal/contract/event"
 	"liuyun/internal/kit/bus"
 	"liuyun/internal/kit/web"
 )
@@ -36,7 +37,12 @@ func TestOverABus(t *testing.T) {
 	c := newCloud(t)
 	s := New(Deps{Records: c.db, Messages: b, Reach: func() Reach { return Reach{} }, Log: quiet})
 	changed := make(chan string, 8)
-	stop, err := b.Subscribe(subjectChanged, func(_ string, data []byte) { changed <- string(data) })
+	// As those hear it who read GET /v1/events.
+	stop, err := b.Announced(func(e event.Event) {
+		if e.Type == event.NodeChanged && e.Tenant == "" {
+			changed <- string(e.Data)
+		}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/contract/event"
 	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/store"
 	"liuyun/internal/kit/web"
@@ -50,6 +51,8 @@ func (w *wire) Publish(subject string, v any) error {
 	}
 	return err
 }
+
+func (w *wire) Announce(e event.Event) error { return w.Publish(e.Type, e.Data) }
 
 func (w *wire) Subscribe(subject string, fn func(string, []byte)) (func(), error) {
 	w.mu.Lock()
@@ -405,7 +408,7 @@ func TestGone(t *testing.T) {
 	c := newCloud(t)
 	a, _ := newAgent(t, c)
 	told := 0
-	c.wire.Subscribe(subjectChanged, func(_ string, data []byte) {
+	c.wire.Subscribe(event.NodeChanged, func(_ string, data []byte) {
 		if strings.Contains(string(data), `"gone"`) {
 			told++
 		}

@@ -16,6 +16,7 @@ import (
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/base/id"
+	"liuyun/internal/contract/event"
 	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/store"
 )
@@ -24,7 +25,6 @@ import (
 const (
 	subjectBeat    = "node.beat"    // each node tells how it is; all control nodes listen
 	subjectGreet   = "node.greet"   // a node asks for the time and what is wanted of it
-	subjectChanged = "node.changed" // a node's state changed: {"id", "state"}
 	subjectDeleted = "node.deleted" // a node was deleted: {"node"}
 )
 
@@ -42,6 +42,7 @@ type records interface {
 
 type messages interface {
 	Publish(subject string, v any) error
+	Announce(e event.Event) error
 	Subscribe(subject string, fn func(subject string, data []byte)) (stop func(), err error)
 	Serve(subject string, fn func(ctx context.Context, data []byte) (any, error)) (stop func(), err error)
 }
@@ -223,11 +224,14 @@ func (s *Service) announce(node, name string, state State, reason string) {
 		level = slog.LevelWarn
 	}
 	s.deps.Log.Log(context.Background(), level, "node is "+string(state), "node", node, "name", name, "reason", reason)
-	change := struct {
+	change, err := json.Marshal(struct {
 		ID    string `json:"id"`
 		State State  `json:"state"`
-	}{node, state}
-	if err := s.deps.Messages.Publish(subjectChanged, change); err != nil {
+	}{node, state})
+	if err == nil {
+		err = s.deps.Messages.Announce(event.Event{Type: event.NodeChanged, Data: change})
+	}
+	if err != nil {
 		s.deps.Log.Debug("a change of a node was not announced", "error", err)
 	}
 }
