@@ -124,7 +124,7 @@ func (n *serving) buildControl(ctx context.Context, who *self, nodeListen, busLi
 // buildServices makes the domains, each with what it needs of the others.
 func (n *serving) buildServices(ctx context.Context, c *control, who *self, nodeListen, busListen string) (err error) {
 	c.jobs = job.NewQueue(c.db, c.bus, n.Log)
-	c.accounts = account.New(account.Deps{DB: c.db, Log: n.Log, Version: n.Version, Holds: vod.Holds})
+	c.accounts = account.New(account.Deps{DB: c.db, Log: n.Log, Version: n.Version, Holds: vod.Holds, Forget: forgetTenant})
 	c.usage = meter.New(meter.Deps{DB: c.db, Log: n.Log, Stored: vod.Stored})
 	if c.notices, err = notify.New(notify.Deps{DB: c.db, Bus: c.bus, Config: n.Config.Webhook, Log: n.Log}); err != nil {
 		return err
@@ -174,6 +174,14 @@ func (n *serving) register(ctx context.Context, nodes *node.Service, who *self) 
 
 // anyControl is where objects are when every control node can read and write them.
 const anyControl = "https://" + guard.ControlName + "/blob/"
+
+// forgetTenant removes what the domains keep of a tenant without assets.
+func forgetTenant(tx *store.Tx, tenant string) error {
+	if err := notify.Forget(tx, tenant); err != nil {
+		return err
+	}
+	return meter.Forget(tx, tenant)
+}
 
 // reach is how other machines reach this control node.
 func (n *serving) reach(who *self, nodeListen, busListen string) node.Reach {

@@ -239,6 +239,11 @@ func (s *Service) deleteTenant(ctx context.Context, in *deleteTenantInput) (*str
 				return fault.New(fault.Conflict, "the tenant %q still has %s: delete them first", t.Name, held)
 			}
 		}
+		if s.deps.Forget != nil {
+			if err := s.deps.Forget(tx, t.ID); err != nil {
+				return err
+			}
+		}
 		tx.AfterCommit(s.forget)
 		_, err = tx.Exec("DELETE FROM tenants WHERE id = ?", t.ID)
 		return err

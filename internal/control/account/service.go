@@ -14,7 +14,7 @@ import (
 	"liuyun/internal/kit/store"
 )
 
-// Deps are what a Service needs. All must be set but Holds.
+// Deps are what a Service needs. All must be set but Holds and Forget.
 type Deps struct {
 	DB      *store.DB
 	Log     *slog.Logger
@@ -22,6 +22,8 @@ type Deps struct {
 	// Holds says what keeps a tenant from being deleted, in words ("3 assets"); ""
 	// for nothing. Nil: nothing ever does.
 	Holds func(tx *store.Tx, tenant string) (string, error)
+	// Forget removes what others keep of a tenant, in the transaction that deletes it.
+	Forget func(tx *store.Tx, tenant string) error
 }
 
 // Service is the accounts of this node. It may be used by several goroutines.

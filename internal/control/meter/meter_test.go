@@ -3,6 +3,7 @@ package meter
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -201,4 +202,20 @@ func TestRun(t *testing.T) {
 			t.Errorf("at the end %d bytes, want 12", got)
 		}
 	})
+}
+
+func TestForget(t *testing.T) {
+	t.Parallel()
+	s := newService(t, store.Config{})
+	err := s.deps.DB.Write(t.Context(), func(tx *store.Tx) error {
+		return errors.Join(s.Add(tx, "a", Usage{Uploads: 1}), s.Add(tx, "b", Usage{Uploads: 2}), Forget(tx, "a"))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tenant, want := range map[string]int{"a": 0, "b": 1} {
+		if _, got := answer(t, s, tenant, guard.UsageRead, ""); len(got["days"].([]any)) != want {
+			t.Errorf("%s: %v, want %d days", tenant, got, want)
+		}
+	}
 }

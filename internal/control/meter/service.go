@@ -112,6 +112,12 @@ ON CONFLICT (tenant, day) DO UPDATE SET
 	return err
 }
 
+// Forget removes what a tenant used, which nobody can ask for any more.
+func Forget(tx *store.Tx, tenant string) error {
+	_, err := tx.Exec("DELETE FROM used WHERE tenant = ?", tenant)
+	return err
+}
+
 // ServedBytes adds n bytes to what was served for tenant. It allocates nothing
 // but the first time for a tenant, and waits for no disk.
 func (s *Service) ServedBytes(tenant string, n int64) {

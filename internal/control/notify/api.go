@@ -192,6 +192,20 @@ func (s *Service) deleteWebhook(ctx context.Context, in *deleteInput) (*struct{}
 	})
 }
 
+// Forget removes the webhooks of a tenant, with their secrets and deliveries.
+func Forget(tx *store.Tx, tenant string) error {
+	hooks, err := queryHooks(tx, `tenant = ?`, tenant)
+	if err != nil {
+		return err
+	}
+	for _, h := range hooks {
+		if err := removeHook(tx, h.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s *Service) testWebhook(ctx context.Context, in *webhookPath) (*deliveryOutput, error) {
 	out := &deliveryOutput{}
 	err := s.db.Write(ctx, func(tx *store.Tx) error {

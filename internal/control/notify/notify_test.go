@@ -537,3 +537,30 @@ func TestStreamResumes(t *testing.T) {
 	}
 	c.streams.Add(-maxStreams)
 }
+
+// With a tenant go its webhooks, and nobody else's.
+func TestForget(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t, nil, local)
+	rec := newReceiver(t, nil)
+	gone, kept := c.webhook("ten", rec.URL), c.webhook("other", rec.URL)
+	c.emit("ten", event.AssetReady)
+	c.eventually("delivered", func() bool { return len(c.deliveries("ten", gone.ID)) == 1 })
+	if err := c.db.Write(t.Context(), func(tx *store.Tx) error { return Forget(tx, "ten") }); err != nil {
+		t.Fatal(err)
+	}
+	err := c.db.Read(t.Context(), func(tx *store.Tx) error {
+		left := ""
+		if err := tx.QueryRow(`SELECT id FROM webhooks`).Scan(&left); err != nil || left != kept.ID {
+			t.Errorf("webhooks left: %q, %v", left, err)
+		}
+		n := 0
+		if err := tx.QueryRow(`SELECT count(*) FROM deliveries`).Scan(&n); err != nil || n != 0 {
+			t.Errorf("%d deliveries left, %v", n, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
