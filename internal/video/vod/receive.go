@@ -117,6 +117,26 @@ func (s *Service) Uploading(ctx context.Context, id string, received, size int64
 	return err
 }
 
+// Resting returns the assets of whose upload nothing was heard since that time.
+func (s *Service) Resting(ctx context.Context, since time.Time) (list []string, err error) {
+	err = s.DB.Read(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Query(`SELECT id FROM assets WHERE status = ? AND touched < ? AND deleted = 0`, Uploading, store.Time(since))
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var id string
+			if err := rows.Scan(&id); err != nil {
+				return err
+			}
+			list = append(list, id)
+		}
+		return rows.Err()
+	})
+	return list, err
+}
+
 // Uploaded takes the whole source.
 func (s *Service) Uploaded(ctx context.Context, id, object string, size int64) error {
 	_, err := s.change(ctx, "", id, event.AssetUpdated, func(tx *store.Tx, a *asset) error {

@@ -104,3 +104,19 @@ func TestUploadIsToldOnce(t *testing.T) {
 		t.Errorf("got revision %d and %s, %d failures told; want %d, queued and none", after.Rev, after.Status, s.told(t, "asset.failed"), before.Rev)
 	}
 }
+
+// Resting uploads are found by the last sign of life.
+func TestResting(t *testing.T) {
+	t.Parallel()
+	s := newTestService(t)
+	coming, here := s.begin(t), s.begin(t)
+	if err := s.Uploaded(t.Context(), here, sourceName(here), 10); err != nil {
+		t.Fatal(err)
+	}
+	for since, want := range map[time.Time]int{time.Now().Add(-time.Minute): 0, time.Now().Add(time.Minute): 1} {
+		got, err := s.Resting(t.Context(), since)
+		if err != nil || len(got) != want || want == 1 && got[0] != coming {
+			t.Errorf("since %s: got %v, %v, want %d", since, got, err, want)
+		}
+	}
+}

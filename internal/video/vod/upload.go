@@ -48,6 +48,9 @@ type uploadAssets interface {
 	// UploadFailed says that no source will come, and why. It may be called again, and
 	// does nothing for an asset that has its source.
 	UploadFailed(ctx context.Context, asset string, cause error) error
+	// Resting returns the assets whose source is coming, and of which nothing has come
+	// since that time.
+	Resting(ctx context.Context, since time.Time) ([]string, error)
 }
 
 // UploadDeps are what uploads stand on. All fields must be set.

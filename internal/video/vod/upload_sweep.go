@@ -10,8 +10,13 @@ import (
 	"liuyun/internal/kit/blob"
 )
 
-// uploadSweepEvery is how often unfinished uploads are looked at.
-const uploadSweepEvery = 10 * time.Minute
+const (
+	// uploadSweepEvery is how often unfinished uploads are looked at.
+	uploadSweepEvery = 10 * time.Minute
+	// putRest is how long a source that comes in one request may pause before nobody
+	// sends it any more: far longer than a server waits for its client.
+	putRest = 15 * time.Minute
+)
 
 // Run finishes uploads whose client did not wait for the end, and gives up those that
 // rest too long, at the start and from time to time. Several nodes may do it at once.
@@ -40,6 +45,24 @@ func (u *Uploads) sweep(ctx context.Context, now time.Time) error {
 	problems := []error{err}
 	for _, asset := range assets {
 		problems = append(problems, u.sweepOne(ctx, asset, now))
+	}
+	return errors.Join(append(problems, u.sweepLost(ctx, now))...)
+}
+
+// sweepLost gives up what was begun and is no upload that anybody could go on with: a
+// kill came in the middle of a source in one request, or before the record was there.
+func (u *Uploads) sweepLost(ctx context.Context, now time.Time) error {
+	resting, err := u.Assets.Resting(ctx, now.Add(-putRest))
+	if err != nil {
+		return err
+	}
+	var problems []error
+	for _, asset := range resting {
+		_, err := u.readRecord(ctx, asset)
+		if fault.CodeOf(err) == fault.NotFound {
+			err = u.Assets.UploadFailed(ctx, asset, fault.New(fault.Canceled, "the upload broke off: upload the file again"))
+		}
+		problems = append(problems, err)
 	}
 	return errors.Join(problems...)
 }

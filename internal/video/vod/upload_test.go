@@ -31,6 +31,7 @@ type fakeAssets struct {
 	ids    id.Maker
 	tenant map[string]string
 	state  map[string]string // uploading, uploaded, failed
+	begun  map[string]time.Time
 	asked  UploadRequest
 	calls  int // of Uploaded
 }
@@ -58,6 +59,10 @@ func (f *fakeAssets) BeginUpload(_ context.Context, tenant string, r UploadReque
 		return "", fault.New(fault.Conflict, "it is %s", f.state[asset])
 	}
 	f.tenant[asset], f.state[asset] = tenant, "uploading"
+	if f.begun == nil {
+		f.begun = make(map[string]time.Time)
+	}
+	f.begun[asset] = time.Now()
 	return asset, nil
 }
 
@@ -90,6 +95,17 @@ func (f *fakeAssets) Uploaded(_ context.Context, asset, object string, _ int64) 
 func (f *fakeAssets) UploadFailed(_ context.Context, asset string, _ error) error {
 	f.set(asset, "failed")
 	return nil
+}
+
+func (f *fakeAssets) Resting(_ context.Context, since time.Time) (list []string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for asset, state := range f.state {
+		if state == "uploading" && f.begun[asset].Before(since) {
+			list = append(list, asset)
+		}
+	}
+	return list, nil
 }
 
 func (f *fakeAssets) set(asset, state string) {
@@ -369,6 +385,32 @@ func TestUploadSweep(t *testing.T) {
 	err := b.store.List(t.Context(), uploadRecords, func(info blob.Info) error { return fmt.Errorf("%s is left", info.Name) })
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// A kill in the middle of a source in one request leaves an asset that waits for a
+// client who cannot go on. It is given up, and takes another upload then.
+func TestUploadIsLost(t *testing.T) {
+	t.Parallel()
+	b := newUploadBench(t)
+	asset, err := b.assets.BeginUpload(t.Context(), "ten_a", UploadRequest{Size: 10, Unfinished: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, under := b.begin(10)
+	for _, step := range []struct {
+		after time.Duration
+		want  string
+	}{{putRest / 2, "uploading"}, {2 * putRest, "failed"}} {
+		if err := b.uploads.sweep(t.Context(), time.Now().Add(step.after)); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.assets.stateOf(asset); got != step.want {
+			t.Errorf("after %s it is %s, want %s", step.after, got, step.want)
+		}
+		if got := b.assets.stateOf(under); got != "uploading" {
+			t.Errorf("after %s one that can be gone on with is %s", step.after, got)
+		}
 	}
 }
 
