@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"time"
 
@@ -71,8 +72,8 @@ func (n *serving) buildControlNode(ctx context.Context, who *self) error {
 	n.add("queue", c.jobs.Run, nil)
 	n.add("nodes", c.nodes.Run, nil)
 	if nodeListen != "" {
-		tls := guard.NodeTLS(who.server(), who.identity.Pool())
-		n.add("node listener", n.listener(nodeListen, tls, c.nodes.Handler(), func(net.Addr) {}), nil)
+		secure := guard.NodeTLS(who.server(), who.identity.Pool())
+		n.add("node listener", n.listener(nodeListen, secure, c.nodes.Handler(), func(net.Addr) {}), nil)
 	}
 	if err := n.addWork(ctx, who, c.bus, c.objects); err != nil {
 		return err
@@ -98,6 +99,7 @@ func (n *serving) buildControl(ctx context.Context, who *self, nodeListen, busLi
 	settings.Listen = busListen
 	options := bus.Options{Name: who.id(), Folder: n.data.Join(busName), Config: settings, Log: n.Log}
 	options.Admit = func(ctx context.Context, node string) error { return c.nodes.Admit(ctx, node) }
+	options.Peer = func(ctx context.Context, state *tls.ConnectionState) error { return c.nodes.AdmitPeer(ctx, state) }
 	if busListen != "" || settings.Cluster.Listen != "" {
 		options.TLS = who.busTLS()
 	}

@@ -160,14 +160,9 @@ func (n *serving) join(ctx context.Context, folder string) (*self, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, err
 	}
-	identity, m, err := node.Join(ctx, token, n.Name, folder)
+	identity, m, err := node.Join(ctx, token, n.Name, folder, n.Roles...)
 	if err != nil {
 		return nil, err
-	}
-	for _, role := range n.Roles {
-		if !slices.Contains(m.Roles, role) {
-			return nil, fault.New(fault.Forbidden, "the join token is not for the role %s; make one that is, or choose with --roles", role)
-		}
 	}
 	who := &self{identity: identity, folder: folder}
 	return who, who.learn(m.Reach)

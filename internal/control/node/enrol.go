@@ -24,6 +24,8 @@ type application struct {
 	Credential []byte `json:"credential,omitempty"`
 	Request    []byte `json:"request"` // certificate request in PEM
 	Name       string `json:"name,omitempty"`
+	// Roles that the machine will have; none are asked for by an older one.
+	Roles []string `json:"roles,omitempty"`
 }
 
 // Membership is what a machine gets when it joins.
@@ -98,6 +100,9 @@ func (s *Service) join(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return err
 		}
+		if err := allowed(granted, a.Roles); err != nil {
+			return err
+		}
 		if m.Reach, err = s.reach(tx); err != nil {
 			return err
 		}
@@ -114,6 +119,16 @@ func (s *Service) join(w http.ResponseWriter, r *http.Request) {
 	}
 	s.deps.Log.Info("a machine joined", "node", m.Node, "name", shortName(a.Name), "from", r.RemoteAddr, "roles", strings.Join(m.Roles, ","))
 	answer(w, m)
+}
+
+// allowed refuses a role that a join token does not give.
+func allowed(granted, wanted []string) error {
+	for _, role := range wanted {
+		if !slices.Contains(granted, role) {
+			return fault.New(fault.Forbidden, "the join token is not for the role %s; make one that is, or choose with --roles", role)
+		}
+	}
+	return nil
 }
 
 // sign makes the certificate of a node. Control nodes may stand for the listener
@@ -197,8 +212,10 @@ func (s *Service) Return(ctx context.Context, node string) error {
 }
 
 // Join asks the control nodes of the token, one after the other, to let this
-// machine in under that name, and keeps its certificate in folder.
-func Join(ctx context.Context, token guard.JoinToken, name, folder string) (*guard.Identity, Membership, error) {
+// machine in under that name, and keeps its certificate in folder. When the token is
+// not for all of the roles, which is fault.Forbidden, nothing is kept: it can be tried
+// again with others.
+func Join(ctx context.Context, token guard.JoinToken, name, folder string, roles ...string) (*guard.Identity, Membership, error) {
 	key, request, err := guard.NewRequest()
 	if err != nil {
 		return nil, Membership{}, err
@@ -207,10 +224,13 @@ func Join(ctx context.Context, token guard.JoinToken, name, folder string) (*gua
 	defer transport.CloseIdleConnections()
 	var m Membership
 	for _, address := range token.Addresses {
-		m, err = apply(ctx, transport, address, "/join", application{token.Credential, request, name})
+		m, err = apply(ctx, transport, address, "/join", application{token.Credential, request, name, roles})
 		if err == nil || fault.CodeOf(err) == fault.Forbidden {
 			break
 		}
+	}
+	if err == nil {
+		err = allowed(m.Roles, roles) // an older control node does not look
 	}
 	if err != nil {
 		return nil, Membership{}, err

@@ -7,6 +7,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -251,6 +252,19 @@ func (s *Service) Admit(ctx context.Context, node string) error {
 		_, err := get(tx, node)
 		return err
 	})
+}
+
+// AdmitPeer says whether the other end of a connection between control nodes may be
+// one: its certificate has to be that of a control node, and while it is one that
+// joined, its record has to be there.
+func (s *Service) AdmitPeer(ctx context.Context, state *tls.ConnectionState) error {
+	if err := state.PeerCertificates[0].VerifyHostname(guard.ControlName); err != nil {
+		return fault.Wrap(err, fault.Forbidden, "only control nodes may be servers of the bus")
+	}
+	if node, ok := guard.PeerNode(state); ok {
+		return s.Admit(ctx, node)
+	}
+	return nil
 }
 
 // expel shuts a node out of this control node that was deleted on any.

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"crypto/subtle"
+	"crypto/tls"
 	"sync"
 	"time"
 
@@ -45,6 +46,20 @@ func (d *door) Check(c server.ClientAuthentication) bool {
 	}
 	d.note(node, c.GetID())
 	return true
+}
+
+// peers decides which servers are of the cluster, by Options.Peer.
+type peers func(ctx context.Context, state *tls.ConnectionState) error
+
+// Check is called by the server for each connection to another one.
+func (p peers) Check(c server.ClientAuthentication) bool {
+	state := c.GetTLSConnectionState()
+	if state == nil || len(state.VerifiedChains) == 0 {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), admitTimeout)
+	defer cancel()
+	return p(ctx, state) == nil
 }
 
 // note remembers a connection, and forgets those of the node that have ended.

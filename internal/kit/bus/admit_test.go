@@ -6,18 +6,19 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"liuyun/internal/kit/guard"
 )
 
 // member makes the certificate of a node.
-func member(t *testing.T, ca *guard.CA, name string) *guard.Identity {
+func member(t *testing.T, ca *guard.CA, name string, names ...string) *guard.Identity {
 	t.Helper()
 	key, request, err := guard.NewRequest()
 	if err != nil {
 		t.Fatal(err)
 	}
-	certificate, err := ca.SignNode(request, name)
+	certificate, err := ca.SignNode(request, name, names...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,4 +78,53 @@ func TestAdmit(t *testing.T) {
 	}
 	set("bad", true)
 	eventually(t, "the node is back", func() bool { return heard("bad") })
+}
+
+// A server is of the cluster when Peer lets it be: the certificate of a node alone,
+// which each worker has, is not enough.
+func TestPeer(t *testing.T) {
+	t.Parallel()
+	ca, err := guard.OpenCA(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := make(chan string, 100)
+	peer := func(_ context.Context, state *tls.ConnectionState) error {
+		leaf := state.VerifiedChains[0][0]
+		err := leaf.VerifyHostname(guard.ControlName)
+		if err != nil {
+			select {
+			case refused <- leaf.Subject.CommonName:
+			default:
+			}
+		}
+		return err
+	}
+	first, second := freeAddress(t), freeAddress(t)
+	serve := func(id *guard.Identity, listen, route string, peer func(context.Context, *tls.ConnectionState) error) *Bus {
+		o := Options{Name: id.Node(), Folder: t.TempDir(), Config: DefaultConfig(), TLS: id.ClientTLS(), Peer: peer}
+		o.TLS.ClientCAs, o.TLS.ClientAuth, o.TLS.GetCertificate = o.TLS.RootCAs, tls.RequireAndVerifyClientCert, id.Server
+		o.Config.Cluster = Cluster{listen, []string{route}}
+		b := newBus(t, o)
+		if err := b.startServer(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(b.stopServer)
+		return b
+	}
+	control := serve(member(t, ca, "control", guard.ControlName), first, second, peer)
+	serve(member(t, ca, "worker"), freeAddress(t), first, nil)
+	select {
+	case name := <-refused:
+		if name != "worker" {
+			t.Errorf("%s was refused, want the worker", name)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the worker was not refused")
+	}
+	if n := control.server.NumRoutes(); n != 0 {
+		t.Errorf("%d routes with a worker alone", n)
+	}
+	serve(member(t, ca, "other", guard.ControlName), second, first, peer)
+	eventually(t, "the other control node is in", func() bool { return control.server.NumRoutes() > 0 })
 }

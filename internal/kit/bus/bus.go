@@ -96,7 +96,11 @@ type Options struct {
 	TLS *tls.Config
 	// Admit says whether the node with that name in its verified certificate may
 	// connect to Config.Listen; an error refuses it. Without Admit nobody may.
-	Admit  func(ctx context.Context, node string) error
+	Admit func(ctx context.Context, node string) error
+	// Peer says whether a server with that verified certificate may be one of the
+	// cluster, which may do everything; an error refuses it. It is asked of those that
+	// come and of those that are called. Without Peer the certificate is enough.
+	Peer   func(ctx context.Context, state *tls.ConnectionState) error
 	Config Config
 	Log    *slog.Logger
 }

@@ -129,6 +129,9 @@ func (b *Bus) serverOptions() (*server.Options, error) {
 		o.Cluster.TLSConfig = b.options.TLS.Clone()
 		o.Cluster.TLSTimeout = 5
 	}
+	if b.options.Peer != nil {
+		o.CustomRouterAuthentication = peers(b.options.Peer)
+	}
 	for _, route := range c.Cluster.Routes {
 		o.Routes = append(o.Routes, &url.URL{Scheme: "nats", Host: route})
 	}
