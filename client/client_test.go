@@ -209,7 +209,7 @@ func TestOddAnswers(t *testing.T) {
 			w.WriteHeader(404)
 			_, _ = w.Write([]byte("<html>"))
 		}, client.NotFound, "the server answered 404 Not Found"},
-		{"plain text", func(w http.ResponseWriter) { http.Error(w, "too much", http.StatusRequestEntityTooLarge) }, client.Limit, "the server answered http.StatusRequestEntityTooLarge Request Entity Too Large: too much"},
+		{"plain text", func(w http.ResponseWriter) { http.Error(w, "too much", http.StatusRequestEntityTooLarge) }, client.Limit, "the server answered 413 Request Entity Too Large: too much"},
 		{"another address", func(w http.ResponseWriter) {
 			w.Header().Set("Location", "https://other.example/")
 			w.WriteHeader(301)

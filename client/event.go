@@ -26,7 +26,7 @@ const (
 // Event is a change that the cloud tells of. In [Client.Events] and in webhooks
 // it is the same.
 type Event struct {
-	ID     string          `json:"id"` // "" for what passes by
+	ID     string          `json:"id"`
 	Type   string          `json:"type"`
 	Time   time.Time       `json:"time"`
 	Tenant string          `json:"tenant"`
@@ -38,7 +38,7 @@ type Event struct {
 }
 
 // Asset returns the asset that the event is about. That of an AssetProgress has
-// only ID, Status, Progress and Phase.
+// only ID, Status, Progress, Phase and WaitingFor.
 func (e Event) Asset() (a Asset, err error) {
 	if err := json.Unmarshal(e.Data, &a); err != nil {
 		return a, fmt.Errorf("client: the data of a %s is no asset: %w", e.Type, err)
@@ -122,17 +122,11 @@ func (c *Client) follow(ctx context.Context, after string, take func(Event) bool
 	}
 }
 
-// event is the event that a message of the stream tells. What passes by has no
-// id, and its data are all of it.
+// event is the event that a message of the stream tells. What passes by is not
+// numbered, so nothing goes on after it.
 func (m message) event() (e Event, err error) {
-	if m.id == "" {
-		if !json.Valid(m.data) {
-			return e, &notOurs{fmt.Errorf("the data of a %s are no JSON", m.kind)}
-		}
-		return Event{Type: m.kind, Data: m.data}, nil
-	}
 	if err := json.Unmarshal(m.data, &e); err != nil {
-		return e, &notOurs{err}
+		return e, &notOurs{fmt.Errorf("the data of a %s are no event: %w", m.kind, err)}
 	}
 	e.Cursor = m.id
 	return e, nil

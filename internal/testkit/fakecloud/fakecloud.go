@@ -32,7 +32,7 @@ type Cloud struct {
 	collections map[string][]Object // by name, oldest first
 	uploads     map[string]*upload  // by asset
 	idempotent  map[string]Object   // answers of POST, by token
-	events      []Object
+	events      []told
 	changed     chan struct{} // closed when there is an event
 	faults      []Fault
 	calls       []string

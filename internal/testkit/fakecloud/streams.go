@@ -105,15 +105,25 @@ func (b *broken) Read(p []byte) (int, error) {
 
 // tell records an event. The lock is held.
 func (c *Cloud) tell(kind string, data Object) {
-	text, _ := json.Marshal(data) // as it is now
-	c.events = append(c.events, Object{"id": c.newID("evt"), "type": kind, "time": clock, "tenant": "ten_1", "data": json.RawMessage(text)})
+	c.events = append(c.events, told{c.event(kind, data), false})
 	c.wake()
 }
 
-// pass records what is told without an id. The lock is held.
+// pass records an event that is not numbered. The lock is held.
 func (c *Cloud) pass(kind string, data Object) {
-	c.events = append(c.events, Object{"passes": kind, "data": data})
+	c.events = append(c.events, told{c.event(kind, data), true})
 	c.wake()
+}
+
+// told is an event of the stream.
+type told struct {
+	event  Object
+	passes bool // has no number
+}
+
+func (c *Cloud) event(kind string, data Object) Object {
+	text, _ := json.Marshal(data) // as it is now
+	return Object{"id": c.newID("evt"), "type": kind, "time": clock, "tenant": "ten_1", "data": json.RawMessage(text)}
 }
 
 func (c *Cloud) wake() {
@@ -144,15 +154,12 @@ func (c *Cloud) serveEvents(w http.ResponseWriter, r *http.Request) {
 		from += len(fresh)
 		first := from - len(fresh)
 		c.mu.Unlock()
-		for i, event := range fresh {
-			kind, data := event["type"], any(event)
-			if event["passes"] != nil {
-				kind, data = event["passes"], event["data"]
-			} else {
+		for i, told := range fresh {
+			if !told.passes {
 				fmt.Fprintf(w, "id: %d\n", first+i+1)
 			}
-			text, _ := json.Marshal(data)
-			fmt.Fprintf(w, "event: %s\ndata: %s\n\n", kind, text)
+			text, _ := json.Marshal(told.event)
+			fmt.Fprintf(w, "event: %s\ndata: %s\n\n", told.event["type"], text)
 		}
 		if http.NewResponseController(w).Flush() != nil {
 			return
