@@ -47,6 +47,7 @@ func TestDiskFullWhileEncoding(t *testing.T) {
 			return a.Status == client.Ready || a.WaitingFor == "storage"
 		})
 	}
+	n.eventually(t, "an event tells of the wait", func() bool { return events.heard("waiting for storage", a.ID) })
 	n.refusesUploads(t)
 	all := d.Fill(t, 0)
 	n.refusesUploads(t)
@@ -160,6 +161,9 @@ func (n node) follow(t *testing.T) *listener {
 			if asset, err := event.Asset(); err == nil {
 				l.mu.Lock()
 				l.seen[event.Type+" "+asset.ID] = true
+				if asset.WaitingFor != "" {
+					l.seen["waiting for "+asset.WaitingFor+" "+asset.ID] = true
+				}
 				l.mu.Unlock()
 			}
 		}

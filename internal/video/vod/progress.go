@@ -12,6 +12,7 @@ import (
 	"liuyun/internal/contract/event"
 	"liuyun/internal/contract/ingest"
 	"liuyun/internal/kit/job"
+	"liuyun/internal/kit/store"
 )
 
 // progressBoard is how far the assets are that are being made. It is told by the
@@ -68,6 +69,8 @@ type Progress struct {
 	Status   Status  `json:"status"`
 	Progress float64 `json:"progress"`
 	Phase    string  `json:"phase"`
+	// WaitingFor is as in [Asset].
+	WaitingFor *string `json:"waiting_for"`
 }
 
 // watchProgress follows the jobs of assets until ctx ends.
@@ -86,7 +89,7 @@ func (s *Service) watchProgress(ctx context.Context) error {
 			return
 		}
 		s.progress.put(p.Group, p.Progress, p.Phase)
-		s.tell(p.Tenant, Progress{p.Group, status, p.Progress, p.Phase})
+		s.tell(p.Tenant, Progress{ID: p.Group, Status: status, Progress: p.Progress, Phase: p.Phase})
 	})
 	if err != nil {
 		return err
@@ -96,8 +99,51 @@ func (s *Service) watchProgress(ctx context.Context) error {
 	return nil
 }
 
+const (
+	roomEvery = 5 * time.Second
+	roomBatch = 1000 // assets that are told of at once
+)
+
+// watchRoom tells who watches the assets that are not made yet when the disk is
+// full, and when there is room again: nothing else may happen to them meanwhile.
+func (s *Service) watchRoom(ctx context.Context) error {
+	ticker := time.NewTicker(roomEvery)
+	defer ticker.Stop()
+	for full := false; ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		if now := s.Room() != nil; now != full {
+			full = now
+			s.tellUnfinished(ctx)
+		}
+	}
+}
+
+func (s *Service) tellUnfinished(ctx context.Context) {
+	var unfinished []*asset
+	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		unfinished, err = queryAssets(tx, `WHERE status IN (?, ?) AND deleted = 0 LIMIT ?`, Queued, Processing, roomBatch)
+		return err
+	})
+	if err != nil {
+		s.Log.Debug("assets that wait were not told of", "cause", err)
+		return
+	}
+	for _, a := range unfinished {
+		entry, _ := s.progress.get(a.ID)
+		s.tell(a.Tenant, Progress{ID: a.ID, Status: a.Status, Progress: entry.fraction, Phase: entry.phase})
+	}
+}
+
 // tell passes progress on to who watches; it may be lost.
 func (s *Service) tell(tenant string, p Progress) {
+	if p.Status != Uploading && s.Room() != nil {
+		hold := job.HoldStorage
+		p.WaitingFor = &hold
+	}
 	if err := s.Bus.Announce(event.Event{Type: event.AssetProgress, Tenant: tenant, Data: json.RawMessage(encoded(p))}); err != nil {
 		s.Log.Debug("progress was not passed on", "asset", p.ID, "cause", err)
 	}
@@ -108,6 +154,7 @@ func (s *Service) tell(tenant string, p Progress) {
 func (s *Service) Run(ctx context.Context, ready func()) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.watchProgress(ctx) })
+	group.Go(func() error { return s.watchRoom(ctx) })
 	group.Go(func() error { s.sweepLoop(ctx); return nil })
 	ready()
 	return group.Wait()

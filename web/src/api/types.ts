@@ -6,7 +6,7 @@ type Schemas = components['schemas'];
 export type Asset = Schemas['Asset'];
 export type AssetChange = Schemas['AssetChange'];
 /** AssetProgress is sent with events, without an id: it is not kept. */
-export type AssetProgress = Pick<Asset, 'id' | 'status' | 'progress' | 'phase'>;
+export type AssetProgress = Pick<Asset, 'id' | 'status' | 'progress' | 'phase' | 'waiting_for'>;
 export type Delivery = Schemas['Delivery'];
 export type EncodeOptions = Schemas['OptionsInput'];
 export type Event = Schemas['Event'];
