@@ -25,11 +25,14 @@ export function may(session: Session, scope: string): boolean {
   return session.scopes.includes('admin') || session.scopes.includes(scope);
 }
 
+/** sentence begins as a sentence does what the server says as a part of one. */
+const sentence = (text: string): string => (/^[a-z]+ /.test(text) ? text[0]!.toUpperCase() + text.slice(1) : text);
+
 /** explain says what went wrong in the viewer's language where the server has said nothing. */
 export function explain(error: unknown, { t }: Words): string {
   if (!(error instanceof Problem)) return t('problemUnknown', { detail: String(error) });
   if (error.status === 0) return error.code === 'unreadable' ? t('problemUnreadable') : t('problemOffline');
   const fields = error.fields.map((f) => [f.location?.replace(/^body\./, ''), f.message].filter(Boolean).join(': '));
-  const text = [error.detail, ...fields].filter(Boolean).join(' ');
+  const text = [sentence(error.detail), ...fields].filter(Boolean).join(' ');
   return text || t('problemStatus', { status: error.status });
 }
