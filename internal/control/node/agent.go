@@ -201,11 +201,12 @@ func (a *Agent) reason(ctx context.Context, b Beat, skew time.Duration) string {
 		}
 		return fmt.Sprintf("its clock is %d s %s the control node's; set it, and let NTP keep it", int(math.Abs(skew.Seconds())+0.5), where)
 	}
-	if err := a.probe(ctx, time.Minute); err != nil {
-		return fault.Message(err)
-	}
+	// Before the disk is tried: a full one takes no writes, and this says why.
 	if b.DiskSize > 0 && b.DiskFree < a.Reserve {
 		return fmt.Sprintf("its disk is full: %d MB are free in %s, and %d MB are kept in reserve; delete something", b.DiskFree>>20, a.Folder, a.Reserve>>20)
+	}
+	if err := a.probe(ctx, time.Minute); err != nil {
+		return fault.Message(err)
 	}
 	return ""
 }

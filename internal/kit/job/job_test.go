@@ -238,8 +238,6 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// A job that found the disk full says so, waits for a worker with room, and its
-// attempts do not count.
 // A machine that is at fault gives its jobs back, untried, and takes no more.
 func TestUnsoundMachine(t *testing.T) {
 	t.Parallel()
@@ -265,6 +263,35 @@ func TestUnsoundMachine(t *testing.T) {
 	}
 }
 
+// An error on a full disk is the disk's, whatever it says.
+func TestErrorOnFullDisk(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	var full atomic.Bool
+	full.Store(true)
+	w := b.worker("w", 1, func(context.Context, *Lease) (any, error) {
+		if full.Load() {
+			return nil, fault.New(fault.Invalid, "the file is not an MP4, or was not finished")
+		}
+		return nil, nil
+	})
+	w.Room = func() error {
+		if full.Load() {
+			return fault.New(fault.StorageFull, "no room")
+		}
+		return nil
+	}
+	component(t, w.Run)
+	id := b.add(spec("a"))[0]
+	if j := b.until(id, "held", func(j Job) bool { return j.Hold == HoldStorage }); j.Error == nil || j.Error.Message != "no room" {
+		t.Errorf("held with %+v", j.Error)
+	}
+	full.Store(false)
+	b.untilState(id, Done)
+}
+
+// A job that found the disk full says so, waits for a worker with room, and its
+// attempts do not count.
 func TestStorageFull(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)

@@ -30,7 +30,9 @@ type Worker struct {
 	Node  string // different on each node
 	Class string // of jobs that it takes besides those for any
 	Kinds map[string]Kind
-	Room  func() error // nil, or an error when the disk is too full for jobs that wait for room
+	// Room is nil, or says with fault.StorageFull that the disk is too full for jobs
+	// that wait for room. Any error of a job is then the disk's.
+	Room func() error
 	// Sound says what keeps this machine from doing any work, or nil; without it all
 	// machines are sound. It is asked when a job came to an error. When the machine is
 	// at fault the job goes back as if it had not been tried, and no more are taken
@@ -197,27 +199,40 @@ func (w *Worker) do(working, life context.Context, l *Lease) {
 		}
 	}
 	if err != nil {
-		end.Error = &Failure{fault.CodeOf(err), fault.Message(err)}
-		switch unsound := w.unsound(working, err); {
-		case working.Err() != nil:
-			end.Error = &Failure{fault.Canceled, "stopped"}
-		case unsound != nil:
-			w.Pause()
-			w.Log.Warn("job: given back, for this machine is at fault", "job", l.ID, "error", err, "machine", unsound)
-			end.Error = &Failure{fault.Canceled, fault.Message(unsound)}
-		case fault.CodeOf(err) == fault.Internal:
-			w.Log.Error("job: failed", "job", l.ID, "kind", l.Kind, "error", err)
-		}
+		end.Error = w.failure(working, l, err)
 	}
 	w.tell(life, l, end)
 }
 
-// unsound says what is wrong with this machine when a job came to err, or nil.
-func (w *Worker) unsound(ctx context.Context, err error) error {
-	if code := fault.CodeOf(err); w.Sound == nil || code == fault.Canceled || code == fault.StorageFull {
-		return nil
+// failure is what the queue is told of a job that came to err. The disk or the
+// machine may be at fault; then it is not the job that has failed.
+func (w *Worker) failure(working context.Context, l *Lease, err error) *Failure {
+	code := fault.CodeOf(err)
+	failure := &Failure{code, fault.Message(err)}
+	switch {
+	case working.Err() != nil:
+		return &Failure{fault.Canceled, "stopped"}
+	case code == fault.Canceled || code == fault.StorageFull:
+		return failure
 	}
-	return w.Sound(ctx)
+	// An encoder that cannot write its last bytes does not always say so.
+	if w.Room != nil {
+		if full := w.Room(); fault.CodeOf(full) == fault.StorageFull {
+			w.Log.Warn("job: held, for the disk is full", "job", l.ID, "error", err)
+			return &Failure{fault.StorageFull, fault.Message(full)}
+		}
+	}
+	if w.Sound != nil {
+		if unsound := w.Sound(working); unsound != nil {
+			w.Pause()
+			w.Log.Warn("job: given back, for this machine is at fault", "job", l.ID, "error", err, "machine", unsound)
+			return &Failure{fault.Canceled, fault.Message(unsound)}
+		}
+	}
+	if code == fault.Internal {
+		w.Log.Error("job: failed", "job", l.ID, "kind", l.Kind, "error", err)
+	}
+	return failure
 }
 
 // tell reports the end until it is heard or the lease has run out, then nobody
