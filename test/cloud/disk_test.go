@@ -66,6 +66,11 @@ func TestDiskFullWhileEncoding(t *testing.T) {
 	n.ready(t, a.ID)
 	sameMedia(t, n.result(t, a.ID), encodeAlone(t, source, "--preset", "slow", "--ladder", "180,90"))
 	n.ready(t, waiting.ID)
+	for _, job := range append(n.jobs(t, a.ID, ""), n.jobs(t, waiting.ID, "")...) {
+		if job.State != "done" {
+			t.Errorf("%s job %s is %s: %v", job.Kind, job.ID, job.State, job.Failure)
+		}
+	}
 	n.eventually(t, "the server is ready again", func() bool {
 		status, _ := n.read(t, "/readyz")
 		return status == 200
