@@ -219,3 +219,17 @@ func TestForget(t *testing.T) {
 		}
 	}
 }
+
+// Summing what is stored holds up no writer: it takes seconds where there is much.
+func TestSampleSumsInARead(t *testing.T) {
+	t.Parallel()
+	s := newService(t, store.DefaultConfig())
+	s.deps.Stored = func(*store.Tx, string) (map[string]int64, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		return nil, s.deps.DB.Write(ctx, func(*store.Tx) error { return nil })
+	}
+	if err := s.sample(t.Context()); err != nil {
+		t.Errorf("nobody may write meanwhile: %v", err)
+	}
+}

@@ -170,16 +170,21 @@ func (s *Service) flush(ctx context.Context) error {
 	return err
 }
 
-// sample writes down what is stored now.
+// sample writes down what is stored now. Summing goes through all that is stored, so
+// nobody who writes waits for it.
 func (s *Service) sample(ctx context.Context) error {
 	if s.deps.Stored == nil {
 		return nil
 	}
+	var stored map[string]int64
+	err := s.deps.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		stored, err = s.deps.Stored(tx, "")
+		return err
+	})
+	if err != nil || len(stored) == 0 {
+		return err
+	}
 	return s.deps.DB.Write(ctx, func(tx *store.Tx) error {
-		stored, err := s.deps.Stored(tx, "")
-		if err != nil {
-			return err
-		}
 		for tenant, n := range stored {
 			if err := s.add(tx, tenant, Usage{}, n); err != nil {
 				return err

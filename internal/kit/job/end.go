@@ -184,12 +184,36 @@ func (q *Queue) sweep(ctx context.Context, now time.Time, leases bool) error {
 }
 
 // clean removes jobs that ended long ago, but the last of each group that has no
-// parent, at most 1,000 at a time.
+// parent, at most 1,000 at a time. Those last ones are many, and are looked through
+// each time: nobody who writes waits for that.
 func (q *Queue) clean(ctx context.Context, now time.Time) error {
-	return q.db.Write(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(`DELETE FROM jobs WHERE id IN (SELECT j.id FROM jobs j WHERE j.ended > 0 AND j.ended < ? AND j.lease = 0
+	var old []string
+	err := q.db.Read(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Query(`SELECT j.id FROM jobs j WHERE j.ended > 0 AND j.ended < ? AND j.lease = 0
 			AND (j.parent <> '' OR j.grp = '' OR EXISTS (SELECT 1 FROM jobs n WHERE n.grp = j.grp AND n.tenant = j.tenant AND n.parent = '' AND n.id > j.id))
-			LIMIT 1000)`, store.Time(now.Add(-q.timing.keep)))
+			LIMIT 1000`, store.Time(now.Add(-q.timing.keep)))
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var id string
+			if err := rows.Scan(&id); err != nil {
+				return err
+			}
+			old = append(old, id)
+		}
+		return rows.Err()
+	})
+	if err != nil || len(old) == 0 {
 		return err
+	}
+	return q.db.Write(ctx, func(tx *store.Tx) error {
+		for _, id := range old {
+			if _, err := tx.Exec(`DELETE FROM jobs WHERE id = ?`, id); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
