@@ -120,3 +120,31 @@ func TestResting(t *testing.T) {
 		}
 	}
 }
+
+// However many assets are deleted, what the others have no use for is removed, and the
+// next look at the deleted ones comes soon.
+func TestSweepOfMany(t *testing.T) {
+	t.Parallel()
+	s := newTestService(t)
+	now := time.Now().UTC()
+	kept := &asset{ID: s.ids.New("ast"), Tenant: testTenant, Status: Ready, Created: now, Garbage: []string{"assets/x/old/"}}
+	err := s.DB.Write(t.Context(), func(tx *store.Tx) error {
+		for range 2 * sweepBatch {
+			deleted := &asset{ID: s.ids.New("ast"), Tenant: testTenant, Status: Ready, Created: now, Deleted: now, Touched: now, Garbage: []string{"assets/y/old/"}}
+			if err := insertAsset(tx, deleted); err != nil {
+				return err
+			}
+		}
+		return insertAsset(tx, kept)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := s.sweepOnce(t.Context(), now)
+	if err != nil || more || len(s.read(t, kept.ID).Garbage) > 0 {
+		t.Errorf("got %v, %v, and %v is left", more, err, s.read(t, kept.ID).Garbage)
+	}
+	if more, err := s.sweepOnce(t.Context(), now.Add(2*lateWriter)); err != nil || !more {
+		t.Errorf("with more than it takes at a time: got %v, %v", more, err)
+	}
+}

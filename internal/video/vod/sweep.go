@@ -53,12 +53,12 @@ func (s *Service) sweepLoop(ctx context.Context) {
 	}
 }
 
-// sweepOnce removes what it may and reports whether it passed over an asset at
-// which a worker is still busy.
+// sweepOnce removes what it may and reports whether there is soon more to remove: it
+// passed over an asset at which a worker is still busy, or there were too many.
 func (s *Service) sweepOnce(ctx context.Context, now time.Time) (busy bool, err error) {
 	var garbage, deleted []*asset
 	err = s.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		if garbage, err = queryAssets(tx, `WHERE garbage <> 'null' LIMIT ?`, sweepBatch); err != nil {
+		if garbage, err = queryAssets(tx, `WHERE garbage <> 'null' AND deleted = 0 LIMIT ?`, sweepBatch); err != nil {
 			return err
 		}
 		deleted, err = queryAssets(tx, `WHERE deleted > 0 AND (touched < deleted OR deleted < ?) ORDER BY deleted LIMIT ?`,
@@ -70,10 +70,9 @@ func (s *Service) sweepOnce(ctx context.Context, now time.Time) (busy bool, err 
 	}
 	var problems []error
 	for _, a := range garbage {
-		if a.Deleted.IsZero() {
-			problems = append(problems, s.collect(ctx, a))
-		}
+		problems = append(problems, s.collect(ctx, a))
 	}
+	busy = len(deleted) == sweepBatch
 	for _, a := range deleted {
 		waits, err := s.collectAll(ctx, a, now)
 		busy, problems = busy || waits, append(problems, err)
