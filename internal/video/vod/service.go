@@ -152,6 +152,8 @@ func (s *Service) enqueue(tx *store.Tx, a *asset) error {
 		return err
 	}
 	a.Version++
+	// The new job works where the one before did.
+	a.notGarbage(encode.UnitsPrefix(a.ID))
 	ids, err := s.Jobs.Add(tx, job.Spec{
 		Kind: encode.Transcode, Tenant: a.Tenant, Group: a.ID, Name: fmt.Sprint(a.Version), Payload: a.request(),
 	})

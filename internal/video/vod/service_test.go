@@ -2,6 +2,7 @@ package vod
 
 import (
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -127,7 +128,7 @@ func TestSweepOfMany(t *testing.T) {
 	t.Parallel()
 	s := newTestService(t)
 	now := time.Now().UTC()
-	kept := &asset{ID: s.ids.New("ast"), Tenant: testTenant, Status: Ready, Created: now, Garbage: []string{"assets/x/old/"}}
+	kept := &asset{ID: s.ids.New("ast"), Tenant: testTenant, Status: Ready, Created: now, Garbage: []string{"assets/z/old/"}}
 	err := s.DB.Write(t.Context(), func(tx *store.Tx) error {
 		for range 2 * sweepBatch {
 			deleted := &asset{ID: s.ids.New("ast"), Tenant: testTenant, Status: Ready, Created: now, Deleted: now, Touched: now, Garbage: []string{"assets/y/old/"}}
@@ -146,5 +147,30 @@ func TestSweepOfMany(t *testing.T) {
 	}
 	if more, err := s.sweepOnce(t.Context(), now.Add(2*lateWriter)); err != nil || !more {
 		t.Errorf("with more than it takes at a time: got %v, %v", more, err)
+	}
+}
+
+// A failed asset that is tried again at once keeps the units that its new job makes.
+func TestRetryKeepsUnits(t *testing.T) {
+	t.Parallel()
+	s := newTestService(t)
+	now := time.Now().UTC()
+	a := &asset{ID: s.ids.New("ast"), Tenant: testTenant, Status: Failed, Error: &job.Failure{Code: fault.Internal}, Source: "assets/x/source", Created: now}
+	a.Garbage = []string{encode.UnitsPrefix(a.ID)}
+	if err := s.DB.Write(t.Context(), func(tx *store.Tx) error { return insertAsset(tx, a) }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.retry(t.Context(), testTenant, a.ID); err != nil {
+		t.Fatal(err)
+	}
+	unit := encode.UnitsPrefix(a.ID) + "made"
+	if _, err := s.Blob.Put(t.Context(), unit, strings.NewReader("unit")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.sweepOnce(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Blob.Stat(t.Context(), unit); err != nil {
+		t.Errorf("after the sweep: %v", err)
 	}
 }

@@ -82,6 +82,13 @@ func (s *Service) sweepOnce(ctx context.Context, now time.Time) (busy bool, err 
 
 // collect removes what an asset has no use for any more.
 func (s *Service) collect(ctx context.Context, a *asset) error {
+	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		a, err = anyAsset(tx, a.ID) // another round may have taken long: a new job may need it again
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	for _, prefix := range a.Garbage {
 		if err := s.Blob.DeleteAll(ctx, prefix); err != nil {
 			return err
@@ -92,12 +99,17 @@ func (s *Service) collect(ctx context.Context, a *asset) error {
 		if err != nil {
 			return err
 		}
-		now.Garbage = slices.DeleteFunc(now.Garbage, func(prefix string) bool { return slices.Contains(a.Garbage, prefix) })
-		if len(now.Garbage) == 0 {
-			now.Garbage = nil
-		}
+		now.notGarbage(a.Garbage...)
 		return saveAsset(tx, now) // no change that anybody sees
 	})
+}
+
+// notGarbage takes prefixes off the list of what is to be removed.
+func (a *asset) notGarbage(prefixes ...string) {
+	a.Garbage = slices.DeleteFunc(a.Garbage, func(prefix string) bool { return slices.Contains(prefixes, prefix) })
+	if len(a.Garbage) == 0 {
+		a.Garbage = nil // so that it is in no index
+	}
 }
 
 // collectAll removes everything of a deleted asset, once its workers have let
