@@ -21,10 +21,7 @@ type S3Server struct {
 // one test. Where it is absent the test is skipped, or fails when CI is set.
 func S3(t testing.TB) S3Server {
 	t.Helper()
-	program := filepath.Join(Root(t), "build", "versitygw")
-	if _, err := os.Stat(program); err != nil {
-		program = Program(t, "versitygw")
-	}
+	program := Peer(t, "versitygw")
 	folder := t.TempDir()
 	if err := os.Mkdir(filepath.Join(folder, "media"), 0o755); err != nil {
 		t.Fatal(err)

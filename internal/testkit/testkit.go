@@ -115,6 +115,17 @@ func Program(t testing.TB, name string) string {
 	return ""
 }
 
+// Peer returns the path of a server that is not ours and that the Makefile
+// installs into build/ by its version; else it is as [Program].
+func Peer(t testing.TB, name string) string {
+	t.Helper()
+	path := filepath.Join(Root(t), "build", name)
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	return Program(t, name)
+}
+
 // Golden compares got with the file at path, which is relative to the package's
 // folder. With -update it writes the file instead.
 func Golden(t testing.TB, path string, got []byte) {

@@ -18,23 +18,8 @@ import (
 	"time"
 
 	"liuyun/internal/kit/guard"
+	"liuyun/internal/testkit"
 )
-
-// program finds a program of Pebble, the ACME server that Let's Encrypt tests
-// with.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err == nil {
-		return path
-	}
-	message := name + " is not installed; go install github.com/letsencrypt/pebble/v2/cmd/" + name + "@v2.8.0"
-	if os.Getenv("CI") != "" {
-		t.Fatal(message)
-	}
-	t.Skip(message)
-	return ""
-}
 
 // freePort returns the address of a port that is free now.
 func freePort(t *testing.T) (address string, port int) {
@@ -64,7 +49,7 @@ func start(t *testing.T, env []string, name string, args ...string) {
 // and returns its directory and what it is trusted by.
 func startPebble(t *testing.T, tlsPort int) (directory string, roots *x509.CertPool) {
 	t.Helper()
-	pebble, dns := program(t, "pebble"), program(t, "pebble-challtestsrv")
+	pebble, dns := testkit.Peer(t, "pebble"), testkit.Peer(t, "pebble-challtestsrv")
 	folder := t.TempDir()
 	ca, err := guard.OpenCA(folder)
 	if err != nil {
