@@ -63,9 +63,12 @@ type Ready struct {
 	Node     string   // this node's id
 }
 
-// drainTime is how long a node may take to stop: a running unit is given back
-// after it, and made by another.
-const drainTime = 25 * time.Second
+// drainTime is how long a node may take to stop. unitGrace of it is for the units
+// that run; what is not done by then is given back and made by another.
+const (
+	drainTime = 25 * time.Second
+	unitGrace = 15 * time.Second
+)
 
 // Serve runs the cloud, or one node of it, until ctx ends; then it drains and
 // returns nil. An error says which part failed.
@@ -92,7 +95,7 @@ func Serve(ctx context.Context, o ServeOptions) error {
 		return err
 	}
 	stopping := context.AfterFunc(ctx, func() {
-		o.Log.Info("stopping: what has begun may finish", "within", drainTime)
+		o.Log.Info("stopping: requests and units that have begun may finish", "within", drainTime)
 	})
 	defer stopping()
 	err = n.group.Run(ctx)

@@ -88,7 +88,7 @@ func (n *serving) worker(ctx context.Context, who *self, b *bus.Bus, objects blo
 	kinds := handlers.Kinds()
 	kinds[ingest.Import] = importer.Kind(importSlots)
 	room := func() error { return reserve.CheckRoom(0) }
-	return &job.Worker{Bus: b, Node: who.id(), Class: tools.Class, Kinds: kinds, Room: room, Log: n.Log}, nil
+	return &job.Worker{Bus: b, Node: who.id(), Class: tools.Class, Kinds: kinds, Room: room, Grace: unitGrace, Log: n.Log}, nil
 }
 
 // toolsOf returns what says why ffmpeg cannot do the work of a node that encodes

@@ -48,6 +48,9 @@ func (q *Queue) endJob(ctx context.Context, in endRequest) (out endAnswer, err e
 
 // failed ends an attempt that came to an error: for good, or until a later try.
 func (q *Queue) failed(tx *store.Tx, j Job, f Failure) error {
+	if f.Code == "" { // of a worker that is not what we think
+		f.Code = fault.Internal
+	}
 	switch f.Code {
 	case fault.StorageFull:
 		return q.postpone(tx, j, &f, HoldStorage, q.timing.hold, `tries`)

@@ -89,7 +89,7 @@ type handler = func(context.Context, *Lease) (any, error)
 
 func (b *bench) worker(node string, slots int, handle handler) *Worker {
 	return &Worker{
-		Bus: b.bus, Node: node, Kinds: map[string]Kind{"work": {slots, handle}}, Log: quiet(),
+		Bus: b.bus, Node: node, Kinds: map[string]Kind{"work": {Slots: slots, Handle: handle}}, Log: quiet(),
 		pace: pace{renew: 100 * time.Millisecond, poll: 100 * time.Millisecond, look: 100 * time.Millisecond, lease: 400 * time.Millisecond},
 	}
 }
@@ -533,7 +533,7 @@ func TestChildren(t *testing.T) {
 	b := newBench(t, nil)
 	var child, failing string
 	w := b.worker("w", 1, ok)
-	w.Kinds["lead"] = Kind{1, func(ctx context.Context, l *Lease) (any, error) {
+	w.Kinds["lead"] = Kind{Slots: 1, Handle: func(ctx context.Context, l *Lease) (any, error) {
 		ids, err := l.Submit(ctx, Spec{Kind: "work", Name: "u"}, Spec{Kind: "never", Name: "n"})
 		if err != nil {
 			return nil, err
@@ -591,7 +591,8 @@ func TestKilledWorkerComesBack(t *testing.T) {
 	}
 }
 
-func TestDrain(t *testing.T) {
+// A paused worker takes no more; what runs goes on.
+func TestPause(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	release, started := make(chan struct{}), make(chan struct{}, 2)
@@ -599,16 +600,62 @@ func TestDrain(t *testing.T) {
 	component(t, w.Run)
 	ids := b.add(spec("a"), spec("b"))
 	<-started
-	drained := make(chan struct{})
-	go func() { w.Drain(); close(drained) }()
-	b.until(ids[0], "paused", func(Job) bool { w.mu.Lock(); defer w.mu.Unlock(); return w.paused })
+	w.Pause()
 	close(release)
-	<-drained
-	if w.Running() != 0 || b.get(ids[0]).State != Done || b.get(ids[1]).State != Waiting {
+	b.untilState(ids[0], Done)
+	b.until(ids[0], "idle", func(Job) bool { return w.Running() == 0 })
+	if b.get(ids[1]).State != Waiting {
 		t.Errorf("got %+v, %+v", b.get(ids[0]), b.get(ids[1]))
 	}
 	w.Resume()
 	b.untilState(ids[1], Done)
+}
+
+// A worker that is stopped lets brief jobs end, within its grace, and gives the
+// others back at once.
+func TestStop(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name        string
+		grace       time.Duration
+		brief, want State
+	}{
+		{"with a grace", time.Minute, Done, Waiting},
+		{"without", 0, Waiting, Waiting},
+	} {
+		b := newBench(t, func(q *Queue) { q.timing.lease = time.Hour })
+		begun, release := make(chan struct{}, 2), make(chan struct{})
+		wait := func(ctx context.Context, _ *Lease) (any, error) {
+			begun <- struct{}{}
+			select {
+			case <-release:
+				return nil, nil
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+		w := b.worker("w", 1, wait)
+		w.Grace, w.pace.lease = test.grace, time.Hour
+		w.Kinds["brief"] = Kind{Slots: 1, Brief: true, Handle: wait}
+		stop := component(t, w.Run)
+		long := b.add(spec("long"))[0]
+		s := spec("brief")
+		s.Kind = "brief"
+		brief := b.add(s)[0]
+		<-begun
+		<-begun
+		stopped := make(chan struct{})
+		go func() { stop(); close(stopped) }()
+		b.untilState(long, test.want)
+		if test.grace > 0 && b.get(brief).State != Running {
+			t.Errorf("%s: the brief job is %s before it has ended", test.name, b.get(brief).State)
+		}
+		close(release)
+		<-stopped
+		if j := b.get(brief); j.State != test.brief || j.Attempt != 1 {
+			t.Errorf("%s: the brief job is %+v, want %s", test.name, j, test.brief)
+		}
+	}
 }
 
 // Ended jobs go after a while, but the last of each group stays.

@@ -2,6 +2,7 @@ package job
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -39,6 +40,7 @@ func (q *Queue) take(ctx context.Context, in takeRequest) (out takeAnswer, err e
 	if err != nil || !any {
 		return takeAnswer{}, err
 	}
+	var stuck *startError
 	err = q.db.Write(ctx, func(tx *store.Tx) error {
 		out.Jobs = nil
 		size := 0
@@ -64,7 +66,32 @@ func (q *Queue) take(ctx context.Context, in takeRequest) (out takeAnswer, err e
 		}
 		return nil
 	})
+	if errors.As(err, &stuck) {
+		return takeAnswer{}, q.putOff(ctx, stuck)
+	}
 	return out, err
+}
+
+// startError is what a hook of OnStart came to.
+type startError struct {
+	job string
+	err error
+}
+
+func (e *startError) Error() string { return fmt.Sprintf("start of job %s: %v", e.job, e.err) }
+func (e *startError) Unwrap() error { return e.err }
+
+// putOff counts a start that failed as a try of the job, so that those behind it
+// are not held up.
+func (q *Queue) putOff(ctx context.Context, e *startError) error {
+	q.log.Error("job: not started", "job", e.job, "error", e.err)
+	return q.db.Write(ctx, func(tx *store.Tx) error {
+		j, err := q.Get(tx, e.job)
+		if err != nil || j.State != Waiting {
+			return err
+		}
+		return q.failed(tx, j, Failure{fault.CodeOf(e.err), fault.Message(e.err)})
+	})
 }
 
 // give marks the job as taken.
@@ -80,7 +107,7 @@ func (q *Queue) give(tx *store.Tx, id, node string) (Job, error) {
 	}
 	if hook := q.start[j.Kind]; hook != nil {
 		if err := hook(tx, j); err != nil {
-			return Job{}, fmt.Errorf("start of job %s: %w", id, err)
+			return Job{}, &startError{id, err}
 		}
 	}
 	return j, nil

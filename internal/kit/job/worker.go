@@ -13,9 +13,21 @@ import (
 	"liuyun/internal/kit/bus"
 )
 
+// WorkerSubjects are what a worker needs of the bus.
+func WorkerSubjects() bus.Subjects {
+	return bus.Subjects{
+		Publish:   []string{"job.take", "job.release", "job.renew", "job.end", "job.submit", "job.look", SubjectProgress},
+		Subscribe: []string{SubjectAdded, SubjectCanceled, SubjectEnded, SubjectProgress},
+	}
+}
+
 // Kind is what a worker can do of one kind.
 type Kind struct {
 	Slots int // how many at once
+	// Brief says that a job takes seconds, a minute at most: when the worker is
+	// stopped it may end, within Worker.Grace. Others are stopped at once and given
+	// back.
+	Brief bool
 	// Handle does the job. Its ctx ends when the job was canceled, the lease was
 	// lost or the worker is stopped; then nothing that it returns counts. The result
 	// becomes JSON. An error with code Unavailable or Internal is tried again, three
@@ -38,11 +50,14 @@ type Worker struct {
 	// at fault the job goes back as if it had not been tried, and no more are taken
 	// until Resume.
 	Sound func(ctx context.Context) error
+	// Grace is how long brief jobs may take that run when Run's ctx ends.
+	Grace time.Duration
 	Log   *slog.Logger
 
 	pace   pace
 	mu     sync.Mutex
 	paused bool
+	hurry  bool              // the grace is over
 	leases map[string]*Lease // by job
 	used   map[string]int    // slots, by kind
 	idle   *sync.Cond
@@ -82,7 +97,8 @@ func (w *Worker) begin() {
 	}
 }
 
-// Run takes jobs until ctx ends, then stops those that run and gives them back.
+// Run takes jobs until ctx ends. Then brief jobs that run may end; the others are
+// stopped and given back.
 func (w *Worker) Run(ctx context.Context, ready func()) error {
 	w.mu.Lock()
 	w.begin()
@@ -102,11 +118,13 @@ func (w *Worker) Run(ctx context.Context, ready func()) error {
 	}
 	var all sync.WaitGroup
 	defer all.Wait()
-	all.Go(func() { w.renewUntil(ctx) })
-	all.Go(func() { w.lookUntil(ctx) })
+	brief, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	all.Go(func() { w.renewUntil(brief) })
+	all.Go(func() { w.lookUntil(brief) })
 	for ctx.Err() == nil {
 		if free := w.free(); len(free) > 0 {
-			w.takeInto(ctx, &all, free)
+			w.takeInto(ctx, brief, &all, free)
 		}
 		select {
 		case <-w.wake:
@@ -114,7 +132,34 @@ func (w *Worker) Run(ctx context.Context, ready func()) error {
 		case <-ctx.Done():
 		}
 	}
+	w.settle()
 	return nil
+}
+
+// settle waits for the brief jobs that run, for at most Grace.
+func (w *Worker) settle() {
+	timer := time.AfterFunc(w.Grace, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.hurry = true
+		w.idle.Broadcast()
+	})
+	defer timer.Stop()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.briefRunning() > 0 && !w.hurry {
+		w.idle.Wait()
+	}
+}
+
+func (w *Worker) briefRunning() int {
+	n := 0
+	for kind, k := range w.Kinds {
+		if k.Brief {
+			n += w.used[kind]
+		}
+	}
+	return n
 }
 
 // release gives back what an earlier life of this worker held. It tries until it
@@ -154,10 +199,13 @@ func (w *Worker) free() map[string]int {
 	return free
 }
 
-func (w *Worker) takeInto(ctx context.Context, all *sync.WaitGroup, free map[string]int) {
+// takeInto takes jobs and begins them. They live as long as ctx, those of a brief
+// kind as long as brief.
+func (w *Worker) takeInto(ctx, brief context.Context, all *sync.WaitGroup, free map[string]int) {
 	var out takeAnswer
 	sent := time.Now()
-	err := w.Bus.Request(ctx, "job.take", takeRequest{w.Node, w.Class, free, w.Room != nil && w.Room() != nil}, &out)
+	// Not of ctx: what was given must not be lost when the worker is stopped meanwhile.
+	err := w.Bus.Request(brief, "job.take", takeRequest{w.Node, w.Class, free, w.Room != nil && w.Room() != nil}, &out)
 	if err != nil {
 		if ctx.Err() == nil {
 			w.Log.Debug("job: nothing taken", "error", err)
@@ -165,7 +213,11 @@ func (w *Worker) takeInto(ctx context.Context, all *sync.WaitGroup, free map[str
 		return
 	}
 	for _, j := range out.Jobs {
-		working, cancel := context.WithCancel(ctx)
+		life := ctx
+		if w.Kinds[j.Kind].Brief && ctx.Err() == nil {
+			life = brief
+		}
+		working, cancel := context.WithCancel(life)
 		l := &Lease{Job: j, worker: w, cancel: cancel, renewed: sent}
 		w.mu.Lock()
 		w.leases[j.ID] = l
@@ -173,7 +225,7 @@ func (w *Worker) takeInto(ctx context.Context, all *sync.WaitGroup, free map[str
 		w.mu.Unlock()
 		all.Go(func() {
 			defer cancel()
-			w.do(working, ctx, l)
+			w.do(working, life, l)
 			w.mu.Lock()
 			delete(w.leases, j.ID)
 			w.used[j.Kind]--
@@ -354,15 +406,4 @@ func (w *Worker) Running() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.leases)
-}
-
-// Drain takes no more jobs and returns when none runs; that may take as long as
-// they do, or until Run's ctx ends.
-func (w *Worker) Drain() {
-	w.Pause()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for len(w.leases) > 0 {
-		w.idle.Wait()
-	}
 }

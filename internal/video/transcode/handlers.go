@@ -83,7 +83,7 @@ func (h *Handlers) Kinds() map[string]queue.Kind {
 			result, err := h.transcode(ctx, l.Job, l)
 			return result, forTheQueue(ctx, err)
 		}},
-		encode.Unit: {Slots: h.cores, Handle: func(ctx context.Context, l *queue.Lease) (any, error) {
+		encode.Unit: {Slots: h.cores, Brief: true, Handle: func(ctx context.Context, l *queue.Lease) (any, error) {
 			result, err := h.unit(ctx, l.Job, l)
 			if fault.CodeOf(err) == fault.NotFound {
 				// The coordinator knows whether it is gone for good.

@@ -192,7 +192,9 @@ func TestRealQueueCanceled(t *testing.T) {
 		t.Errorf("the job is %s", j.State)
 	}
 	began := time.Now()
-	w.Drain()
+	for w.Running() > 0 {
+		time.Sleep(10 * time.Millisecond)
+	}
 	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("it took %s to stop", took)
 	}
