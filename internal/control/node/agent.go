@@ -56,6 +56,9 @@ type line interface {
 	Request(ctx context.Context, subject string, in, out any) error
 }
 
+// AgentSubjects are what an Agent says on the bus.
+func AgentSubjects() []string { return []string{subjectBeat, subjectGreet} }
+
 // worker is what an Agent holds back: it takes jobs, or it does not.
 type worker interface {
 	Pause()

@@ -19,14 +19,32 @@ const admitTimeout = 4 * time.Second
 type door struct {
 	token string
 	admit func(ctx context.Context, node string) error
+	may   Subjects
 
 	mu     sync.Mutex
 	inside map[string][]uint64 // connections by node; some may have ended
 	server *server.Server
 }
 
-func newDoor(token string, admit func(context.Context, string) error) *door {
-	return &door{token: token, admit: admit, inside: make(map[string][]uint64)}
+func newDoor(token string, o Options) *door {
+	return &door{token: token, admit: o.Admit, may: o.Members, inside: make(map[string][]uint64)}
+}
+
+// permissions are what the server holds a joined node to: the subjects, and
+// answers to its own requests.
+func (s Subjects) permissions() *server.Permissions {
+	return &server.Permissions{
+		Publish:   &server.SubjectPermission{Allow: s.Publish, Deny: denyAll(s.Publish)},
+		Subscribe: &server.SubjectPermission{Allow: append([]string{"_INBOX.>"}, s.Subscribe...)},
+	}
+}
+
+// denyAll is for an empty list, which would allow everything.
+func denyAll(allowed []string) []string {
+	if len(allowed) == 0 {
+		return []string{">"}
+	}
+	return nil
 }
 
 // Check is called by the server for each connection.
@@ -44,6 +62,7 @@ func (d *door) Check(c server.ClientAuthentication) bool {
 	if d.admit(ctx, node) != nil {
 		return false
 	}
+	c.RegisterUser(&server.User{Username: node, Permissions: d.may.permissions()})
 	d.note(node, c.GetID())
 	return true
 }

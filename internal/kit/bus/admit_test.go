@@ -48,6 +48,7 @@ func TestAdmit(t *testing.T) {
 		GetCertificate: ca.Server(guard.ControlName), ClientCAs: ca.Pool(), ClientAuth: tls.RequireAndVerifyClientCert,
 	}}
 	o.Config.Listen = freeAddress(t)
+	o.Members = Subjects{Publish: []string{"hello"}, Subscribe: []string{"news"}}
 	o.Admit = func(_ context.Context, node string) error {
 		mu.Lock()
 		defer mu.Unlock()
@@ -70,6 +71,39 @@ func TestAdmit(t *testing.T) {
 	if !heard("good") || !heard("bad") {
 		t.Fatal("an admitted node is not answered")
 	}
+	news := make(chan string, 1)
+	if _, err := nodes["good"].Subscribe("news", func(_ string, data []byte) { news <- string(data) }); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "news are heard", func() bool {
+		if err := control.Publish("news", 1); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-news:
+			return true
+		case <-time.After(10 * time.Millisecond):
+			return false
+		}
+	})
+	secrets := make(chan string, 1)
+	stop, err = control.Subscribe("secret", func(string, []byte) { secrets <- "heard" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	if err := nodes["good"].Publish("secret", 1); err != nil {
+		t.Fatal(err)
+	}
+	if !heard("good") { // after it, on the same connection
+		t.Error("a node that said too much is not answered")
+	}
+	select {
+	case <-secrets:
+		t.Error("a node may say what it is not let")
+	default:
+	}
+
 	set("bad", false)
 	control.Expel("bad")
 	eventually(t, "the expelled node is out", func() bool { return nodes["bad"].Healthy() != nil })

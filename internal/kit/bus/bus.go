@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"net"
 	"regexp"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,6 +81,14 @@ func (c Config) Validate() error {
 	return nil
 }
 
+// Subjects are what may be said, and what may be listened to.
+type Subjects struct{ Publish, Subscribe []string }
+
+// And returns both.
+func (s Subjects) And(o Subjects) Subjects {
+	return Subjects{slices.Concat(s.Publish, o.Publish), slices.Concat(s.Subscribe, o.Subscribe)}
+}
+
 // Options says what a Bus is made of.
 type Options struct {
 	// Name is the node's name on the bus, different on each node: letters,
@@ -97,6 +106,9 @@ type Options struct {
 	// Admit says whether the node with that name in its verified certificate may
 	// connect to Config.Listen; an error refuses it. Without Admit nobody may.
 	Admit func(ctx context.Context, node string) error
+	// Members are the subjects that joined nodes may use, besides answers to their
+	// own requests.
+	Members Subjects
 	// Peer says whether a server with that verified certificate may be one of the
 	// cluster, which may do everything; an error refuses it. It is asked of those that
 	// come and of those that are called. Without Peer the certificate is enough.
@@ -156,7 +168,7 @@ func New(o Options) (*Bus, error) {
 	return &Bus{
 		options: o,
 		token:   token,
-		door:    newDoor(token, o.Admit),
+		door:    newDoor(token, o),
 		timing: timing{
 			probe: 3 * time.Second, probeWait: 3 * time.Second, restartWait: 10 * time.Second,
 			lease: 10 * time.Second, poll: 2 * time.Second, ackWait: 30 * time.Second, room: 32 << 20,

@@ -420,57 +420,6 @@ func TestConsume(t *testing.T) {
 	}
 }
 
-func TestBucket(t *testing.T) {
-	t.Parallel()
-	b := start(t, Options{})
-	k, err := b.Bucket(t.Context(), "presence", 2*time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.Bucket(t.Context(), "presence", 2*time.Second); err != nil {
-		t.Fatalf("opened again: %v", err)
-	}
-	var n int
-	if err := k.Get(t.Context(), "a", &n); fault.CodeOf(err) != fault.NotFound {
-		t.Errorf("absent key: %v", err)
-	}
-	if err := k.Put(t.Context(), "a b", 1); fault.CodeOf(err) != fault.Invalid {
-		t.Errorf("bad key: %v", err)
-	}
-	changes := make(chan string, 10)
-	go k.Watch(t.Context(), func(key string, value json.RawMessage) { changes <- key + "=" + string(value) })
-	want := func(what string) {
-		t.Helper()
-		select {
-		case got := <-changes:
-			if got != what {
-				t.Errorf("watch: got %s, want %s", got, what)
-			}
-		case <-time.After(10 * time.Second):
-			t.Fatalf("watch: %s did not come", what)
-		}
-	}
-	for i, key := range []string{"a", "b"} {
-		if err := k.Put(t.Context(), key, i); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want("a=0")
-	want("b=1")
-	if err := k.Get(t.Context(), "b", &n); err != nil || n != 1 {
-		t.Errorf("get: %d %v", n, err)
-	}
-	all, err := k.All(t.Context())
-	if diff := cmp.Diff(map[string]json.RawMessage{"a": []byte("0"), "b": []byte("1")}, all); diff != "" || err != nil {
-		t.Errorf("all: %v (-want +got):\n%s", err, diff)
-	}
-	if err := k.Delete(t.Context(), "a"); err != nil {
-		t.Fatal(err)
-	}
-	want("a=")
-	want("b=") // by its age
-}
-
 // Where there is one control node, it leads at once.
 func TestLeadAlone(t *testing.T) {
 	t.Parallel()

@@ -50,13 +50,6 @@ func New(log *slog.Logger, drain time.Duration) *Group {
 	return &Group{log: log, drain: drain}
 }
 
-// Run runs the components as one group; see [Group.Run].
-func Run(ctx context.Context, log *slog.Logger, drain time.Duration, components ...Component) error {
-	g := New(log, drain)
-	g.Add(components...)
-	return g.Run(ctx)
-}
-
 // Add appends components. It must not be called after Run.
 func (g *Group) Add(components ...Component) {
 	g.mu.Lock()

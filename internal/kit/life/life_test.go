@@ -59,7 +59,7 @@ func TestOrder(t *testing.T) {
 		var d diary
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		err := life.Run(ctx, quiet, 30*time.Second, d.part("store", 3*time.Second, 0), d.part("bus", time.Second, 5*time.Second), d.part("api", 0, time.Second))
+		err := run(ctx, d.part("store", 3*time.Second, 0), d.part("bus", time.Second, 5*time.Second), d.part("api", 0, time.Second))
 		if err != nil {
 			t.Error(err)
 		}
@@ -115,7 +115,7 @@ func TestFailures(t *testing.T) {
 				if test.stop > 0 {
 					time.AfterFunc(test.stop, cancel)
 				}
-				err := life.Run(ctx, quiet, 30*time.Second, d.part("store", 0, 0), test.bus(&d), d.part("api", 0, 0))
+				err := run(ctx, d.part("store", 0, 0), test.bus(&d), d.part("api", 0, 0))
 				if err == nil || !strings.Contains(err.Error(), test.want) || fault.CodeOf(err) != test.code {
 					t.Errorf("got %v, want %s", err, test.want)
 				}
@@ -163,4 +163,11 @@ func TestReadiness(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// run runs the components as one group.
+func run(ctx context.Context, components ...life.Component) error {
+	g := life.New(quiet, 30*time.Second)
+	g.Add(components...)
+	return g.Run(ctx)
 }
