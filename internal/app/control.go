@@ -98,6 +98,7 @@ func (n *serving) buildControl(ctx context.Context, who *self, nodeListen, busLi
 	settings := n.Config.Bus
 	settings.Listen = busListen
 	options := bus.Options{Name: who.id(), Folder: n.data.Join(busName), Config: settings, Log: n.Log}
+	options.Members = job.WorkerSubjects().And(bus.Subjects{Publish: node.AgentSubjects()})
 	options.Admit = func(ctx context.Context, node string) error { return c.nodes.Admit(ctx, node) }
 	options.Peer = func(ctx context.Context, state *tls.ConnectionState) error { return c.nodes.AdmitPeer(ctx, state) }
 	if busListen != "" || settings.Cluster.Listen != "" {
@@ -128,7 +129,7 @@ func (n *serving) buildServices(ctx context.Context, c *control, who *self, node
 	c.jobs = job.NewQueue(c.db, c.bus, n.Log)
 	c.accounts = account.New(account.Deps{DB: c.db, Log: n.Log, Version: n.Version, Holds: vod.Holds, Forget: forgetTenant})
 	c.usage = meter.New(meter.Deps{DB: c.db, Log: n.Log, Stored: vod.Stored})
-	if c.notices, err = notify.New(notify.Deps{DB: c.db, Bus: c.bus, Config: n.Config.Webhook, Log: n.Log}); err != nil {
+	if c.notices, err = notify.New(notify.Deps{DB: c.db, Bus: c.bus, Config: n.Config.Webhook, Authenticate: c.accounts.Authenticate, Log: n.Log}); err != nil {
 		return err
 	}
 	deps := node.Deps{Records: c.db, Messages: c.bus, CA: who.ca, Blob: blob.Handler(c.objects), Expel: c.bus.Expel, Log: n.Log}

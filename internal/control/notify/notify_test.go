@@ -29,8 +29,9 @@ import (
 // cloud is the service with a real bus, a real store and its API.
 type cloud struct {
 	*Service
-	t   *testing.T
-	api *httptest.Server
+	t    *testing.T
+	api  *httptest.Server
+	gone *atomic.Bool // the key of every request
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -52,7 +53,14 @@ func newCloud(t *testing.T, change func(*Service), allow ...string) *cloud {
 	}
 	component(t, b.Run)
 	component(t, b.Relay(db))
-	s, err := New(Deps{DB: db, Bus: b, Config: Config{Allow: allow}, Log: quiet()})
+	gone := new(atomic.Bool)
+	who := func(r *http.Request) (guard.Principal, error) {
+		if gone.Load() {
+			return guard.Principal{}, fault.New(fault.Forbidden, "the key is gone")
+		}
+		return guard.Principal{Tenant: r.Header.Get("Tenant"), Key: "key", Scopes: []string{guard.AssetsRead, guard.WebhooksWrite}}, nil
+	}
+	s, err := New(Deps{DB: db, Bus: b, Config: Config{Allow: allow}, Authenticate: who, Log: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,13 +70,11 @@ func newCloud(t *testing.T, change func(*Service), allow ...string) *cloud {
 		change(s)
 	}
 	component(t, s.Run)
-	a := web.New(web.Options{Title: "t", Version: "1", Log: quiet(), Authenticate: func(r *http.Request) (guard.Principal, error) {
-		return guard.Principal{Tenant: r.Header.Get("Tenant"), Key: "key", Scopes: []string{guard.AssetsRead, guard.WebhooksWrite}}, nil
-	}})
+	a := web.New(web.Options{Title: "t", Version: "1", Log: quiet(), Authenticate: who})
 	s.Routes(a)
 	api := httptest.NewServer(a.Handler())
 	t.Cleanup(api.Close)
-	return &cloud{s, t, api}
+	return &cloud{s, t, api, gone}
 }
 
 func component(t *testing.T, run func(context.Context, func()) error) {
@@ -510,6 +516,26 @@ func TestStream(t *testing.T) {
 	}
 	if got := c.next(r, "data:"); !strings.Contains(got, `"tenant":"ten"`) {
 		t.Errorf("got %s", got)
+	}
+}
+
+// An open stream ends when its key is deleted.
+func TestStreamEndsWithItsKey(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t, func(s *Service) { s.timing.heartbeat = 20 * time.Millisecond })
+	r := c.read("ten", "")
+	c.next(r, ": alive")
+	c.gone.Store(true)
+	deadline := time.After(20 * time.Second)
+	for {
+		select {
+		case _, open := <-r.lines:
+			if !open {
+				return
+			}
+		case <-deadline:
+			t.Fatal("the stream goes on without a key")
+		}
 	}
 }
 

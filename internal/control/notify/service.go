@@ -16,6 +16,7 @@ import (
 	"liuyun/internal/contract/event"
 	"liuyun/internal/kit/bus"
 	"liuyun/internal/kit/dial"
+	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/store"
 )
 
@@ -38,7 +39,10 @@ type Deps struct {
 	DB     *store.DB // its Migrations were taken
 	Bus    *bus.Bus
 	Config Config
-	Log    *slog.Logger
+	// Authenticate says who makes a request, as it did before the handler was called:
+	// an open stream ends when its key is gone. It must be set to serve streams.
+	Authenticate func(*http.Request) (guard.Principal, error)
+	Log          *slog.Logger
 }
 
 // Service keeps webhooks, sends deliveries and serves the stream of events.
@@ -47,6 +51,7 @@ type Service struct {
 	bus     *bus.Bus
 	log     *slog.Logger
 	ids     id.Maker
+	who     func(*http.Request) (guard.Principal, error)
 	client  *http.Client
 	timing  timing
 	wake    chan struct{}
@@ -69,7 +74,7 @@ func New(d Deps) (*Service, error) {
 		return nil, err
 	}
 	return &Service{
-		db: d.DB, bus: d.Bus, log: d.Log, client: client, wake: make(chan struct{}, 1),
+		db: d.DB, bus: d.Bus, log: d.Log, who: d.Authenticate, client: client, wake: make(chan struct{}, 1),
 		timing: timing{
 			poll: 2 * time.Second, timeout: 10 * time.Second, heartbeat: 15 * time.Second, write: 10 * time.Second,
 			// Eight tries in about a day.

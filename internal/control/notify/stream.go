@@ -80,7 +80,14 @@ func (s *Service) stream(w http.ResponseWriter, r *http.Request) {
 			return nil
 		})
 	})
-	g.Go(func() error { return s.copy(ctx, out, messages) })
+	still := func() error {
+		now, err := s.who(r)
+		if err == nil && now.Tenant != p.Tenant {
+			err = fault.New(fault.Forbidden, "the key is of another tenant now")
+		}
+		return err
+	}
+	g.Go(func() error { return s.copy(ctx, out, messages, still) })
 	if err := g.Wait(); err != nil {
 		s.log.Debug("notify: a stream ended", "error", err)
 	}
@@ -101,8 +108,9 @@ func (s *Service) startOf(r *http.Request) (uint64, error) {
 }
 
 // copy writes messages, and a comment now and then, so that proxies and readers
-// know that the connection lives.
-func (s *Service) copy(ctx context.Context, out *eventWriter, messages <-chan message) error {
+// know that the connection lives. It ends when still does not hold: a key may be
+// deleted while its stream is open.
+func (s *Service) copy(ctx context.Context, out *eventWriter, messages <-chan message, still func() error) error {
 	heartbeat := time.NewTicker(s.timing.heartbeat)
 	defer heartbeat.Stop()
 	for {
@@ -111,6 +119,9 @@ func (s *Service) copy(ctx context.Context, out *eventWriter, messages <-chan me
 		case m := <-messages:
 			err = out.event(m)
 		case <-heartbeat.C:
+			if err = still(); fault.CodeOf(err) == fault.Forbidden {
+				return err
+			}
 			err = out.write(": alive\n\n")
 		case <-ctx.Done():
 			return nil
