@@ -67,6 +67,13 @@ func (s *Service) play(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	object, err := s.Blob.Open(r.Context(), v.prefix+t.file)
+	if fault.CodeOf(err) == fault.NotFound && time.Until(v.until) < viewFor-viewFresh {
+		// Another node may have put another result in its place since it was looked up.
+		s.views.forget(t.asset)
+		if v, err = s.view(r.Context(), t); err == nil {
+			object, err = s.Blob.Open(r.Context(), v.prefix+t.file)
+		}
+	}
 	if fault.CodeOf(err) == fault.NotFound && isManifest(t.file) {
 		refuse(w, http.StatusNotFound, "the files of this video are not here; its operator has to bring them back from a backup")
 		return
@@ -208,6 +215,7 @@ type viewCache struct {
 
 const (
 	viewFor   = 3 * time.Second
+	viewFresh = 200 * time.Millisecond // a view so new is not looked up again for an absent file
 	viewLimit = 10_000
 )
 

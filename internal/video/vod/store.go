@@ -49,6 +49,7 @@ func Migrations() store.Migrations {
 			SQLite:   `CREATE TABLE playback_secrets (number BIGINT PRIMARY KEY, secret BLOB NOT NULL)`,
 			Postgres: `CREATE TABLE playback_secrets (number BIGINT PRIMARY KEY, secret BYTEA NOT NULL)`,
 		},
+		{SQL: `CREATE INDEX assets_stored ON assets (tenant, deleted, stored)`},
 	}}
 }
 
