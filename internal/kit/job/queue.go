@@ -97,7 +97,11 @@ CREATE INDEX jobs_parent ON jobs (parent) WHERE parent <> '';
 CREATE INDEX jobs_ended ON jobs (ended) WHERE ended > 0;
 CREATE INDEX jobs_group ON jobs (grp, id);
 CREATE INDEX jobs_tenant ON jobs (tenant, id);
-`}, {SQL: `CREATE INDEX jobs_state ON jobs (tenant, state, id)`}}}
+`}, {SQL: `
+CREATE INDEX jobs_state ON jobs (tenant, state, id);
+DROP INDEX jobs_group;
+CREATE INDEX jobs_group ON jobs (grp, tenant, state, id); -- longer than jobs_state, or planners take that for a group
+`}}}
 }
 
 const columns = `id, kind, tenant, grp, name, class, parent, priority, state, hold, attempt, payload, result,
