@@ -8,12 +8,34 @@ import (
 
 // measureScaling compares units a second: two at a time on two cores against
 // one at a time on one. It takes the phase that encodes, checks included, from
-// its first progress line to the first of packaging. How much two processes of
-// one thread hinder each other on these two cores is measured beside it: no
-// program on the machine gets more.
+// its first progress line to the first of packaging.
 func measureScaling(ctx context.Context, b *bench) ([]result, error) {
+	return b.twoAgainstOne(ctx, scaling{
+		peer: "liuyun with one unit at a time on one core", what: "at a time", notes: "encode phase",
+		encode: func(c clip, preset string, cpus []int, jobs int) (p phaseOfUnits, used usage, err error) {
+			run, err := b.encode(ctx, encode{clip: c, preset: preset, jobs: jobs, cpus: cpus[:jobs]})
+			if err != nil {
+				return p, used, err
+			}
+			os.RemoveAll(run.folder)
+			wall, err := run.phase("encode")
+			return phaseOfUnits{run.report.Plan.Units, wall, run.report.Renditions[0]}, run.usage, err
+		},
+	})
+}
+
+// scaling is what is done twice at a time and once.
+type scaling struct {
+	peer, what, notes string
+	encode            func(c clip, preset string, cpus []int, n int) (phaseOfUnits, usage, error)
+}
+
+// twoAgainstOne compares units a second of two on two cores with those of one. How
+// much two processes of one thread hinder each other on these two cores is measured
+// beside it: no program on the machine gets more.
+func (b *bench) twoAgainstOne(ctx context.Context, s scaling) ([]result, error) {
 	const preset = "veryfast"
-	two, err := b.cores(2)
+	cpus, err := b.cores(2)
 	if err != nil {
 		return nil, err
 	}
@@ -25,39 +47,28 @@ func measureScaling(ctx context.Context, b *bench) ([]result, error) {
 	if b.flags.quick {
 		count = 1
 	}
-	var fast, slow, fastCPU, slowCPU []float64
-	var others float64
-	var last report
+	rates, seconds := map[int][]float64{}, map[int][]float64{}
+	var last phaseOfUnits
+	others := 0.0
 	for range count {
-		for _, jobs := range []int{2, 1} {
-			run, err := b.encode(ctx, encode{clip: c, preset: preset, jobs: jobs, cpus: two[:jobs]})
+		for _, n := range []int{2, 1} {
+			phase, used, err := s.encode(c, preset, cpus, n)
 			if err != nil {
 				return nil, err
 			}
-			os.RemoveAll(run.folder)
-			wall, err := run.phase("encode")
-			if err != nil {
-				return nil, err
-			}
-			b.say("  %d at a time: encode phase %.1f s, all %.1f s and %.1f CPU s, others %.0f %%", jobs, wall, run.Wall, run.CPU, 100*run.Others)
-			rate := float64(run.report.Plan.Units) / wall
-			last, others = run.report, max(others, run.Others)
-			if jobs == 2 {
-				fast, fastCPU = append(fast, rate), append(fastCPU, run.CPU)
-			} else {
-				slow, slowCPU = append(slow, rate), append(slowCPU, run.CPU)
-			}
+			b.say("  %d %s: %d units in %.1f s; all %.1f CPU s, others %.0f %%", n, s.what, phase.units, phase.wall, used.CPU, 100*used.Others)
+			last, others = phase, max(others, used.Others)
+			rates[n], seconds[n] = append(rates[n], float64(phase.units)/phase.wall), append(seconds[n], used.CPU)
 		}
 	}
-	ceiling, err := b.ceiling(ctx, c, preset, last.Renditions[0], two)
+	ceiling, err := b.ceiling(ctx, c, preset, last.rung, cpus)
 	if err != nil {
 		return nil, err
 	}
 	return []result{{
-		Peer: "liuyun with one unit at a time on one core", Clip: c.name, Preset: preset,
-		Unit: "units/s", Ours: median(fast), Theirs: median(slow), Bar: 1.9, Bound: atLeast,
-		Notes: fmt.Sprintf("encode phase of %d units; all CPU seconds %.1f against %.1f; two plain ffmpeg processes of one thread reach %.3f times one; others used up to %.0f %% of the machine",
-			last.Plan.Units, median(fastCPU), median(slowCPU), ceiling, 100*others),
+		Peer: s.peer, Clip: c.name, Preset: preset, Unit: "units/s", Ours: median(rates[2]), Theirs: median(rates[1]), Bar: 1.9, Bound: atLeast,
+		Notes: fmt.Sprintf("%s, %d units; all CPU seconds %.1f against %.1f; two plain ffmpeg processes of one thread reach %.3f times one; others used up to %.0f %% of the machine",
+			s.notes, last.units, median(seconds[2]), median(seconds[1]), ceiling, 100*others),
 		Disturbed: others > disturbance,
 	}}, nil
 }

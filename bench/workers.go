@@ -18,49 +18,12 @@ import (
 // The control node runs on the second core, so that the one worker has the first
 // for itself and the two do not.
 func measureWorkers(ctx context.Context, b *bench) ([]result, error) {
-	const preset = "veryfast"
-	cpus, err := b.cores(2)
-	if err != nil {
-		return nil, err
-	}
-	c, err := b.joined(ctx, 1080, ladder1080)
-	if err != nil {
-		return nil, err
-	}
-	count := b.flags.pairs
-	if b.flags.quick {
-		count = 1
-	}
-	var two, one, twoCPU, oneCPU []float64
-	var last phaseOfUnits
-	others := 0.0
-	for range count {
-		for _, workers := range []int{2, 1} {
-			phase, used, err := b.withWorkers(ctx, c, preset, cpus, workers)
-			if err != nil {
-				return nil, err
-			}
-			b.say("  %d workers: %d units in %.1f s; all %.1f CPU s, others %.0f %%", workers, phase.units, phase.wall, used.CPU, 100*used.Others)
-			last, others = phase, max(others, used.Others)
-			rate := float64(phase.units) / phase.wall
-			if workers == 2 {
-				two, twoCPU = append(two, rate), append(twoCPU, used.CPU)
-			} else {
-				one, oneCPU = append(one, rate), append(oneCPU, used.CPU)
-			}
-		}
-	}
-	ceiling, err := b.ceiling(ctx, c, preset, last.rung, cpus)
-	if err != nil {
-		return nil, err
-	}
-	return []result{{
-		Peer: "one worker on one core", Clip: c.name, Preset: preset, Unit: "units/s",
-		Ours: median(two), Theirs: median(one), Bar: 1.9, Bound: atLeast,
-		Notes: fmt.Sprintf("%d units, from the start of the first to the end of the last; the control node runs on the second core; all CPU seconds %.1f against %.1f; two plain ffmpeg processes of one thread reach %.3f times one; others used up to %.0f %% of the machine",
-			last.units, median(twoCPU), median(oneCPU), ceiling, 100*others),
-		Disturbed: others > disturbance,
-	}}, nil
+	return b.twoAgainstOne(ctx, scaling{
+		peer: "one worker on one core", what: "workers", notes: "from the start of the first unit to the end of the last; the control node runs on the second core",
+		encode: func(c clip, preset string, cpus []int, workers int) (phaseOfUnits, usage, error) {
+			return b.withWorkers(ctx, c, preset, cpus, workers)
+		},
+	})
 }
 
 // withWorkers has a cloud of a control node and so many workers encode a clip.
