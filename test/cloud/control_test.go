@@ -1,14 +1,11 @@
 package cloud
 
 import (
-	"context"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"liuyun/client"
 	"liuyun/internal/testkit"
@@ -101,7 +98,7 @@ func TestControlNodesKilled(t *testing.T) {
 
 	for lost := range 2 {
 		left, other := c.members[(lost+1)%3], c.members[(lost+2)%3]
-		events := left.listen(t)
+		events := left.follow(t)
 		a := c.members[lost].upload(t, source, client.UploadOptions{Options: slow()})
 		left.running(t, a.ID, w.Node)
 		c.members[lost].Kill()
@@ -112,8 +109,8 @@ func TestControlNodesKilled(t *testing.T) {
 		sameMedia(t, c.result(t, a.ID), want)
 		b = other.ready(t, b.ID)
 		left.plays(t, left.Resolve(b.Playback.HLS), 300)
-		events.wait(t, "asset.ready", a.ID)
-		events.wait(t, "asset.ready", b.ID)
+		events.once(t, "asset.ready", a.ID)
+		events.once(t, "asset.ready", b.ID)
 		c.again(t, lost)
 		if got := c.members[lost].ready(t, b.ID); got.ID != b.ID {
 			t.Errorf("control node %d does not know what was made while it was away", lost)
@@ -150,55 +147,5 @@ func TestControlNodeNeedsSharedRecords(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(data, "admin.key")); err == nil {
 			t.Errorf("%s: it made a key of its own", test.name)
 		}
-	}
-}
-
-// heard is what an event stream has told so far.
-type heard struct {
-	mu     sync.Mutex
-	events map[string]int // by type and asset
-}
-
-// listen follows the events of a node until the test ends.
-func (n node) listen(t *testing.T) *heard {
-	t.Helper()
-	h := &heard{events: make(map[string]int)}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for event, err := range n.Events(ctx, "") {
-			if err != nil {
-				return
-			}
-			if asset, err := event.Asset(); err == nil {
-				h.mu.Lock()
-				h.events[event.Type+" "+asset.ID]++
-				h.mu.Unlock()
-			}
-		}
-	}()
-	t.Cleanup(func() { cancel(); <-done })
-	return h
-}
-
-// wait waits until an event of an asset was told, and holds it to once.
-func (h *heard) wait(t *testing.T, kind, asset string) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		h.mu.Lock()
-		n := h.events[kind+" "+asset]
-		h.mu.Unlock()
-		switch {
-		case n == 1:
-			return
-		case n > 1:
-			t.Errorf("%s of %s was told %d times", kind, asset, n)
-			return
-		case time.Now().After(deadline):
-			t.Fatalf("%s of %s was not told", kind, asset)
-		}
-		time.Sleep(50 * time.Millisecond)
 	}
 }

@@ -1,11 +1,9 @@
 package cloud
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -143,43 +141,4 @@ func TestDiskFullWhileUploading(t *testing.T) {
 		t.Errorf("resumed at byte %d of %d", first, info.Size())
 	}
 	n.ready(t, a.ID)
-}
-
-// listener is what the stream of events has told.
-type listener struct {
-	mu   sync.Mutex
-	seen map[string]bool // type and asset
-}
-
-// follow listens to the events of the cloud until the end of the test.
-func (n node) follow(t *testing.T) *listener {
-	t.Helper()
-	l := &listener{seen: make(map[string]bool)}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for event, err := range n.Events(ctx, "") {
-			if err != nil {
-				return
-			}
-			if asset, err := event.Asset(); err == nil {
-				l.mu.Lock()
-				l.seen[event.Type+" "+asset.ID] = true
-				if asset.WaitingFor != "" {
-					l.seen["waiting for "+asset.WaitingFor+" "+asset.ID] = true
-				}
-				l.mu.Unlock()
-			}
-		}
-	}()
-	t.Cleanup(func() { cancel(); <-done })
-	return l
-}
-
-// heard reports whether an event of an asset has come.
-func (l *listener) heard(kind, asset string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.seen[kind+" "+asset]
 }

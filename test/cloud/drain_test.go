@@ -48,7 +48,7 @@ func TestDrain(t *testing.T) {
 	source := film(t)
 	want := encodeAlone(t, source, "--preset", "medium", "--ladder", "360,180")
 	a := n.upload(t, source, client.UploadOptions{Options: slow()})
-	n.listen(t)
+	n.follow(t)
 	n.until(t, a.ID, "being encoded", func(a client.Asset) bool { return a.Phase == "encode" || a.Status.Ended() })
 	if status := n.Stop(); status != 0 {
 		t.Fatalf("exit status %d", status)
