@@ -87,9 +87,10 @@ func TestWebhookOutlivesKill(t *testing.T) {
 	if err != nil || asset.ID != a.ID || taken[0].ID != refused[0].ID || taken[0].Type != client.AssetReady || forged > 0 {
 		t.Errorf("first refused %+v, then taken %+v, %d forged: %v", refused[0], taken[0], forged, err)
 	}
+	// Not how many attempts: the kill may have come before the first was written down.
 	n.eventually(t, "the delivery is written down", func() bool {
 		for d, err := range n.Webhooks.Deliveries(t.Context(), hook.ID) {
-			if err == nil && d.Event.ID == taken[0].ID && d.State == "delivered" && d.Attempts >= 2 {
+			if err == nil && d.Event.ID == taken[0].ID && d.State == "delivered" {
 				return true
 			}
 		}
