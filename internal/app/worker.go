@@ -52,11 +52,15 @@ func (n *serving) addWork(ctx context.Context, who *self, b *bus.Bus, objects bl
 		}
 	}
 	if slices.Contains(n.Roles, RoleWorker) {
-		worker, err := n.worker(ctx, who, b, objects, reserve)
+		tools, err := ffmpeg.Find(ctx, n.Config.FFmpeg)
 		if err != nil {
 			return err
 		}
-		agent.Worker, agent.Class, agent.Tools, worker.Sound = worker, worker.Class, n.toolsOf(worker.Class), agent.Sound
+		worker, err := n.worker(who, b, objects, tools, reserve)
+		if err != nil {
+			return err
+		}
+		agent.Worker, agent.Class, agent.Tools, worker.Sound = worker, worker.Class, n.checkTools(tools), agent.Sound
 		n.add("worker", func(ctx context.Context, ready func()) error {
 			return worker.Run(ctx, ready)
 		}, nil)
@@ -66,11 +70,7 @@ func (n *serving) addWork(ctx context.Context, who *self, b *bus.Bus, objects bl
 }
 
 // worker makes what takes jobs and does them.
-func (n *serving) worker(ctx context.Context, who *self, b *bus.Bus, objects blob.Backend, reserve blob.Reserve) (*job.Worker, error) {
-	tools, err := ffmpeg.Find(ctx, n.Config.FFmpeg)
-	if err != nil {
-		return nil, err
-	}
+func (n *serving) worker(who *self, b *bus.Bus, objects blob.Backend, tools *ffmpeg.Tools, reserve blob.Reserve) (*job.Worker, error) {
 	cache, err := blob.NewCache(objects, n.data.Join(scratchName, "cache"), int64(n.Config.Blob.CacheBytes), reserve)
 	if err != nil {
 		return nil, err
@@ -91,18 +91,24 @@ func (n *serving) worker(ctx context.Context, who *self, b *bus.Bus, objects blo
 	return &job.Worker{Bus: b, Node: who.id(), Class: tools.Class, Kinds: kinds, Room: room, Grace: unitGrace, Log: n.Log}, nil
 }
 
-// toolsOf returns what says why ffmpeg cannot do the work of a node that encodes
-// as the class does, or nil.
-func (n *serving) toolsOf(class string) func(context.Context) error {
+// checkTools returns what says why ffmpeg cannot do the work of a node that started
+// with the given tools, or nil. Its first answer is about those: they were found a
+// moment ago, and finding them again costs a third of a CPU second.
+func (n *serving) checkTools(started *ffmpeg.Tools) func(context.Context) error {
+	first := started
 	return func(ctx context.Context) error {
-		tools, err := ffmpeg.Find(ctx, n.Config.FFmpeg)
-		if err != nil {
-			return err
+		tools := first
+		first = nil
+		if tools == nil {
+			var err error
+			if tools, err = ffmpeg.Find(ctx, n.Config.FFmpeg); err != nil {
+				return err
+			}
 		}
 		if encoder := ffmpeg.EncoderFor("h264"); !tools.HasEncoder(encoder) {
 			return fault.New(fault.Unavailable, "ffmpeg has no %s; install a full build", encoder)
 		}
-		if tools.Class != class {
+		if tools.Class != started.Class {
 			return fault.New(fault.Unavailable, "ffmpeg is another one than when this node started, and may encode to other bytes; restart the node")
 		}
 		return nil

@@ -80,7 +80,7 @@ type Agent struct {
 	// Reserve is the free space below which the disk counts as full.
 	Reserve int64
 	// Tools says why ffmpeg cannot do the work, with what to do, or nil. It is asked
-	// once a minute.
+	// once a minute, by one goroutine at a time.
 	Tools func(ctx context.Context) error
 	// Learn is told with each beat where the control nodes are now; nil where nobody
 	// needs to know.
