@@ -1,9 +1,6 @@
 package hls
 
-import (
-	"errors"
-	"time"
-)
+import "time"
 
 // LivePlaylist is a media playlist of fragmented MP4 that still grows, with
 // partial segments if PartTarget is set (Low-Latency HLS, rfc8216bis appendix B).
@@ -13,6 +10,10 @@ import (
 // duration, time or range (6.2.1), Target and PartTarget never change, and
 // MediaSequence and DiscontinuitySequence count what went from the front.
 // Check holds a playlist against the one before it.
+//
+// Times are written in microseconds. Within a segment the parts are rounded so
+// that any first of them add up to what they should; beyond that every segment
+// is rounded by itself, because what stood before it will be gone.
 type LivePlaylist struct {
 	// Target is EXT-X-TARGETDURATION: whole seconds, the same for ever and in
 	// every rendition. No segment, rounded to whole seconds, may be longer.
@@ -39,15 +40,17 @@ type LivePlaylist struct {
 
 	// Skip makes the text a delta update (4.4.5.2): EXT-X-SKIP stands for that
 	// many of the first Segments. All of them must lie before the skip
-	// boundary, CanSkipUntil before the end; SkipMax says how many do.
+	// boundary, CanSkipUntil before the end; SkipMax says how many do. The map
+	// of the segment that follows is written all the same.
 	Skip int
 
 	// Open is the segment after the last: it has Parts, which may be none, and
-	// neither URI nor Duration. Its Discontinuity, Map and Time are written as
-	// soon as it has parts; a Map that is new also while it has none but a Hint.
+	// neither URI nor Duration nor Gap. Its Discontinuity, Map and Time are
+	// written as soon as it has parts.
 	Open LiveSegment
 
-	// Hint is the URI of the part that comes next (EXT-X-PRELOAD-HINT, 4.4.5.3).
+	// Hint is the URI of the part that comes next (EXT-X-PRELOAD-HINT, 4.4.5.3),
+	// of the open segment or of the one after it. It must come true.
 	Hint string
 
 	// Reports tell where the other renditions are (EXT-X-RENDITION-REPORT).
@@ -62,8 +65,9 @@ type LiveSegment struct {
 	URI      string
 	Duration time.Duration
 
-	// Map is the URI of the initialization section, of every segment.
-	// EXT-X-MAP is written where it differs from the segment before.
+	// Map is the URI of the initialization section, of every segment. EXT-X-MAP
+	// is written where it differs from the segment before, which needs a
+	// discontinuity.
 	Map string
 
 	// Time is EXT-X-PROGRAM-DATE-TIME of the first sample, written in UTC with
@@ -73,8 +77,9 @@ type LiveSegment struct {
 	Discontinuity bool // between the segment before and this one
 	Gap           bool // there is no such media: players do not ask for it
 
-	// Parts make up the segment, or are none. Only those within three target
-	// durations of the end belong in a playlist (4.4.4.9).
+	// Parts make up the segment, or are none. They are written while the segment
+	// ends within three target durations of the end of the playlist, and left
+	// out when it is older (6.2.2).
 	Parts []Part
 }
 
@@ -91,16 +96,5 @@ type Part struct {
 type Report struct {
 	URI      string // of its playlist, relative to this one
 	LastMSN  int64  // number of its last segment, the open one if that has parts
-	LastPart int64  // the last part of that segment; written with parts only
+	LastPart int64  // the last part of that segment, from 0; written with parts only
 }
-
-// AppendTo appends the playlist to dst. It allocates nothing but what dst
-// grows by. On an error, which is what a player would stumble over, dst is
-// returned as it was.
-func (p *LivePlaylist) AppendTo(dst []byte) ([]byte, error) {
-	return dst, errors.New("live playlist: not yet")
-}
-
-// SkipMax returns the largest Skip that the playlist allows (6.2.5.1), 0 if a
-// delta update would leave nothing out.
-func (p *LivePlaylist) SkipMax() int { return 0 }

@@ -3,6 +3,7 @@ package mp4
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	ff "github.com/Eyevinn/mp4ff/mp4"
 )
@@ -19,10 +20,11 @@ type Fragment struct {
 	Data [][]byte
 }
 
-// AppendFragment appends f to dst, whole: moof and mdat, no styp. Each sample
-// states its own duration, size, flags and composition offset, so that nothing
-// depends on what an init segment has as defaults. On an error dst is returned
-// as it was.
+// AppendFragment appends f to dst, whole: moof and mdat, no styp. Offsets count
+// from the moof (default-base-is-moof), so that fragments may be read alone and
+// end to end. Each sample states its own duration, size, flags and signed
+// composition offset, so that nothing depends on defaults of an init segment.
+// On an error dst is returned as it was.
 func AppendFragment(dst []byte, f Fragment) ([]byte, error) {
 	const mdatHeader = 8
 	if len(f.Samples) == 0 || len(f.Samples) != len(f.Data) {
@@ -40,7 +42,7 @@ func AppendFragment(dst []byte, f Fragment) ([]byte, error) {
 		return dst, fmt.Errorf("fragment %d: %w", f.Sequence, err)
 	}
 	moof.Traf.Trun.DataOffset = int32(moof.Size()) + mdatHeader
-	out, err := appendBoxes(dst, moof)
+	out, err := appendBoxes(slices.Grow(dst, int(moof.Size()+bytes)), moof)
 	if err != nil {
 		return dst, fmt.Errorf("fragment %d: %w", f.Sequence, err)
 	}
