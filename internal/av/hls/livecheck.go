@@ -28,8 +28,9 @@ type Checked struct {
 	// Version is EXT-X-VERSION, 1 if there is none.
 	Version int64
 
-	lines    []int // where each of Segments ends, 0 if it was skipped
-	openLine int
+	lines     []int // where each of Segments ends, 0 if it was skipped
+	openLine  int
+	withdrawn string // a hint that was taken back when its segment closed
 }
 
 // maxProblems is how many problems Check reports at most.

@@ -35,7 +35,7 @@ func (r *liveReader) checkSuccession(before *Checked) {
 	}
 	r.checkGone(was, is, int(gone))
 	r.checkCommon(was, is, int(gone))
-	r.checkHintCameTrue(was, is, int(gone))
+	r.checkHintCameTrue(before, int(gone))
 	r.checkReports(was, is)
 }
 
@@ -127,29 +127,41 @@ func (r *liveReader) checkStartSame(line int, msn int64, was, is *LiveSegment) {
 }
 
 // checkHintCameTrue checks that the part that came next is the one that was
-// hinted at.
-func (r *liveReader) checkHintCameTrue(was, is *LivePlaylist, gone int) {
-	if was.Hint == "" {
+// hinted at. Only where a discontinuity follows, because the source broke off,
+// may a segment close without the part.
+func (r *liveReader) checkHintCameTrue(before *Checked, gone int) {
+	was, is := &before.Playlist, &r.out.Playlist
+	hint := was.Hint
+	if before.withdrawn != "" {
+		hint = before.withdrawn
+	}
+	if hint == "" {
 		return
 	}
-	at := len(was.Segments) - gone // of the segment that was open
+	open := len(was.Segments) - gone // index of the segment that was
 	n := len(was.Open.Parts)
-	for ; at <= len(is.Segments); at, n = at+1, 0 {
+	for at := open; at <= len(is.Segments); at, n = at+1, 0 {
 		s := &is.Open
 		if at < len(is.Segments) {
 			s = &is.Segments[at]
-		}
-		if at < len(is.Segments) && len(s.Parts) == 0 {
-			return // too old to have parts
-		}
-		if n < len(s.Parts) {
-			if s.Parts[n].URI != was.Hint {
-				r.problem(0, "4.4.5.3", "the hint was %q, and %q came", was.Hint, s.Parts[n].URI)
+			if len(s.Parts) == 0 {
+				return // too old to have parts
 			}
-			return
 		}
+		if n >= len(s.Parts) {
+			continue
+		}
+		if s.Parts[n].URI != hint && (n > 0 || !s.Discontinuity) {
+			r.problem(0, "4.4.5.3", "the hint was %q, and %q came", hint, s.Parts[n].URI)
+		}
+		return
 	}
-	if is.Hint != was.Hint && !is.Ended {
+	r.out.withdrawn = before.withdrawn
+	switch {
+	case is.Hint == was.Hint || is.Ended:
+	case open < len(is.Segments):
+		r.out.withdrawn = hint
+	default:
 		r.problem(r.hint, "4.4.5.3", "the hint changed from %q to %q, and no part came", was.Hint, is.Hint)
 	}
 }
