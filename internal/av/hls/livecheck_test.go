@@ -1,6 +1,7 @@
 package hls
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +72,8 @@ func TestCheckFindsWhatIsBroken(t *testing.T) {
 		{"4.4.4.9", "DURATION is missing", part1, strings.Replace(part1, "DURATION=0.500500,", "", 1)},
 		{"4.4.4.9", "URI is missing", part1, "#EXT-X-PART:DURATION=0.5\n"},
 		{"4.4.4.9", "may only be YES", part1, strings.Replace(part1, "URI", "GAP=NO,URI", 1)},
+		{"4.4.4.9", "percent-encoded", part1, strings.Replace(part1, "21.1", "21 1", 1)},
+		{"4.4.4.9", "not a positive number of seconds", part1, strings.Replace(part1, "0.500500", "0.5s", 1)},
 		{"4.4.4.9", "not a byte range", part1, strings.Replace(part1, "URI", `BYTERANGE="10",URI`, 1)},
 		{"4.4.4.9", "BYTERANGE must be quoted", part1, strings.Replace(part1, "URI", "BYTERANGE=10@5,URI", 1)},
 
@@ -120,6 +123,7 @@ func TestCheckFindsWhatIsBroken(t *testing.T) {
 		{"4.4.5.3", "has ended", hint, hint + "#EXT-X-ENDLIST\n"},
 		{"4.4.5.4", "not relative", "../audio/media.m3u8", "https://example.com/audio.m3u8"},
 		{"4.4.5.4", "not a whole number", "LAST-MSN=21", "LAST-MSN=-1"},
+		{"4.4.5.4", "more than 64 reports", hint, hint + manyReports()},
 		{"4.4.5.4", "a second report", ",LAST-PART=2\n", ",LAST-PART=2\n#EXT-X-RENDITION-REPORT:URI=\"../audio/media.m3u8\",LAST-MSN=1\n"},
 		{"6.2.5.1", "without the playlist before it", "#EXT-X-DISCONTINUITY-SEQUENCE:2\n", "#EXT-X-DISCONTINUITY-SEQUENCE:2\n#EXT-X-SKIP:SKIPPED-SEGMENTS=1\n"},
 		{"4.4.5.2", "it skips 0", "#EXT-X-DISCONTINUITY-SEQUENCE:2\n", "#EXT-X-DISCONTINUITY-SEQUENCE:2\n#EXT-X-SKIP:SKIPPED-SEGMENTS=0\n"},
@@ -131,11 +135,42 @@ func TestCheckFindsWhatIsBroken(t *testing.T) {
 	}
 }
 
+func manyReports() string {
+	var text strings.Builder
+	for i := range maxReports + 1 {
+		fmt.Fprintf(&text, "#EXT-X-RENDITION-REPORT:URI=\"%d\",LAST-MSN=1,LAST-PART=1\n", i)
+	}
+	return text.String()
+}
+
+// TestCheckStart checks a playlist that has nothing but the first parts.
+func TestCheckStart(t *testing.T) {
+	t.Parallel()
+	p := livePlaylist()
+	p.Segments, p.MediaSequence, p.DiscontinuitySequence = nil, 0, 0
+	p.Open.Map, p.Hint = "init0.mp4", "0.3.m4s"
+	p.Open.Parts = liveParts(0, 3)
+	text := liveText(t, p)
+	if _, problems := Check([]byte(text), nil); len(problems) > 0 {
+		t.Errorf("the first parts: %v", problems)
+	}
+	_, problems := Check([]byte(replaced(t, text, "#EXT-X-MAP:URI=\"init0.mp4\"\n", "")), nil)
+	wantProblem(t, problems, "4.4.4.5", "parts without EXT-X-MAP")
+	p.Open.Time = time.Time{}
+	_, problems = Check([]byte(liveText(t, p)), nil)
+	wantProblem(t, problems, "B.1", "without EXT-X-PROGRAM-DATE-TIME")
+	p.Open, p.Hint, p.Reports = LiveSegment{}, "0.0.m4s", nil
+	if _, problems := Check([]byte(liveText(t, p)), nil); len(problems) > 0 {
+		t.Errorf("nothing yet: %v", problems)
+	}
+}
+
 func TestCheckLeavesAloneWhatIsAllowed(t *testing.T) {
 	t.Parallel()
 	const (
 		head  = "#EXTM3U\n"
 		part1 = "#EXT-X-PART:DURATION=0.500500,URI=\"21.1.m4s\"\n"
+		part2 = "#EXT-X-PART:DURATION=0.500500,URI=\"21.2.m4s\"\n"
 		seg8  = "#EXTINF:3.803800,\n8.m4s\n"
 	)
 	for _, c := range []struct{ old, new string }{
@@ -145,6 +180,7 @@ func TestCheckLeavesAloneWhatIsAllowed(t *testing.T) {
 		{part1, strings.Replace(part1, "0.500500", "0.425425", 1)},
 		{part1, strings.Replace(part1, "0.500500", "0.1,INDEPENDENT=YES", 1)},
 		{part1, strings.Replace(part1, "0.500500", "0.1,GAP=YES", 1)},
+		{part1 + part2, "#EXT-X-PART:DURATION=0.5,URI=\"21\",BYTERANGE=\"9@700\"\n#EXT-X-PART:DURATION=0.5,URI=\"21\",BYTERANGE=\"8\"\n"},
 		{part1, strings.Replace(part1, ",URI", `,BYTERANGE="10@0",X-FOO=0xA0,Y="a,b=c",URI`, 1)},
 		{"TYPE=PART,URI=\"21.3.m4s\"\n", "TYPE=PART,URI=\"21.3.m4s\"\n#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"init2.mp4\"\n"},
 		{",LAST-MSN=21,LAST-PART=2", ""},
