@@ -52,7 +52,7 @@ func checkURI(s string) error {
 		return fmt.Errorf("URI %q would read as a comment", s)
 	}
 	for _, r := range s {
-		if r <= ' ' || r >= 0x7f || strings.ContainsRune(`"<>\^{|}`+"`", r) {
+		if r <= ' ' || r >= 0x7f || strings.IndexByte(`"<>\^{|}`+"`", byte(r)) >= 0 {
 			return fmt.Errorf("URI %q holds %q, which must be percent-encoded", s, r)
 		}
 	}

@@ -17,9 +17,15 @@ func (p *LivePlaylist) check() error {
 		return fmt.Errorf("live playlist: %w", err)
 	}
 	before := ""
+	end := p.duration()
 	for i := range p.Segments {
 		s := &p.Segments[i]
-		if err := p.checkSegment(s, before); err != nil {
+		end -= s.Duration
+		err := p.checkSegment(s, before)
+		if err == nil && p.edge(end) {
+			err = p.checkPartsOf(s)
+		}
+		if err != nil {
 			return fmt.Errorf("live playlist: segment %d: %w", p.MediaSequence+int64(i), err)
 		}
 		before = s.Map
@@ -65,9 +71,11 @@ func (p *LivePlaylist) checkSegment(s *LiveSegment, before string) error {
 	if s.Duration.Round(time.Microsecond).Round(time.Second) > p.Target {
 		return fmt.Errorf("it lasts %v, above the target duration of %v", s.Duration, p.Target)
 	}
-	if err := checkStart(s, before); err != nil {
-		return err
-	}
+	return checkStart(s, before)
+}
+
+// checkPartsOf checks the parts of a whole segment.
+func (p *LivePlaylist) checkPartsOf(s *LiveSegment) error {
 	if len(s.Parts) == 0 {
 		return nil
 	}
@@ -85,13 +93,20 @@ func checkStart(s *LiveSegment, before string) error {
 	if s.Map == "" {
 		return fmt.Errorf("the map is missing")
 	}
+	if s.Map == before {
+		return checkTime(s.Time)
+	}
 	if err := checkURI(s.Map); err != nil {
 		return fmt.Errorf("map: %w", err)
 	}
-	if before != "" && s.Map != before && !s.Discontinuity {
+	if before != "" && !s.Discontinuity {
 		return fmt.Errorf("map %q follows %q without a discontinuity", s.Map, before)
 	}
-	if year := s.Time.UTC().Year(); !s.Time.IsZero() && (year < 1 || year > 9999) {
+	return checkTime(s.Time)
+}
+
+func checkTime(t time.Time) error {
+	if year := t.UTC().Year(); year < 1 || year > 9999 {
 		return fmt.Errorf("time in the year %d", year)
 	}
 	return nil

@@ -14,17 +14,16 @@ func (p *LivePlaylist) AppendTo(dst []byte) ([]byte, error) {
 	}
 	out := p.appendHead(dst)
 	end := p.duration()
-	var position time.Duration
 	written := ""
 	for i := range p.Segments {
 		s := &p.Segments[i]
-		position += s.Duration
+		end -= s.Duration
 		if i < p.Skip {
 			continue
 		}
 		out = appendStart(out, s, written)
 		written = s.Map
-		if end-position <= partWindow*p.Target {
+		if p.edge(end) {
 			out = appendParts(out, s.Parts)
 		}
 		if s.Gap {
@@ -42,6 +41,9 @@ func (p *LivePlaylist) AppendTo(dst []byte) ([]byte, error) {
 
 // partWindow is for how many target durations parts stay (6.2.2).
 const partWindow = 3
+
+// edge says whether a segment that ends so long before the end has its parts.
+func (p *LivePlaylist) edge(distance time.Duration) bool { return distance <= partWindow*p.Target }
 
 // SkipMax returns the largest Skip that the playlist allows (6.2.5.1), 0 if a
 // delta update would leave nothing out.
