@@ -33,6 +33,10 @@ type Options struct {
 	// Room returns an error when nothing more should be written on the disk. Then the
 	// window shrinks, and the newest segments are served from memory.
 	Room func() error
+	// First is the number of the first segment, where the folder has none to go on
+	// from. Default: the seconds since 1970, so that a name is never used twice for one
+	// stream, and caches may keep what they have got.
+	First int64
 	// Log gets what an operator should know. Default: nothing.
 	Log *slog.Logger
 }
