@@ -17,13 +17,15 @@ type wallClock struct {
 const (
 	wallLook  = 2 * time.Second        // of the stream, between two looks
 	wallSlew  = 5 * time.Millisecond   // at most, at a look
+	wallBack  = 200 * time.Millisecond // at most, after a jump back: times in a playlist only grow
 	wallJump  = time.Second            // what lasts for a look and is larger is no delay
 	wallBreak = 5 * time.Second        // between two units: nobody waits that long for a packet
 	wallMilli = 500 * time.Microsecond // smaller differences are not followed
 )
 
-// see takes a unit, and reports whether a new segment should begin with it, because
-// its time of day is another than that of the segment before would say.
+// see takes a unit, and reports whether a new segment should begin, with it if it is a
+// key frame, because its time of day is another than the segment before would say.
+// rfc8216bis 6.2.1 wants a discontinuity there.
 func (w *wallClock) see(at time.Duration, day time.Time, key bool) bool {
 	if day.IsZero() {
 		return false
@@ -43,14 +45,17 @@ func (w *wallClock) see(at time.Duration, day time.Time, key bool) bool {
 	if at-w.from < wallLook {
 		return false
 	}
+	jumped := false
 	switch off := w.low - w.offset; {
-	case off.Abs() > wallJump:
-		w.offset = w.low
+	case off > wallJump:
+		w.offset, jumped = w.low, true
+	case off < -wallJump:
+		w.offset -= wallBack
 	case off.Abs() > wallMilli:
 		w.offset += min(max(off/8, -wallSlew), wallSlew)
 	}
 	w.low, w.from = now, at
-	return false
+	return jumped
 }
 
 // reset begins anew with a unit.

@@ -31,7 +31,7 @@ type cutter struct {
 	bounds  []boundary // of the lead's open segment and of earlier ones that others are in
 	next    int64      // number of the next segment
 	line    int64      // discontinuities so far
-	jump    bool       // the next key frame begins a segment
+	jump    bool       // the next segment is at another time of day, and begins with a key frame
 
 	dependent bool          // the lead's open segment begins without a key frame
 	lastKey   int64         // decode time of the newest key frame; -1 is none
@@ -307,7 +307,7 @@ func (c *cutter) resume(t *track, u hub.Unit) error {
 
 // cut ends the lead's segment, if one is open, and begins the next at its cursor.
 func (c *cutter) cut(t *track, discontinuity bool) error {
-	if discontinuity = discontinuity && c.next > c.g.begins; discontinuity {
+	if discontinuity = (discontinuity || c.jump) && c.next > c.g.begins; discontinuity {
 		c.line++
 	}
 	c.jump = false

@@ -111,6 +111,10 @@ func (g *Group) look(rendition, name string, number int64, index int, kind kindO
 		return nil, nil, errNoFile(name)
 	}
 	s := r.find(number)
+	if last := len(r.segments) - 1; kind == namePart && s == nil && !g.ended && r.open == nil && index == 0 &&
+		last >= 0 && number == r.segments[last].number+1 {
+		return nil, r.later(), nil
+	}
 	if s == nil || s.gap {
 		return nil, nil, errNoFile(name)
 	}

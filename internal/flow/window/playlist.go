@@ -182,6 +182,7 @@ func (g *Group) describe(r *rendition) *hls.LivePlaylist {
 	if g.ended {
 		return p
 	}
+	p.Hint = partName(list[len(list)-1].number+1, 0) // if nothing is open, it comes when the stream does
 	if s := r.open; s != nil {
 		start(&p.Open, s)
 		p.Open.Parts = parts(s)
