@@ -1,9 +1,9 @@
 package h264
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/Eyevinn/mp4ff/avc"
 
@@ -16,20 +16,31 @@ func Config(sequence, picture [][]byte) ([]byte, error) {
 	if len(sequence) == 0 || len(picture) == 0 {
 		return nil, errors.New("h264 parameter sets: one of each kind is needed")
 	}
-	for _, set := range sequence {
-		if len(set) < 4 {
-			return nil, errors.New("h264 parameter sets: a sequence parameter set ends before its level")
+	if len(sequence) > 31 || len(picture) > 255 {
+		return nil, errors.New("h264 parameter sets: there are too many")
+	}
+	set, err := readSequenceSet(sequence[0])
+	if err != nil {
+		return nil, err
+	}
+	// ISO/IEC 14496-15, 5.3.3.1.2: lengths of four bytes.
+	out := []byte{1, set.profile, set.constraints, set.level, 0xff, 0xe0 | byte(len(sequence))}
+	for i, kind := range [][][]byte{sequence, picture} {
+		if i == 1 {
+			out = append(out, byte(len(picture)))
+		}
+		for _, unit := range kind {
+			if len(unit) == 0 || len(unit) > math.MaxUint16 {
+				return nil, fmt.Errorf("h264 parameter sets: one of %d bytes", len(unit))
+			}
+			out = append(out, byte(len(unit)>>8), byte(len(unit)))
+			out = append(out, unit...)
 		}
 	}
-	rec, err := avc.CreateAVCDecConfRec(sequence, picture, true)
-	if err != nil {
-		return nil, fmt.Errorf("h264 parameter sets: %w", err)
+	if extended(set.profile) {
+		out = append(out, 0xfc|set.chroma, 0xf8|set.luma8, 0xf8|set.chroma8, 0)
 	}
-	var out bytes.Buffer
-	if err := rec.Encode(&out); err != nil {
-		return nil, fmt.Errorf("h264 parameter sets: %w", err)
-	}
-	return out.Bytes(), nil
+	return out, nil
 }
 
 // Format is what the sequence parameter set of a configuration says of pictures.
@@ -49,17 +60,13 @@ func FormatOf(config []byte) (Format, error) {
 	if len(rec.SPSnalus) == 0 {
 		return Format{}, errors.New("h264 decoder configuration: no sequence parameter set")
 	}
-	set, err := avc.ParseSPSNALUnit(rec.SPSnalus[0], true)
+	set, err := readSequenceSet(rec.SPSnalus[0])
 	if err != nil {
-		return Format{}, fmt.Errorf("h264 sequence parameter set: %w", err)
+		return Format{}, err
 	}
-	const largest = 16384 // ITU-T H.264 table A-1 allows less
-	f := Format{Width: int(set.Width), Height: int(set.Height)}
-	if set.Width == 0 || set.Height == 0 || set.Width > largest || set.Height > largest {
-		return Format{}, fmt.Errorf("h264 sequence parameter set: pictures of %d × %d", set.Width, set.Height)
-	}
-	if v := set.VUI; v != nil && v.TimingInfoPresentFlag && v.NumUnitsInTick > 0 && v.TimeScale > 0 {
-		f.Ticks, f.Scale = 2*int64(v.NumUnitsInTick), int64(v.TimeScale)
+	f := Format{Width: set.width, Height: set.height}
+	if set.units > 0 && set.scale > 0 {
+		f.Ticks, f.Scale = 2*int64(set.units), int64(set.scale)
 	}
 	return f, nil
 }
