@@ -36,6 +36,7 @@ type cutter struct {
 	dependent bool          // the lead's open segment begins without a key frame
 	lastKey   int64         // decode time of the newest key frame; -1 is none
 	interval  time.Duration // between the last two key frames
+	day       time.Duration // when the last segment ended; what follows is not before it
 }
 
 // boundary is where a segment begins.
@@ -312,6 +313,10 @@ func (c *cutter) cut(t *track, discontinuity bool) error {
 	}
 	c.jump = false
 	c.dependent = !c.pending.Key
+	c.endDay(t)
+	if at := duration(t.cursor, t.clock); discontinuity && c.wall.valid && c.wall.offset+at < c.day {
+		c.wall.offset = c.day - at
+	}
 	b := boundary{
 		number: c.next, at: t.cursor, wall: c.wall.offset, hasWall: c.wall.valid,
 		discontinuity: discontinuity, line: c.line, dependent: c.dependent,
@@ -322,6 +327,15 @@ func (c *cutter) cut(t *track, discontinuity bool) error {
 		return err
 	}
 	return c.hurry(b.number)
+}
+
+// endDay notes the time of day at which the lead's open segment ends.
+func (c *cutter) endDay(lead *track) {
+	if lead.open && len(c.bounds) > 0 {
+		if b := c.bounds[len(c.bounds)-1]; b.hasWall {
+			c.day = b.wall + duration(lead.cursor, lead.clock)
+		}
+	}
 }
 
 // turn ends a track's segment at its cursor and begins the one of b.
@@ -364,6 +378,7 @@ func (c *cutter) finish() error {
 		lead.add(&c.pending, lead.frame)
 		c.pending, c.waiting = hub.Unit{}, false
 	}
+	c.endDay(lead)
 	if err := c.close(lead); err != nil {
 		return err
 	}

@@ -65,7 +65,9 @@ func (g *Group) work() {
 		} else {
 			err = g.note(t.line)
 		}
-		g.report(err)
+		if err != nil || t.save != nil { // a line that fits says little
+			g.report(err)
+		}
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 // them. Its methods may be called by several goroutines.
 //
 // Its memory is bounded: what has been cut since the open segment began, the few
-// segments that wait for the disk, and, where the disk is full, four target durations
+// segments that wait for the disk, and, where the disk is full, five target durations
 // of media; besides about a hundred bytes for each segment of the window. A reader
 // that is slow holds what it reads, and nothing else waits for it.
 type Group struct {
@@ -98,7 +98,7 @@ func (g *Group) Run(ctx context.Context, r *hub.Reader) error {
 	well := errors.Is(cause, hub.ErrEnded)
 	g.mu.Lock()
 	g.ended = well
-	g.later(task{line: record{Closed: true, Ended: well}})
+	g.laterClosed()
 	g.wakeAll()
 	g.mu.Unlock()
 	close(stop)
@@ -134,12 +134,17 @@ func (g *Group) End() {
 	defer g.running.Unlock()
 	g.mu.Lock()
 	g.ended = true
-	g.later(task{line: record{Closed: true, Ended: true}})
+	g.laterClosed()
 	g.wakeAll()
 	g.mu.Unlock()
 	stop := make(chan struct{})
 	close(stop)
 	g.keep(stop)
+}
+
+// laterClosed notes that no segment is open.
+func (g *Group) laterClosed() {
+	g.later(task{line: record{Open: &openRecord{Number: g.cut.next - 1, First: g.first}, Closed: true, Ended: g.ended}})
 }
 
 // Health says how it goes.

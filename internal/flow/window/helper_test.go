@@ -166,7 +166,7 @@ func (b *bench) finish() {
 func (b *bench) check() {
 	b.t.Helper()
 	for _, r := range b.g.all() {
-		if b.versions[r.name] == r.version {
+		if known, there := b.versions[r.name]; there && known == r.version {
 			continue
 		}
 		b.versions[r.name] = r.version

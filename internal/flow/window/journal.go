@@ -239,7 +239,11 @@ func (g *Group) resume(h *history) bool {
 	}
 	g.cut.next = newest + 1
 	list := lead.segments
-	g.cut.line = list[len(list)-1].line
+	last := list[len(list)-1]
+	g.cut.line = last.line
+	if last.time != 0 {
+		g.cut.day = time.Duration(last.time) + last.duration
+	}
 	return true
 }
 
@@ -270,10 +274,10 @@ func (g *Group) fill(r, lead *rendition, h *history, newest int64) {
 	}
 }
 
-// lost is a gap in the place of a segment, as long as that of the lead, or as
-// segments usually are.
+// lost is a gap in the place of a segment, as long as that of the lead, if there is
+// one, or else a moment: the discontinuity after it says what time it is then.
 func (g *Group) lost(r, lead *rendition, number int64) *segment {
-	s := &segment{number: number, init: r.inits[0].Number, gap: true, saved: true, duration: g.o.Segment}
+	s := &segment{number: number, init: r.inits[0].Number, gap: true, saved: true, duration: g.partTarget}
 	if n := len(r.segments); n > 0 {
 		before := r.segments[n-1]
 		s.init, s.line = before.init, before.line

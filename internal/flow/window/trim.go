@@ -8,7 +8,7 @@ import (
 // What the window needs whatever happens, in target durations.
 const (
 	leastWindow = 3 // rfc8216bis 6.2.2: no playlist is shorter because segments went
-	inMemory    = 4 // of segments that are not on the disk
+	inMemory    = 5 // of segments that are not on the disk
 	partsFor    = 8 // parts can be asked for by name
 	graceFor    = 3 // what has left the playlists can still be had
 )
@@ -19,17 +19,16 @@ func (g *Group) trim() {
 		g.forgetParts(r)
 	}
 	g.expire()
-	target := g.o.Longest
 	lead := g.renditions[0]
 	list := lead.listed(g.first)
 	span := lasting(list)
-	for len(list) > 1 && span-list[0].duration >= max(g.o.Keep, leastWindow*target) {
+	for len(list) > 1 && span-list[0].duration >= g.o.Keep && g.canLose(list[0].number) {
 		span -= list[0].duration
 		list = list[1:]
 		g.first++
 	}
 	old := lead.segments[:len(lead.segments)-len(list)]
-	for grace := lasting(old); len(old) > 0 && grace-old[0].duration >= graceFor*target; old = old[1:] {
+	for grace := lasting(old); len(old) > 0 && grace-old[0].duration >= graceFor*g.o.Longest; old = old[1:] {
 		grace -= old[0].duration
 		g.drop(old[0].number)
 	}
@@ -45,12 +44,24 @@ func (g *Group) shrink() bool {
 	}
 	oldest := lead.segments[0]
 	if oldest.number >= g.first {
-		if lasting(lead.listed(g.first))-oldest.duration < leastWindow*g.o.Longest {
+		if !g.canLose(oldest.number) {
 			return false
 		}
 		g.first = oldest.number + 1
 	}
 	g.drop(oldest.number)
+	return true
+}
+
+// canLose reports whether each playlist is long enough without its segments up to that
+// number.
+func (g *Group) canLose(number int64) bool {
+	for _, r := range g.renditions {
+		has := len(r.segments) > 0 && r.segments[0].number <= number
+		if has && lasting(r.listed(number+1)) < leastWindow*g.o.Longest {
+			return false
+		}
+	}
 	return true
 }
 
