@@ -40,6 +40,8 @@ type clock struct {
 	anchorAt time.Time
 	drift    time.Duration
 	jumps    int64 // so often a timestamp could not be
+	awaits   bool  // pictures have come, and sound is to come
+	awaited  int64 // since then
 	patience int64 // how far pictures may be ahead of sound
 }
 
@@ -79,7 +81,7 @@ func (c *clock) setSound(rate, frame int64) {
 	l := &c.lanes[sounds]
 	switch {
 	case rate == 0:
-		*l = lane{}
+		*l, c.awaits = lane{}, false
 	case l.begun && c.rate != rate:
 		l.next = (l.next*rate + c.rate - 1) / c.rate
 	}
@@ -132,7 +134,13 @@ func (c *clock) silence() (dts, missing int64) {
 		return 0, 0
 	}
 	if !l.begun {
-		l.begun, l.ms, l.step, l.next = true, max(c.floor, p.ms-apart), usualStep, c.samples(p.ms)
+		if !c.awaits {
+			c.awaits, c.awaited = true, p.ms
+		}
+		if p.ms-c.awaited < c.patience {
+			return 0, 0
+		}
+		l.begun, l.ms, l.step, l.next = true, max(c.floor, c.awaited-apart), usualStep, c.samples(c.awaited)
 	}
 	end := l.next * 1000 / c.rate
 	if p.ms-end < c.patience {

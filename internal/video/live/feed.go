@@ -35,12 +35,16 @@ type feed struct {
 	// What the encoder says that it will send; both where it says nothing.
 	noPictures, noSound bool
 
-	stale   bool // the tracks are others than those of the period
-	started bool // units are passed on
+	keyAt   time.Time // when the last key frame came
+	stale   bool      // the tracks are others than those of the period
+	started bool      // units are passed on
 }
 
 // patience is how long a feed waits for a track that it has not heard of.
 const patience = 2 * time.Second
+
+// endless is how long pictures may go on without a key frame.
+const endless = 30 * time.Second
 
 // newFeed begins a connection.
 func newFeed(c *channel, encoder string, now time.Time) *feed {
@@ -48,7 +52,7 @@ func newFeed(c *channel, encoder string, now time.Time) *feed {
 	c.meter = meter{health: StreamHealth{Encoder: encoder, Since: now.UTC().Truncate(time.Millisecond)}}
 	c.meter.tick(0)
 	c.meter.filled = 0
-	return &feed{channel: c, connected: now, stale: true}
+	return &feed{channel: c, connected: now, keyAt: now, stale: true}
 }
 
 // setPicture takes a configuration record avcC, whose units have lengths of so many
@@ -129,6 +133,12 @@ func (f *feed) putPicture(data []byte, stamp uint32, offset int32, at time.Time)
 		return nil
 	}
 	f.meter.now.pictures++
+	switch {
+	case r.RandomAccess:
+		f.keyAt = at
+	case at.Sub(f.keyAt) > endless:
+		return fault.New(fault.Invalid, "no key frame has come for %.0f s, so that nobody can begin to watch: set the encoder's key frame interval to 2 s", endless.Seconds())
+	}
 	if f.stale && r.RandomAccess {
 		f.begin(at)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/contract/event"
+	"liuyun/internal/flow/window"
 	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/store"
 	"liuyun/internal/kit/web"
@@ -383,3 +384,5 @@ func TestLifecycle(t *testing.T) {
 		}
 	})
 }
+
+func noWindow() window.Health { return window.Health{} }

@@ -93,6 +93,7 @@ func (g *ingress) kickAll(why string) {
 type connection struct {
 	net  net.Conn
 	host string
+	gate *gate // of the goroutine that reads
 
 	mu      sync.Mutex
 	left    int64     // bytes that a stranger may still send; negative for no limit
@@ -102,7 +103,7 @@ type connection struct {
 
 func newConnection(n net.Conn, now time.Time) *connection {
 	host, _, _ := net.SplitHostPort(n.RemoteAddr().String())
-	return &connection{net: n, host: host, left: strangerBytes, until: now.Add(strangerTime)}
+	return &connection{net: n, host: host, gate: newGate(), left: strangerBytes, until: now.Add(strangerTime)}
 }
 
 func (c *connection) trusted() bool {
@@ -163,6 +164,9 @@ func (c *connection) Read(p []byte) (int, error) {
 		c.left -= int64(n)
 	}
 	c.mu.Unlock()
+	if refused := c.gate.pass(p[:n]); refused != nil {
+		return 0, refused
+	}
 	return n, err
 }
 
