@@ -20,7 +20,7 @@ const (
 	wallBack  = 200 * time.Millisecond // at most, after a jump back: times in a playlist only grow
 	wallJump  = time.Second            // what lasts for a look and is larger is no delay
 	wallBreak = 5 * time.Second        // between two units: nobody waits that long for a packet
-	wallMilli = 500 * time.Microsecond // smaller differences are not followed
+	wallFine  = 500 * time.Microsecond // smaller differences are not followed
 )
 
 // see takes a unit, and reports whether a new segment should begin, with it if it is a
@@ -51,7 +51,7 @@ func (w *wallClock) see(at time.Duration, day time.Time, key bool) bool {
 		w.offset, jumped = w.low, true
 	case off < -wallJump:
 		w.offset -= wallBack
-	case off.Abs() > wallMilli:
+	case off.Abs() > wallFine:
 		w.offset += min(max(off/8, -wallSlew), wallSlew)
 	}
 	w.low, w.from = now, at

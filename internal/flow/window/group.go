@@ -290,8 +290,7 @@ func (g *Group) setInit(r *rendition, number int64, i *initSection) {
 	if len(r.inits) > 0 && bytes.Equal(r.init().Data, i.Data) {
 		return
 	}
-	i.Number = number
-	r.inits = append(r.inits, i)
+	r.inits = append(r.inits, i.at(number))
 	r.frames, r.lasted = 0, 0
 	g.later(task{line: record{Rendition: r.name, Init: i}})
 }
@@ -316,7 +315,7 @@ func (g *Group) publish(r *rendition, p *part, b *buffer, end bool, next *segmen
 		g.endSegment(r)
 	}
 	if next != nil {
-		next.init = r.init().Number
+		next.init, next.uri = r.init(), segmentURI(next.number)
 		next.parts = make([]part, 0, int(g.o.Longest/g.partTarget)+2)
 		r.open, g.ended = next, false
 		g.later(task{line: record{Open: &openRecord{Number: next.number, First: g.first}}})

@@ -20,9 +20,15 @@ type initSection struct {
 	Rate     timebase.Rational `json:"rate,omitzero"`
 	Channels int               `json:"channels,omitempty"`
 	Language string            `json:"language,omitempty"`
+
+	uri string
 }
 
-func (i *initSection) name() string { return fmt.Sprintf("init%d.mp4", i.Number) }
+// at makes it that of the segments from a number on.
+func (i *initSection) at(number int64) *initSection {
+	i.Number, i.uri = number, fmt.Sprintf("init%d.mp4", number)
+	return i
+}
 
 // newInit returns the init section of a track.
 func newInit(t *hub.Track) (*initSection, error) {

@@ -55,12 +55,12 @@ type segmentRecord struct {
 }
 
 func (s *segment) record() *segmentRecord {
-	return &segmentRecord{s.number, s.init, s.time, s.line, s.discontinuity, s.dependent, s.gap, s.duration, s.size}
+	return &segmentRecord{s.number, s.init.Number, s.time, s.line, s.discontinuity, s.dependent, s.gap, s.duration, s.size}
 }
 
 func (r *segmentRecord) segment() *segment {
 	return &segment{
-		number: r.Number, init: r.Init, time: r.Time, line: r.Line, discontinuity: r.Discontinuity,
+		number: r.Number, uri: segmentURI(r.Number), time: r.Time, line: r.Line, discontinuity: r.Discontinuity,
 		dependent: r.Dependent, gap: r.Gap, saved: true, duration: r.Duration, size: r.Size,
 	}
 }
@@ -150,14 +150,14 @@ func (g *Group) rewrite(closed bool) error {
 type history struct {
 	start      *startRecord
 	renditions []*rendition // their inits alone
-	segments   map[string]map[int64]*segment
+	segments   map[string]map[int64]*segmentRecord
 	open       openRecord
 	closed     bool
 	ended      bool
 }
 
 func parseJournal(text []byte) history {
-	h := history{segments: make(map[string]map[int64]*segment)}
+	h := history{segments: make(map[string]map[int64]*segmentRecord)}
 	for line := range bytes.Lines(text) {
 		if r, ok := parseLine(bytes.TrimSuffix(line, []byte{'\n'})); ok {
 			h.add(r)
@@ -175,16 +175,16 @@ func (h *history) add(r record) {
 		h.open = *r.Open
 	case r.Init != nil && r.Rendition != "":
 		if h.segments[r.Rendition] == nil {
-			h.segments[r.Rendition] = make(map[int64]*segment)
+			h.segments[r.Rendition] = make(map[int64]*segmentRecord)
 			h.renditions = append(h.renditions, &rendition{name: r.Rendition})
 		}
 		for _, known := range h.renditions {
 			if known.name == r.Rendition {
-				known.inits = append(known.inits, r.Init)
+				known.inits = append(known.inits, r.Init.at(r.Init.Number))
 			}
 		}
 	case r.Segment != nil && h.segments[r.Rendition] != nil:
-		h.segments[r.Rendition][r.Segment.Number] = r.Segment.segment()
+		h.segments[r.Rendition][r.Segment.Number] = r.Segment
 	}
 }
 
@@ -251,19 +251,33 @@ func (g *Group) resume(h *history) bool {
 const maxResumed = 1 << 20
 
 // whole reports whether a segment is there as its line says.
-func (g *Group) whole(r *rendition, s *segment) bool {
-	if s == nil || s.gap || s.duration <= 0 {
+func (g *Group) whole(r *rendition, s *segmentRecord) bool {
+	if s == nil || s.Gap || s.Duration <= 0 || r.initOf(s.Init) == nil {
 		return false
 	}
-	info, err := os.Stat(g.files.path(r.file(s.number)))
-	return err == nil && info.Size() == s.size
+	info, err := os.Stat(g.files.path(r.file(s.Number)))
+	return err == nil && info.Size() == s.Size
+}
+
+// initOf returns the init section of that number, or nil.
+func (r *rendition) initOf(number int64) *initSection {
+	for _, i := range r.inits {
+		if i.Number == number {
+			return i
+		}
+	}
+	return nil
 }
 
 // fill gives a rendition its segments, and a gap for each that was lost.
 func (g *Group) fill(r, lead *rendition, h *history, newest int64) {
 	for number := max(g.first, r.inits[0].Number); number <= newest; number++ {
-		s := h.segments[r.name][number]
-		if s == nil || !s.gap && !g.whole(r, s) {
+		var s *segment
+		switch known := h.segments[r.name][number]; {
+		case known != nil && (g.whole(r, known) || known.Gap && known.Duration > 0 && r.initOf(known.Init) != nil):
+			s = known.segment()
+			s.init = r.initOf(known.Init)
+		default:
 			s = g.lost(r, lead, number)
 		}
 		r.segments = append(r.segments, s)
@@ -277,7 +291,7 @@ func (g *Group) fill(r, lead *rendition, h *history, newest int64) {
 // lost is a gap in the place of a segment, as long as that of the lead, if there is
 // one, or else a moment: the discontinuity after it says what time it is then.
 func (g *Group) lost(r, lead *rendition, number int64) *segment {
-	s := &segment{number: number, init: r.inits[0].Number, gap: true, saved: true, duration: g.partTarget}
+	s := &segment{number: number, uri: segmentURI(number), init: r.inits[0], gap: true, saved: true, duration: g.partTarget}
 	if n := len(r.segments); n > 0 {
 		before := r.segments[n-1]
 		s.init, s.line = before.init, before.line

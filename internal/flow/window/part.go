@@ -10,7 +10,8 @@ import (
 // segment is one of a rendition. Group.mu guards it, but for what never changes.
 type segment struct {
 	number        int64
-	init          int64 // number of its init section
+	uri           string
+	init          *initSection
 	time          int64 // of day, in nanoseconds since 1970; 0 is unknown
 	line          int64 // discontinuities up to and including its own
 	discontinuity bool
@@ -77,28 +78,48 @@ type pool struct {
 // poolSize is as many parts as leave memory with one segment, about.
 const poolSize = 16
 
-// get returns an empty buffer with room for n bytes, held once.
+// get returns an empty buffer with room for n bytes, held once: of those that are
+// free the smallest with room, so that the short part at the end of a segment does
+// not take the place of a long one.
 func (p *pool) get(n int) *buffer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	b := &buffer{pool: p}
-	if last := len(p.free) - 1; last >= 0 {
-		b, p.free[last] = p.free[last], nil
-		p.free = p.free[:last]
+	best := -1
+	for i, b := range p.free {
+		if cap(b.data) >= n && (best < 0 || cap(b.data) < cap(p.free[best].data)) {
+			best = i
+		}
 	}
-	if cap(b.data) < n {
-		b.data = make([]byte, 0, n+n/4)
+	b := &buffer{pool: p}
+	if best >= 0 {
+		last := len(p.free) - 1
+		b = p.free[best]
+		p.free[best], p.free[last] = p.free[last], nil
+		p.free = p.free[:last]
+	} else {
+		b.data = make([]byte, 0, (n+n/8+4095)&^4095)
 	}
 	b.data = b.data[:0]
 	b.held.Store(1)
 	return b
 }
 
+// put takes a buffer back. Where there are enough, the smallest goes.
 func (p *pool) put(b *buffer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.free) < poolSize {
 		p.free = append(p.free, b)
+		return
+	}
+	smallest := 0
+	for i := range p.free {
+		if cap(p.free[i].data) < cap(p.free[smallest].data) {
+			smallest = i
+		}
+	}
+	if cap(p.free[smallest].data) < cap(b.data) {
+		p.free[smallest] = b
 	}
 }
 

@@ -3,7 +3,6 @@ package window
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -173,7 +172,7 @@ func (g *Group) describe(r *rendition) *hls.LivePlaylist {
 		s := list[i]
 		out := &p.Segments[i]
 		start(out, s)
-		out.URI, out.Duration, out.Gap = strconv.FormatInt(s.number, 10)+".m4s", s.duration, s.gap
+		out.URI, out.Duration, out.Gap = s.uri, s.duration, s.gap
 		if ago <= 3*g.o.Longest && !s.gap {
 			out.Parts = parts(s)
 		}
@@ -197,7 +196,7 @@ func (g *Group) describe(r *rendition) *hls.LivePlaylist {
 }
 
 func start(out *hls.LiveSegment, s *segment) {
-	out.Map, out.Discontinuity = fmt.Sprintf("init%d.mp4", s.init), s.discontinuity
+	out.Map, out.Discontinuity = s.init.uri, s.discontinuity
 	if s.time != 0 {
 		out.Time = time.Unix(0, s.time)
 	}
@@ -210,6 +209,8 @@ func parts(s *segment) []hls.Part {
 	}
 	return list
 }
+
+func segmentURI(number int64) string { return strconv.FormatInt(number, 10) + ".m4s" }
 
 func partName(number int64, index int) string {
 	return strconv.FormatInt(number, 10) + "." + strconv.Itoa(index) + ".m4s"

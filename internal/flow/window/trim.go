@@ -1,9 +1,6 @@
 package window
 
-import (
-	"path"
-	"strconv"
-)
+import "path"
 
 // What the window needs whatever happens, in target durations.
 const (
@@ -121,5 +118,5 @@ func (g *Group) drop(number int64) {
 
 // file is where a segment lies below the folder.
 func (r *rendition) file(number int64) string {
-	return path.Join(r.name, strconv.FormatInt(number, 10)+".m4s")
+	return path.Join(r.name, segmentURI(number))
 }
