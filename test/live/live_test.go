@@ -377,4 +377,3 @@ func fetch(t *testing.T, address string) []byte {
 	}
 	return body
 }
-
