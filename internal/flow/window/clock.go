@@ -17,7 +17,7 @@ type wallClock struct {
 const (
 	wallLook  = 2 * time.Second        // of the stream, between two looks
 	wallSlew  = 5 * time.Millisecond   // at most, at a look
-	wallBack  = 200 * time.Millisecond // at most, after a jump back: times in a playlist only grow
+	wallBack  = 200 * time.Millisecond // at most, at a look, back: times in a playlist only grow
 	wallJump  = time.Second            // what lasts for a look and is larger is no delay
 	wallBreak = 5 * time.Second        // between two units: nobody waits that long for a packet
 	wallFine  = 500 * time.Microsecond // smaller differences are not followed
@@ -49,8 +49,8 @@ func (w *wallClock) see(at time.Duration, day time.Time, key bool) bool {
 	switch off := w.low - w.offset; {
 	case off > wallJump:
 		w.offset, jumped = w.low, true
-	case off < -wallJump:
-		w.offset -= wallBack
+	case off < -wallBack/2: // no unit comes early: what was thought of as its time was late
+		w.offset += max(off, -wallBack)
 	case off.Abs() > wallFine:
 		w.offset += min(max(off/8, -wallSlew), wallSlew)
 	}

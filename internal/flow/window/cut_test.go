@@ -1,6 +1,7 @@
 package window
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -51,6 +52,10 @@ func TestCutting(t *testing.T) {
 				t.Errorf("got %+v", h)
 			}
 			b.finish()
+			master, err := b.g.Master()
+			if err != nil || strings.Contains(string(master.Text), "INDEPENDENT-SEGMENTS") == test.dependent {
+				t.Errorf("%v\n%s", err, master.Text)
+			}
 			if test.source.noise {
 				compare(t, b)
 			}
