@@ -55,7 +55,8 @@ type Service struct {
 	listener string // where RTMP is listened for, "" nowhere
 	running  context.Context
 	sessions map[string]*session
-	work     sync.WaitGroup // sessions
+	heads    map[string]time.Duration // how far the time of a stream has come that has no session
+	work     sync.WaitGroup           // sessions
 
 	windowMu sync.Mutex
 	windows  map[string]*window.Group
@@ -63,7 +64,7 @@ type Service struct {
 
 // New returns a service.
 func New(d Deps) *Service {
-	return &Service{Deps: d, sessions: make(map[string]*session), windows: make(map[string]*window.Group)}
+	return &Service{Deps: d, sessions: make(map[string]*session), heads: make(map[string]time.Duration), windows: make(map[string]*window.Group)}
 }
 
 // rtmpURL is what encoders are told.

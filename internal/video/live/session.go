@@ -195,7 +195,7 @@ func (s *Service) session(r *stream, from Status, fn func(*session) error) (*ses
 		wake: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{}),
 		// Time goes on from session to session, so that what is in the window stays
 		// before what comes.
-		channel: channel{out: hub.New(hubLimits()), clock: newClock(time.Since(r.Created))},
+		channel: channel{out: hub.New(hubLimits()), clock: newClock(max(time.Since(r.Created), s.heads[r.ID]))},
 	}
 	if err := fn(l); err != nil {
 		cancel()
@@ -230,8 +230,12 @@ func (s *Service) supervise(ctx context.Context, l *session, from Status) {
 		l.channel.out.End(nil) // viewers see that it is over
 	}
 	cutting.Wait()
+	l.mu.Lock()
+	head := time.Duration(l.channel.clock.head+joint) * time.Millisecond
+	l.mu.Unlock()
 	s.mu.Lock()
 	delete(s.sessions, l.id)
+	s.heads[l.id] = head
 	s.mu.Unlock()
 }
 

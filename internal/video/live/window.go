@@ -47,6 +47,9 @@ func (s *Service) findWindow(stream string) (*window.Group, error) {
 
 // forget removes the window of a stream.
 func (s *Service) forget(stream string) error {
+	s.mu.Lock()
+	delete(s.heads, stream)
+	s.mu.Unlock()
 	s.windowMu.Lock()
 	defer s.windowMu.Unlock()
 	delete(s.windows, stream)
