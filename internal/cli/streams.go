@@ -14,8 +14,8 @@ import (
 
 func newStreams(s *session) *cobra.Command {
 	return s.newGroup("streams", "Go live: manage streams and their keys",
-		"A stream is where an encoder such as OBS or ffmpeg sends, and where viewers watch\nit live. Without a word it lists them.",
-		"  liuyun streams\n  liuyun streams create 'Town hall'\n  ffmpeg -re -i film.mp4 -c copy -f flv rtmp://127.0.0.1:1935/live/lys_…",
+		"A stream is where an encoder such as OBS or ffmpeg sends, and where viewers watch\nit live: ffmpeg -re -i film.mp4 -c:v libx264 -g 50 -c:a aac -f flv rtmp://HOST:1935/live/KEY\nWithout a word it lists them.",
+		"  liuyun streams\n  liuyun streams create 'Town hall'",
 		s.streamsList(), s.streamsCreate(), s.streamsGet(), s.streamsRotate(), s.streamsDelete())
 }
 
