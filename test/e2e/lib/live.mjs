@@ -129,8 +129,13 @@ export async function rewind(v) {
   await wake(v);
   await v.look('stream-behind');
   const behind = await page.evaluate(picture);
-  if (v.phone) await v.press(back);
-  else {
+  if (v.phone) {
+    // The controls hide by themselves, and the look at the page may have outlasted them.
+    await until('the way back to live is pressed', async () => {
+      await wake(v);
+      return back.tap({ timeout: 2000 }).then(() => true, () => false);
+    });
+  } else {
     await back.focus();
     await page.keyboard.press('Enter');
   }
