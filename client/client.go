@@ -1,5 +1,5 @@
 // Package client talks to a Liuyun video cloud: it uploads, manages assets,
-// keys, tenants, nodes and webhooks, follows events and checks signed webhooks.
+// streams, keys, tenants, nodes and webhooks, follows events and checks signed webhooks.
 // It follows the API that the server describes at /v1/openapi.json and needs
 // nothing but the standard library. It does not play or encode anything.
 //
@@ -40,6 +40,7 @@ type Options struct {
 // goroutine.
 type Client struct {
 	Assets   Assets
+	Streams  Streams
 	Jobs     Jobs
 	Keys     Keys
 	Tenants  Tenants
@@ -73,6 +74,7 @@ func New(baseURL, key string, o Options) (*Client, error) {
 	}
 	c := &Client{base: base, key: key, options: o, http: ownHTTP(o.HTTP)}
 	c.Assets, c.Jobs, c.Keys = Assets{c}, Jobs{c}, Keys{c}
+	c.Streams = Streams{c}
 	c.Tenants, c.Nodes, c.Webhooks = Tenants{c}, Nodes{c}, Webhooks{c}
 	return c, nil
 }

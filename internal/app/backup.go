@@ -24,6 +24,7 @@ import (
 	"liuyun/internal/kit/bus"
 	"liuyun/internal/kit/job"
 	"liuyun/internal/kit/store"
+	"liuyun/internal/video/live"
 	"liuyun/internal/video/vod"
 )
 
@@ -84,7 +85,7 @@ type BackupResult struct {
 // migrations lists the tables of all packages, in the order in which they are made.
 func migrations() []store.Migrations {
 	return []store.Migrations{
-		account.Migrations(), meter.Migrations(), bus.Migrations(), job.Migrations(), notify.Migrations(), node.Migrations(), vod.Migrations(),
+		account.Migrations(), meter.Migrations(), bus.Migrations(), job.Migrations(), notify.Migrations(), node.Migrations(), vod.Migrations(), live.Migrations(),
 	}
 }
 

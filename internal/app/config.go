@@ -12,6 +12,7 @@ import (
 	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/obs"
 	"liuyun/internal/kit/store"
+	"liuyun/internal/video/live"
 	"liuyun/internal/video/vod"
 )
 
@@ -25,6 +26,7 @@ type Config struct {
 	Node    node.Config      `conf:"node" help:"How other machines join."`
 	Upload  vod.UploadConfig `conf:"upload" help:"Sources that clients send."`
 	Import  vod.ImportConfig `conf:"import" help:"Sources that are fetched from an address."`
+	Live    live.Config      `conf:"live" help:"Streams that encoders push, and their window."`
 	Webhook notify.Config    `conf:"webhook" help:"Events that are sent to other servers."`
 	ACME    guard.ACMEConfig `conf:"acme" help:"Certificates of a public authority, for --tls acme."`
 	Viewer  vod.ViewerConfig `conf:"viewer" help:"How viewers reach what is published."`
@@ -41,6 +43,7 @@ func DefaultConfig() Config {
 		Bus:     bus.DefaultConfig(),
 		Upload:  vod.DefaultUploadConfig(),
 		Import:  vod.DefaultImportConfig(),
+		Live:    live.DefaultConfig(),
 		Webhook: notify.DefaultConfig(),
 		Viewer:  vod.DefaultViewerConfig(),
 		Log:     obs.LogConfig{Format: "text", Level: "info"},

@@ -20,6 +20,7 @@ import (
 	"liuyun/internal/kit/obs"
 	"liuyun/internal/kit/store"
 	"liuyun/internal/kit/web"
+	"liuyun/internal/video/live"
 	"liuyun/internal/video/transcode"
 	"liuyun/internal/video/vod"
 )
@@ -36,6 +37,7 @@ type control struct {
 	nodes    *node.Service
 	assets   *vod.Service
 	uploads  *vod.Uploads
+	streams  *live.Service
 	api      *web.API
 	metrics  *obs.Registry
 }
@@ -68,6 +70,7 @@ func (n *serving) buildControlNode(ctx context.Context, who *self) error {
 	n.add("usage", c.usage.Run, nil)
 	n.add("assets", c.assets.Run, nil)
 	n.add("uploads", c.uploads.Run, nil)
+	n.addLive(c)
 	n.add("webhooks", c.notices.Run, nil)
 	n.add("queue", c.jobs.Run, nil)
 	n.add("nodes", c.nodes.Run, nil)
@@ -117,7 +120,7 @@ func (n *serving) buildControl(ctx context.Context, who *self, nodeListen, busLi
 		Title: "Liuyun", Version: n.Version, Authenticate: c.accounts.Authenticate, Headers: account.Headers(), Idempotency: c.accounts.Idempotency(), Metrics: c.metrics, Log: n.Log,
 	})
 	for _, routes := range []func(*web.API){
-		c.accounts.Routes, c.assets.Routes, c.uploads.Routes, sched.New(c.db, c.jobs).Routes, c.nodes.Routes, c.notices.Routes, c.usage.Routes,
+		c.accounts.Routes, c.assets.Routes, c.uploads.Routes, c.streams.Routes, sched.New(c.db, c.jobs).Routes, c.nodes.Routes, c.notices.Routes, c.usage.Routes,
 	} {
 		routes(c.api)
 	}
@@ -127,7 +130,7 @@ func (n *serving) buildControl(ctx context.Context, who *self, nodeListen, busLi
 // buildServices makes the domains, each with what it needs of the others.
 func (n *serving) buildServices(ctx context.Context, c *control, who *self, nodeListen, busListen string) (err error) {
 	c.jobs = job.NewQueue(c.db, c.bus, n.Log)
-	c.accounts = account.New(account.Deps{DB: c.db, Log: n.Log, Version: n.Version, Holds: vod.Holds, Forget: forgetTenant})
+	c.accounts = account.New(account.Deps{DB: c.db, Log: n.Log, Version: n.Version, Holds: tenantHolds, Forget: forgetTenant})
 	c.usage = meter.New(meter.Deps{DB: c.db, Log: n.Log, Stored: vod.Stored})
 	if c.notices, err = notify.New(notify.Deps{DB: c.db, Bus: c.bus, Config: n.Config.Webhook, Authenticate: c.accounts.Authenticate, Log: n.Log}); err != nil {
 		return err
@@ -139,8 +142,10 @@ func (n *serving) buildServices(ctx context.Context, c *control, who *self, node
 	if err != nil {
 		return err
 	}
+	signer := guard.NewSigner(secrets[0], secrets[1:]...)
+	c.streams = n.buildLive(c, who, signer)
 	c.assets = vod.New(vod.Deps{
-		DB: c.db, Bus: c.bus, Jobs: c.jobs, Blob: c.objects, Signer: guard.NewSigner(secrets[0], secrets[1:]...),
+		DB: c.db, Bus: c.bus, Jobs: c.jobs, Blob: c.objects, Signer: signer,
 		Viewer: n.Config.Viewer, Log: n.Log, Room: n.room,
 		CheckOptions: func(o encode.Options) error { _, err := transcode.ParseOptions(o); return err },
 		Encoded: func(tx *store.Tx, tenant string, length time.Duration, cpu float64) error {

@@ -22,6 +22,7 @@ const (
 	storeName    = "store"     // records, when SQLite keeps them
 	blobName     = "blob"      // objects, when this disk keeps them
 	busName      = "bus"       // what the bus has not delivered
+	liveName     = "live"      // windows of streams, a folder each; not backed up
 	scratchName  = "scratch"   // may be emptied at any time nobody runs
 
 	// restoringName is where a restore collects what it then moves to its place.

@@ -29,7 +29,7 @@ func (n *serving) handler(c *control) http.Handler {
 	mux.Handle("/v1/", api)
 	mux.Handle("/docs", api)
 	mux.Handle("/docs/", api)
-	mux.Handle("/play/", c.assets.Play())
+	mux.Handle("/play/", byKind(c.streams.Play(), c.assets.Play()))
 	pages := console.Console(n.viewerOrigins()...)
 	mux.Handle("/console/", pages)
 	embed := console.Embed()

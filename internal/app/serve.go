@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"liuyun/internal/base/fault"
@@ -33,10 +34,11 @@ type TLSOptions struct {
 const (
 	RoleControl = "control" // records, queue, API, console, viewers
 	RoleWorker  = "worker"  // encodes
+	RoleLive    = "live"    // takes streams in; beside control
 )
 
 // Roles lists all roles.
-func Roles() []string { return []string{RoleControl, RoleWorker} }
+func Roles() []string { return []string{RoleControl, RoleWorker, RoleLive} }
 
 // ServeOptions is what one run of the server is given.
 type ServeOptions struct {
@@ -78,8 +80,11 @@ func Serve(ctx context.Context, o ServeOptions) error {
 	}
 	for _, role := range o.Roles {
 		if !slices.Contains(Roles(), role) {
-			return fault.New(fault.Invalid, "there is no role %q; choose from control, worker", role)
+			return fault.New(fault.Invalid, "there is no role %q; choose from %s", role, strings.Join(Roles(), ", "))
 		}
+	}
+	if slices.Contains(o.Roles, RoleLive) && !slices.Contains(o.Roles, RoleControl) {
+		return fault.New(fault.Invalid, "the role live needs the role control on the same node")
 	}
 	if o.Name == "" {
 		o.Name, _ = os.Hostname()

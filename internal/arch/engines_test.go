@@ -36,6 +36,7 @@ func families() []family {
 		{"github.com/caddyserver/certmagic", "internal/kit/guard", "others see a tls.Config"},
 		{"go.uber.org/zap", "internal/kit/guard", "certmagic logs to it, and we hand that to slog"},
 		{"github.com/tus/tusd/v2", "internal/video/vod", "uploads come to one place"},
+		{"github.com/bluenviron/gortmplib", "internal/video/live", "others see units of a hub"},
 		{"golang.org/x/exp", "internal/video/vod", "only because tusd logs through it"},
 		{"github.com/pb33f/libopenapi", "", "the API's document is held against answers by test/api only"},
 		{"github.com/pb33f/libopenapi-validator", "", "as libopenapi"},

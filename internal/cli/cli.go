@@ -75,6 +75,7 @@ func commands() []func(*session) *cobra.Command {
 		newKeys,
 		newTenants,
 		newNodes,
+		newStreams,
 		newWebhooks,
 		newUsage,
 		newVersion,

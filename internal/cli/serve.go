@@ -42,7 +42,7 @@ there, in the console or with: liuyun nodes join-token.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.data, "data", dataFolder, "the `FOLDER` for records, media and certificates")
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:8080", "the `ADDRESS` of API, console and viewers")
-	flags.StringSliceVar(&f.roles, "roles", app.Roles(), "what this node does: control (records, API, console), worker (encodes)")
+	flags.StringSliceVar(&f.roles, "roles", app.Roles(), "what this node does: control (records, API, console), worker (encodes), live (takes streams in; beside control)")
 	flags.StringVar(&f.join, "join", "", "join the cloud that made this `TOKEN`; needed once")
 	flags.StringVar(&f.name, "name", "", "the name of this node for people (default: the host's)")
 	flags.StringVar(&f.tls, "tls", "off", "off, local (a certificate of our own authority) or acme (see acme.domains)")

@@ -12,7 +12,7 @@ import (
 
 func newWebhooks(s *session) *cobra.Command {
 	return s.newGroup("webhooks", "Manage the addresses that events are sent to",
-		"A webhook gets a signed POST for each event. Without a word it lists them.\nEvents: asset.created asset.updated asset.ready asset.failed asset.deleted.",
+		"A webhook gets a signed POST for each event. Without a word it lists them.\nEvents: asset.created asset.updated asset.ready asset.failed asset.deleted\nstream.created stream.updated stream.live stream.reconnecting stream.idle stream.deleted.",
 		"  liuyun webhooks\n  liuyun webhooks create https://app.example/hook --event asset.ready",
 		s.webhooksList(), s.webhooksCreate(), s.webhooksSwitch("enable", "Send events again", true), s.webhooksSwitch("disable", "Send no events", false),
 		s.webhooksTest(), s.webhooksDeliveries(), s.webhooksResend(), s.webhooksDelete())

@@ -72,8 +72,8 @@ func consoleOf(assets fs.FS, viewers []string) http.Handler {
 	return mux
 }
 
-// Embed serves, to any site, the page that plays one asset in a frame at
-// /embed/[~token/]<asset>, its files below /embed/static/, and the script
+// Embed serves, to any site, the page that plays one asset or stream in a frame at
+// /embed/[~token/]<asset or stream>, its files below /embed/static/, and the script
 // /embed.js that puts such a frame into a page. The media has to be at /play of
 // the same origin, where the token is checked. A program without pages answers 503.
 func Embed() http.Handler {
@@ -87,7 +87,7 @@ func embedOf(assets fs.FS) http.Handler {
 	mux.Handle("GET /embed.js", script(assets, embedScript, policy))
 	mux.Handle("GET /embed/static/", files(assets, "/embed/static/", policy))
 	mux.HandleFunc("GET /embed/", func(w http.ResponseWriter, r *http.Request) {
-		if !namesAsset(strings.TrimPrefix(r.URL.Path, "/embed/")) {
+		if !playable(strings.TrimPrefix(r.URL.Path, "/embed/")) {
 			notFound(w, r, policy)
 			return
 		}
@@ -96,11 +96,14 @@ func embedOf(assets fs.FS) http.Handler {
 	return mux
 }
 
-// namesAsset reports whether a path is [~token/]<asset>.
-func namesAsset(name string) bool {
+// playable reports whether a path is [~token/]<asset or stream>.
+func playable(name string) bool {
 	if rest, signed := strings.CutPrefix(name, "~"); signed {
-		token, asset, found := strings.Cut(rest, "/")
-		return found && token != "" && id.Valid("ast", asset)
+		token, media, found := strings.Cut(rest, "/")
+		if !found || token == "" {
+			return false
+		}
+		name = media
 	}
-	return id.Valid("ast", name)
+	return id.Valid("ast", name) || id.Valid("str", name)
 }

@@ -105,8 +105,19 @@ func Rotated(seconds float64) Clip {
 // Numbered is pictures that carry their frame number as FrameNumber reads it,
 // without sound. A new shot begins at each frame in cuts.
 func Numbered(rate string, frames int, cuts ...int) Clip {
+	return Clip{
+		Name: "numbered.mp4",
+		Args: join(lavfi(numberedGraph(fmt.Sprintf("%s,trim=end_frame=%d", rate, frames), cuts...)), []string{"-c:v", "libx264", "-preset", "ultrafast", "-crf", "12", "-pix_fmt", "yuv420p"}),
+	}
+}
+
+// NumberedGraph is what ffmpeg's lavfi reads for pictures as those of Numbered,
+// without an end.
+func NumberedGraph(rate string) string { return numberedGraph(rate) }
+
+func numberedGraph(rate string, cuts ...int) string {
 	var graph strings.Builder
-	fmt.Fprintf(&graph, "testsrc2=size=640x360:rate=%s,trim=end_frame=%d,format=yuv420p", rate, frames)
+	fmt.Fprintf(&graph, "testsrc2=size=640x360:rate=%s,format=yuv420p", rate)
 	for i, cut := range cuts {
 		fmt.Fprintf(&graph, ",hue=h=%d:enable='gte(n,%d)',negate=enable='gte(n,%d)'", 70*(i+1), cut, cut)
 	}
@@ -115,10 +126,7 @@ func Numbered(rate string, frames int, cuts ...int) Clip {
 	for bit := range numberBits {
 		fmt.Fprintf(&graph, ",drawbox=x=%d:y=0:w=%d:h=80:color=white:t=fill:enable='gt(bitand(n,%d),0)'", bit*cell, cell, 1<<bit)
 	}
-	return Clip{
-		Name: "numbered.mp4",
-		Args: join(lavfi(graph.String()), []string{"-c:v", "libx264", "-preset", "ultrafast", "-crf", "12", "-pix_fmt", "yuv420p"}),
-	}
+	return graph.String()
 }
 
 // numberBits is how many bits a picture of Numbered has room for.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -64,7 +65,7 @@ func TestAnswers(t *testing.T) {
 		run  func(*driver, *testing.T)
 	}{
 		{"session", (*driver).session}, {"tenants", (*driver).tenants}, {"keys", (*driver).keys}, {"webhooks", (*driver).webhooks},
-		{"assets", (*driver).assets}, {"uploads", (*driver).uploads}, {"rest", (*driver).rest}, {"nodes", (*driver).nodes},
+		{"assets", (*driver).assets}, {"streams", (*driver).streams}, {"uploads", (*driver).uploads}, {"rest", (*driver).rest}, {"nodes", (*driver).nodes},
 	} {
 		if !t.Run(part.name, func(t *testing.T) { part.run(d, t) }) {
 			return
@@ -169,6 +170,27 @@ func (d *driver) assets(t *testing.T) {
 	d.call(t, http.StatusNoContent, "DELETE", failing, nil)
 }
 
+func (d *driver) streams(t *testing.T) {
+	d.call(t, http.StatusUnprocessableEntity, "POST", "/v1/streams", `{"playback_policy":"secret"}`)
+	made := d.call(t, http.StatusCreated, "POST", "/v1/streams", `{"name":"Hall 大厅"}`)
+	path := "/v1/streams/" + made.text("id")
+	if key := made.text("ingest", "rtmp", "key"); !strings.HasPrefix(key, "lys_") {
+		t.Errorf("the key is %q", key)
+	}
+	d.call(t, http.StatusOK, "GET", "/v1/streams?status=idle", nil)
+	d.call(t, http.StatusUnprocessableEntity, "GET", "/v1/streams?status=lost", nil)
+	d.call(t, http.StatusOK, "GET", path, nil)
+	d.call(t, http.StatusOK, "PATCH", path, `{"name":"Other","playback_policy":"signed"}`, header{"If-Match", made.header.Get("ETag")})
+	d.call(t, http.StatusPreconditionFailed, "PATCH", path, `{"name":"more"}`, header{"If-Match", made.header.Get("ETag")})
+	d.call(t, http.StatusOK, "POST", path+"/keys?grace=60", nil)
+	d.call(t, http.StatusUnprocessableEntity, "POST", path+"/keys?grace=-1", nil)
+	d.call(t, http.StatusOK, "POST", path+"/playback", `{"expires_in":60}`)
+	d.call(t, http.StatusUnprocessableEntity, "POST", path+"/playback", `{"expires_in":1}`)
+	d.call(t, http.StatusPreconditionFailed, "DELETE", path, nil, header{"If-Match", `"0"`})
+	d.call(t, http.StatusNoContent, "DELETE", path, nil)
+	d.call(t, http.StatusNotFound, "GET", path, nil)
+}
+
 func (d *driver) subtitles(t *testing.T, path string) {
 	const words = "WEBVTT\n\n00:00.000 --> 00:01.000\n流云\n"
 	vtt := header{"Content-Type", "text/vtt"}
@@ -220,9 +242,12 @@ func (d *driver) rest(t *testing.T) {
 	d.events(t)
 }
 
-// events are those of the assets, and each has an asset as the API shows it.
+// events are those of assets and streams, and each has what the API shows of it.
 func (d *driver) events(t *testing.T) {
-	_, text := d.first(t, func(text string) bool { return strings.Contains(text, "event: asset.deleted\n") }, header{"Last-Event-ID", "1"})
+	wanted := []string{"asset.created", "asset.updated", "asset.ready", "asset.failed", "asset.deleted", "stream.created", "stream.updated"}
+	_, text := d.first(t, func(text string) bool {
+		return !slices.ContainsFunc(wanted, func(kind string) bool { return !strings.Contains(text, "event: "+kind+"\n") })
+	}, header{"Last-Event-ID", "1"})
 	seen := map[string]bool{}
 	for block := range strings.SplitSeq(text, "\n\n") {
 		_, data, found := strings.Cut(block, "\ndata: ")
@@ -241,7 +266,7 @@ func (d *driver) events(t *testing.T) {
 			t.Errorf("event %q", block)
 		}
 	}
-	for _, kind := range []string{"asset.created", "asset.updated", "asset.ready", "asset.failed", "asset.deleted"} {
+	for _, kind := range wanted {
 		if !seen[kind] {
 			t.Errorf("no %s among %v", kind, seen)
 		}

@@ -35,6 +35,7 @@ func newTenant(t *testing.T, c *cloud, name string) *tenant {
 	one.own["key"] = one.ask(t, http.StatusCreated, "POST", "/v1/keys", `{"name":"other","scopes":["assets:read"]}`).text("id")
 	one.own["webhook"] = one.ask(t, http.StatusCreated, "POST", "/v1/webhooks", `{"url":"http://127.0.0.1:9/"}`).text("id")
 	one.own["delivery"] = one.ask(t, http.StatusAccepted, "POST", "/v1/webhooks/"+one.own["webhook"]+"/test", nil).text("id")
+	one.own["stream"] = one.ask(t, http.StatusCreated, "POST", "/v1/streams", `{"name":"hall"}`).text("id")
 	one.own["upload"] = one.ask(t, http.StatusCreated, "POST", "/v1/uploads", nil, tus, header{"Upload-Length", "10"}).header.Get("Liuyun-Asset")
 	return one
 }
@@ -60,7 +61,7 @@ type form struct {
 
 // forms has every operation of the document, by id.
 func forms() map[string]form {
-	asset, webhook := []string{"asset"}, []string{"webhook"}
+	asset, webhook, stream := []string{"asset"}, []string{"webhook"}, []string{"stream"}
 	chunk := []header{tus, {"Upload-Offset", "0"}, {"Content-Type", "application/offset+octet-stream"}}
 	return map[string]form{
 		"list-assets": {}, "list-jobs": {}, "list-keys": {}, "list-webhooks": {}, "get-usage": {}, "get-session": {}, "sign-out": {}, "stream-events": {},
@@ -71,9 +72,14 @@ func forms() map[string]form {
 		"put-subtitles":    {things: []string{"asset", "language"}, body: "WEBVTT\n\n00:00.000 --> 00:01.000\nx\n", headers: []header{{"Content-Type", "text/vtt"}}},
 		"delete-subtitles": {things: []string{"asset", "language"}},
 		"create-asset":     {body: `{"name":"new"}`},
-		"get-job":          {things: []string{"job"}},
-		"create-key":       {body: `{"name":"new","scopes":["keys:write"]}`},
-		"get-key":          {things: []string{"key"}}, "delete-key": {things: []string{"key"}},
+		"list-streams":     {},
+		"get-stream":       {things: stream}, "delete-stream": {things: stream}, "rotate-stream-key": {things: stream},
+		"update-stream":        {things: stream, body: `{"name":"stolen"}`},
+		"sign-stream-playback": {things: stream, body: `{}`},
+		"create-stream":        {body: `{"name":"new"}`},
+		"get-job":              {things: []string{"job"}},
+		"create-key":           {body: `{"name":"new","scopes":["keys:write"]}`},
+		"get-key":              {things: []string{"key"}}, "delete-key": {things: []string{"key"}},
 		"create-webhook": {body: `{"url":"http://127.0.0.1:9/"}`},
 		"get-webhook":    {things: webhook}, "delete-webhook": {things: webhook}, "test-webhook": {things: webhook}, "list-deliveries": {things: webhook},
 		"change-webhook":  {things: webhook, body: `{"enabled":false}`},

@@ -27,8 +27,8 @@ func AverageBitrate(segments []SegmentSize) int64 {
 // PeakBitrate is the peak segment bit rate of a playlist in bits a second,
 // rounded up: the largest rate of any contiguous set of segments whose total
 // duration is between 0.5 and 1.5 times target (rfc8216bis 4.1). Where no set
-// qualifies, as in a presentation shorter than half the target duration, it is
-// the average of the whole.
+// that has bytes qualifies, as in a presentation shorter than half the target
+// duration, it is the average of the whole.
 //
 // A set may leave out a short first or last segment, so the peak can lie below
 // the average in contrived cases: a BANDWIDTH is the larger of the two.

@@ -80,7 +80,7 @@ func peakOfAllSets(segments []SegmentSize, target time.Duration) int64 {
 			}
 		}
 	}
-	if best == nil {
+	if best == nil || best.Sign() == 0 {
 		return AverageBitrate(segments)
 	}
 	best.Mul(best, big.NewRat(int64(8*time.Second), 1))

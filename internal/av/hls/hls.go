@@ -1,9 +1,10 @@
 // Package hls writes HTTP Live Streaming playlists (RFC 8216, rfc8216bis) for
 // fragmented MP4 segments and WebVTT subtitles: a multivariant playlist, media
-// playlists of a finished presentation and I-frame playlists, and it measures
-// the rates that they declare. Plain structs go in and text comes out; what a
-// player would stumble over is an error. It reads no playlists, opens no files,
-// and writes neither live playlists nor encryption.
+// playlists of a finished presentation, I-frame playlists and live playlists of
+// low latency, and it measures the rates that they declare. Plain structs go in
+// and text comes out; what a player would stumble over is an error. Check reads
+// live playlists, of anyone, and says which rules they break. The package opens
+// no files and knows no encryption.
 package hls
 
 import (
@@ -51,7 +52,7 @@ func checkURI(s string) error {
 		return fmt.Errorf("URI %q would read as a comment", s)
 	}
 	for _, r := range s {
-		if r <= ' ' || r >= 0x7f || strings.ContainsRune(`"<>\^{|}`+"`", r) {
+		if r <= ' ' || r >= 0x7f || strings.IndexByte(`"<>\^{|}`+"`", byte(r)) >= 0 {
 			return fmt.Errorf("URI %q holds %q, which must be percent-encoded", s, r)
 		}
 	}

@@ -8,14 +8,15 @@ import (
 	"liuyun/internal/base/timebase"
 )
 
-// Multivariant is the playlist that names all others (RFC 8216 4.3.4). It
-// declares that segments are independent, so each of them must begin with a key
-// frame, and that there are no captions inside the picture. A presentation of
-// sound alone has variants without a picture.
+// Multivariant is the playlist that names all others (RFC 8216 4.3.4). Unless it is
+// Dependent, it declares that segments are independent, so each of them must begin
+// with a key frame. It declares that there are no captions inside the picture. A
+// presentation of sound alone has variants without a picture.
 type Multivariant struct {
-	Media    []Media
-	Variants []Variant
-	IFrames  []IFrameVariant
+	Media     []Media
+	Variants  []Variant
+	IFrames   []IFrameVariant
+	Dependent bool // not every segment begins with a key frame
 }
 
 // MediaType is the TYPE of an EXT-X-MEDIA tag.
@@ -87,7 +88,10 @@ func (m *Multivariant) AppendTo(dst []byte) ([]byte, error) {
 	if err := m.check(); err != nil {
 		return dst, fmt.Errorf("multivariant playlist: %w", err)
 	}
-	dst = append(dst, "#EXTM3U\n"+version+"#EXT-X-INDEPENDENT-SEGMENTS\n"...)
+	dst = append(dst, "#EXTM3U\n"+version...)
+	if !m.Dependent {
+		dst = append(dst, "#EXT-X-INDEPENDENT-SEGMENTS\n"...)
+	}
 	for _, r := range m.Media {
 		dst = append(r.attributes().appendTag(dst, "#EXT-X-MEDIA:"), '\n')
 	}

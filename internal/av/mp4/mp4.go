@@ -1,9 +1,10 @@
 // Package mp4 reads the MP4 files that encoders leave behind and writes what
-// players are given: CMAF init segments and media segments, and one progressive
-// MP4 a rendition. It sees sample tables and configuration records; sample
-// bytes stay where they are, and whoever calls copies them. It never touches
-// the file system, and it does not read fragmented files, encrypted tracks or
-// QuickTime's own sample descriptions.
+// players are given: CMAF init segments, media segments and the fragments of
+// live parts, and one progressive MP4 a rendition. It sees sample tables and
+// configuration records; of a file the sample bytes stay where they are, and
+// whoever calls copies them. It never touches the file system, and it does not
+// read fragmented files, encrypted tracks or QuickTime's own sample
+// descriptions.
 //
 // Boxes are those of ISO/IEC 14496-12 and 14496-15, CMAF is ISO/IEC 23000-19;
 // most of them are encoded and decoded by mp4ff, which only internal/av knows.

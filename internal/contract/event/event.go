@@ -25,13 +25,25 @@ const (
 	AssetDeleted = "asset.deleted"
 	WebhookTest  = "webhook.test"
 
+	StreamCreated      = "stream.created"
+	StreamUpdated      = "stream.updated"
+	StreamLive         = "stream.live"
+	StreamReconnecting = "stream.reconnecting" // the encoder is gone, and may come back
+	StreamIdle         = "stream.idle"
+	StreamDeleted      = "stream.deleted"
+
 	// AssetProgress is told to who watches, and kept nowhere.
 	AssetProgress = "asset.progress"
 	// NodeChanged is told to operators who watch, of no tenant, and kept nowhere.
 	NodeChanged = "node.changed"
+	// StreamHealth likewise, each second that a stream is on air.
+	StreamHealth = "stream.health"
 )
 
 // Types lists what a webhook may subscribe to.
 func Types() []string {
-	return []string{AssetCreated, AssetUpdated, AssetReady, AssetFailed, AssetDeleted}
+	return []string{
+		AssetCreated, AssetUpdated, AssetReady, AssetFailed, AssetDeleted,
+		StreamCreated, StreamUpdated, StreamLive, StreamReconnecting, StreamIdle, StreamDeleted,
+	}
 }

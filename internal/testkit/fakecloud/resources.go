@@ -93,6 +93,15 @@ func (c *Cloud) create(collection string, in Object) (int, Object) {
 		o := Object{"id": c.newID("ten"), "name": in["name"], "created_at": clock, "rev": 1}
 		c.add(collection, o)
 		return 201, o
+	case "streams":
+		id, policy := c.newID("str"), in["playback_policy"]
+		if policy == nil {
+			policy = "public"
+		}
+		o := Object{"id": id, "name": in["name"], "status": "idle", "health": nil, "live_since": nil, "created_at": clock, "updated_at": clock, "rev": 1,
+			"playback": Object{"policy": policy, "hls": "/play/" + id + "/master.m3u8", "embed": "/embed/" + id, "expires": nil}}
+		c.add(collection, o)
+		return 201, withKey(o, "lys_first")
 	case "webhooks":
 		events := in["events"]
 		if events == nil {
@@ -104,6 +113,13 @@ func (c *Cloud) create(collection string, in Object) (int, Object) {
 		return 201, o
 	}
 	return fail(404, "not_found", "there is no such collection")
+}
+
+// withKey is a stream with the key that was just made.
+func withKey(stream Object, key string) Object {
+	o := without(stream, "")
+	o["ingest"] = Object{"rtmp": Object{"url": "rtmp://127.0.0.1:1935/live", "key": key}}
+	return o
 }
 
 func (c *Cloud) newAsset(name string) Object {
@@ -169,6 +185,12 @@ func (c *Cloud) act(r *http.Request, o Object, collection string, rest []string)
 		c.uploads[fmt.Sprint(o["id"])] = &upload{size: int64(len(bytes)), bytes: bytes}
 		o["status"], o["size"] = "queued", len(bytes)
 		return 200, o
+	case "streams POST keys":
+		o["rev"] = o["rev"].(int) + 1
+		return 200, withKey(o, "lys_second")
+	case "streams POST playback":
+		id := fmt.Sprint(o["id"])
+		return 200, Object{"hls": "/play/~token/" + id + "/master.m3u8", "embed": "/embed/~token/" + id, "expires": clock}
 	case "nodes POST drain", "nodes POST resume":
 		o["state"] = map[string]string{"drain": "draining", "resume": "ready"}[rest[0]]
 		return 202, o

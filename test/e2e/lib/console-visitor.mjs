@@ -47,10 +47,12 @@ export class Visitor {
   }
 
   /** look takes a picture and looks for what shuts people out or lies beyond the edge. */
-  async look(name) {
-    await settled(this.page);
-    this.problems.push(...await accessible(this.page, name), ...(await fits(this.page)).map((p) => `${name}: ${p}`));
-    await this.page.screenshot({ path: this.file(name) });
+  look = (name) => this.lookAt(this.page, name);
+
+  async lookAt(page, name) {
+    await settled(page);
+    this.problems.push(...await accessible(page, name), ...(await fits(page)).map((p) => `${name}: ${p}`));
+    await page.screenshot({ path: this.file(name) });
   }
 
   button = (name, within = this.page) => within.getByRole('button', { name, exact: typeof name === 'string' });
@@ -69,7 +71,7 @@ export class Visitor {
   /** to goes to a page of the console by its navigation. */
   async to(section) {
     const { page, says } = this;
-    if (this.phone && (section === 'keys' || section === 'tenants')) await this.press(this.button(says.more, page.getByRole('navigation')));
+    if (this.phone && ['webhooks', 'keys', 'tenants'].includes(section)) await this.press(this.button(says.more, page.getByRole('navigation')));
     await this.press(page.getByRole('link', { name: says[section], exact: true }).filter({ visible: true }).first());
     await page.getByRole('heading', { level: 1, name: says[section] }).waitFor();
   }

@@ -15,6 +15,8 @@ export const words = {
     createKey: 'Create a key', onlyNow: 'It is shown only now', revoke: 'Revoke',
     addWebhook: 'Add a webhook', address: 'Address', sendTest: 'Send a test', delivered: 'Delivered', resend: 'Resend',
     ready: 'Ready', load: 'Load', minutes: 'Minutes encoded', asTable: 'Show as a table',
+    streams: 'Streams', firstStream: 'Your first live stream', newStream: 'New stream', server: 'Server', streamKey: 'Stream key', showKey: 'Show the key',
+    ffmpeg: 'ffmpeg', anotherKey: 'Make another key', notOnAir: 'Not on air now', delay: /^Live [\d.]+ s$/, toLive: /Go to live$/,
   },
   zh: {
     locale: 'zh-CN',
@@ -29,5 +31,7 @@ export const words = {
     createKey: '创建密钥', onlyNow: '仅显示这一次', revoke: '吊销',
     addWebhook: '添加 Webhook', address: '地址', sendTest: '发送测试', delivered: '已送达', resend: '重新发送',
     ready: '就绪', load: '负载', minutes: '编码分钟数', asTable: '以表格显示',
+    streams: '直播', firstStream: '创建第一个直播', newStream: '新建直播', server: '服务器', streamKey: '推流密钥', showKey: '显示密钥',
+    ffmpeg: 'ffmpeg', anotherKey: '重新生成密钥', notOnAir: '尚未开播', delay: /^直播 [\d.]+ 秒$/, toLive: /回到直播$/,
   },
 };

@@ -1,7 +1,7 @@
 import { offline, readProblem } from './problem';
 import type {
-  Asset, AssetChange, Delivery, Job, JoinToken, Key, MadeKey, MadeWebhook, NewAsset, NewKey, NewWebhook, Node, Page,
-  Session, SignedPlayback, Tenant, Usage, Webhook, WebhookChange,
+  Asset, AssetChange, Delivery, Job, JoinToken, Key, MadeKey, MadeWebhook, NewAsset, NewKey, NewStream, NewWebhook, Node, Page,
+  Session, SignedPlayback, SignedStreamPlayback, Stream, StreamChange, Tenant, Usage, Webhook, WebhookChange,
 } from './types';
 
 interface Request {
@@ -55,6 +55,18 @@ export class Client {
   signPlayback = (id: string, seconds: number) =>
     this.send<SignedPlayback>('POST', `/v1/assets/${id}/playback`, { json: { expires_in: seconds } });
   jobs = (query: ListQuery & { asset?: string; kind?: string; state?: string }) => this.list<Job>('/v1/jobs', query);
+
+  // Streams. A key is in the answer that makes it, and never again.
+  streams = (query: ListQuery) => this.list<Stream>('/v1/streams', query);
+  stream = (id: string, signal?: AbortSignal) => this.send<Stream>('GET', `/v1/streams/${id}`, { signal });
+  createStream = (stream: NewStream) => this.send<Stream>('POST', '/v1/streams', { json: stream, headers: idempotent() });
+  changeStream = (stream: Stream, change: StreamChange) =>
+    this.send<Stream>('PATCH', `/v1/streams/${stream.id}`, { json: change, headers: match(stream.rev) });
+  deleteStream = (id: string) => this.send<void>('DELETE', `/v1/streams/${id}`, {});
+  /** the key before lets encoders in for grace seconds more */
+  rotateStreamKey = (id: string, grace: number) => this.send<Stream>('POST', `/v1/streams/${id}/keys`, { query: { grace } });
+  signStream = (id: string, seconds: number) =>
+    this.send<SignedStreamPlayback>('POST', `/v1/streams/${id}/playback`, { json: { expires_in: seconds } });
 
   // Keys and tenants.
   keys = (query: ListQuery) => this.list<Key>('/v1/keys', query);

@@ -334,6 +334,83 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/streams": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List streams, newest first */
+        get: operations["list-streams"];
+        put?: never;
+        /**
+         * Create a stream
+         * @description The answer has the key that encoders send with, this once.
+         */
+        post: operations["create-stream"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/streams/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get a stream: its state and how it goes */
+        get: operations["get-stream"];
+        put?: never;
+        post?: never;
+        /** Delete a stream, also while it is on air */
+        delete: operations["delete-stream"];
+        options?: never;
+        head?: never;
+        /** Rename a stream, or change who may play it */
+        patch: operations["update-stream"];
+        trace?: never;
+    };
+    "/v1/streams/{id}/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give a stream another key
+         * @description The answer has the new key, this once. Who is on air stays there; the key before lets encoders in for as long as grace says.
+         */
+        post: operations["rotate-stream-key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/streams/{id}/playback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make addresses that play for a time */
+        post: operations["sign-stream-playback"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/tenants": {
         parameters: {
             query?: never;
@@ -620,6 +697,9 @@ export interface components {
             /** @description What is wrong there. */
             message: string;
         };
+        Ingest: {
+            rtmp: components["schemas"]["RTMP"];
+        };
         Job: {
             asset: string;
             /** Format: int64 */
@@ -743,6 +823,15 @@ export interface components {
             name: string;
             scopes: string[];
         };
+        NewStream: {
+            /** @description For people. */
+            name?: string;
+            /**
+             * @description Who may play it; public unless said.
+             * @enum {string}
+             */
+            playback_policy?: "public" | "signed";
+        };
         NewWebhook: {
             /** @description True unless said. */
             enabled?: boolean;
@@ -849,6 +938,11 @@ export interface components {
             /** @description Cursor of the next page for the parameter after; empty at the end. */
             next: string;
         };
+        PageStream: {
+            data: components["schemas"]["Stream"][];
+            /** @description Cursor of the next page for the parameter after; empty at the end. */
+            next: string;
+        };
         PageTenant: {
             data: components["schemas"]["Tenant"][];
             /** @description Cursor of the next page for the parameter after; empty at the end. */
@@ -899,6 +993,12 @@ export interface components {
             /** @description Always about:blank: code says which kind it is. */
             type: string;
         };
+        RTMP: {
+            /** @description Shown when it is made, and never again; else empty. */
+            key: string;
+            /** @description Empty where no RTMP is listened for. */
+            url: string;
+        };
         Rendition: {
             /** Format: int64 */
             average_bandwidth: number;
@@ -939,6 +1039,119 @@ export interface components {
             mp4: string[];
             poster: string;
             storyboard: string;
+        };
+        SignedStreamPlayback: {
+            embed: string;
+            /** Format: date-time */
+            expires: string;
+            hls: string;
+        };
+        Stream: {
+            /** Format: date-time */
+            created_at: string;
+            health: components["schemas"]["StreamHealth"] | null;
+            id: string;
+            ingest: components["schemas"]["Ingest"];
+            /**
+             * Format: date-time
+             * @description Null unless it is on air.
+             */
+            live_since: string | null;
+            name: string;
+            playback: components["schemas"]["StreamPlayback"];
+            /**
+             * Format: int64
+             * @description Changes with every change; the ETag.
+             */
+            rev: number;
+            /** @enum {string} */
+            status: "idle" | "connecting" | "live" | "reconnecting" | "ended";
+            /** Format: date-time */
+            updated_at: string;
+        };
+        StreamChange: {
+            name?: string;
+            /** @enum {string} */
+            playback_policy?: "public" | "signed";
+        };
+        StreamHealth: {
+            /** @description RFC 6381; empty without sound. */
+            audio_codec: string;
+            /**
+             * Format: int64
+             * @description Bits a second.
+             */
+            bitrate: number;
+            /** Format: int64 */
+            channels: number;
+            /** Format: date-time */
+            connected_at: string;
+            /**
+             * Format: double
+             * @description Seconds that the encoder's clock has gained on ours since it connected.
+             */
+            drift: number;
+            /**
+             * Format: int64
+             * @description Pictures and frames of sound that could not be used.
+             */
+            drops: number;
+            /** @description What the encoder calls itself. */
+            encoder: string;
+            /** Format: double */
+            fps: number;
+            /** Format: int64 */
+            height: number;
+            /**
+             * Format: double
+             * @description Seconds between the last two key frames.
+             */
+            key_interval: number;
+            problems: components["schemas"]["StreamProblem"][];
+            /** Format: int64 */
+            sample_rate: number;
+            /**
+             * Format: int64
+             * @description Frames of sound that were missing and are silence now.
+             */
+            silence: number;
+            /**
+             * Format: int64
+             * @description Bytes of that on the disk.
+             */
+            stored: number;
+            /** @description RFC 6381; empty without pictures. */
+            video_codec: string;
+            /** Format: int64 */
+            width: number;
+            /**
+             * Format: double
+             * @description Seconds that viewers can go back.
+             */
+            window: number;
+        };
+        StreamPlayback: {
+            embed: string;
+            /**
+             * Format: date-time
+             * @description When the addresses end; null for never.
+             */
+            expires: string | null;
+            hls: string;
+            /** @enum {string} */
+            policy: "public" | "signed";
+        };
+        StreamPlaybackTime: {
+            /**
+             * Format: int64
+             * @description Seconds; six hours unless said or configured.
+             */
+            expires_in?: number;
+        };
+        StreamProblem: {
+            /** @enum {string} */
+            code: "key_frames" | "no_pictures" | "sound_missing" | "jumps" | "storage";
+            message: string;
         };
         SubtitleState: {
             language: string;
@@ -2029,6 +2242,281 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-streams": {
+        parameters: {
+            query?: {
+                /** @description How many to return. */
+                limit?: number;
+                /** @description The cursor in next of the page before. */
+                after?: string;
+                /** @description Only streams in this state. */
+                status?: "idle" | "connecting" | "live" | "reconnecting";
+            };
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageStream"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-stream": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+                /** @description Any text of at most 255 characters, such as a random UUID. Who sends the same request again with it within 24 hours gets the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewStream"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Stream"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-stream": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+            };
+            path: {
+                /** @description Stream, str_… */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Stream"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-stream": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+                /** @description The ETag of what is meant; 412 when it has changed. */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description Stream, str_… */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "update-stream": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+                /** @description The ETag of what is meant; 412 when it has changed. */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description Stream, str_… */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StreamChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Stream"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "rotate-stream-key": {
+        parameters: {
+            query?: {
+                /** @description Seconds for which the key before lets encoders in. */
+                grace?: number;
+            };
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+                /** @description Any text of at most 255 characters, such as a random UUID. Who sends the same request again with it within 24 hours gets the first answer again. */
+                "Idempotency-Key"?: string;
+                /** @description The ETag of what is meant; 412 when it has changed. */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description Stream, str_… */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Stream"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "sign-stream-playback": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+                /** @description Any text of at most 255 characters, such as a random UUID. Who sends the same request again with it within 24 hours gets the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description Stream, str_… */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StreamPlaybackTime"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedStreamPlayback"];
+                };
             };
             /** @description Error */
             default: {

@@ -4,7 +4,7 @@
 {
   const script = document.currentScript as HTMLScriptElement | null;
   const asset = script?.dataset.asset ?? '';
-  if (script && /^ast_\w+$/.test(asset)) {
+  if (script && /^(ast|str)_\w+$/.test(asset)) {
     const { token, title, ratio } = script.dataset;
     const frame = document.createElement('iframe');
     frame.src = new URL(`/embed/${token ? `~${encodeURIComponent(token)}/` : ''}${asset}`, script.src).href;

@@ -10,6 +10,9 @@ describe('routeOf', () => {
     ['/console/assets/ast_1', { page: 'asset', id: 'ast_1' }],
     ['/console/assets/key_1', { page: 'absent' }],
     ['/console/assets/ast_1/x', { page: 'absent' }],
+    ['/console/streams', { page: 'streams' }],
+    ['/console/streams/str_1', { page: 'stream', id: 'str_1' }],
+    ['/console/streams/ast_1', { page: 'absent' }],
     ['/console/webhooks/whk_1', { page: 'webhook', id: 'whk_1' }],
     ['/console/keys/key_1', { page: 'absent' }],
     ['/console/toString', { page: 'absent' }],
@@ -17,11 +20,12 @@ describe('routeOf', () => {
     ['/elsewhere', { page: 'absent' }],
   ])('%s', (path, want) => expect(routeOf(path)).toEqual(want));
 
-  it.each(['assets', 'usage', 'nodes', 'webhooks', 'keys', 'tenants'] as const)('finds back to %s', (page) => {
+  it.each(['assets', 'streams', 'usage', 'nodes', 'webhooks', 'keys', 'tenants'] as const)('finds back to %s', (page) => {
     expect(routeOf(pathOf({ page }))).toEqual({ page });
   });
   it('finds back to one thing', () => {
     expect(routeOf(pathOf({ page: 'asset', id: 'ast_9' }))).toEqual({ page: 'asset', id: 'ast_9' });
+    expect(routeOf(pathOf({ page: 'stream', id: 'str_9' }))).toEqual({ page: 'stream', id: 'str_9' });
     expect(routeOf(pathOf({ page: 'webhook', id: 'whk_9' }))).toEqual({ page: 'webhook', id: 'whk_9' });
   });
 });

@@ -3,6 +3,8 @@
 export type Route =
   | { readonly page: 'assets' }
   | { readonly page: 'asset'; readonly id: string }
+  | { readonly page: 'streams' }
+  | { readonly page: 'stream'; readonly id: string }
   | { readonly page: 'usage' }
   | { readonly page: 'nodes' }
   | { readonly page: 'webhooks' }
@@ -14,6 +16,7 @@ export type Route =
 const base = '/console/';
 const lists: Readonly<Record<string, Route>> = {
   assets: { page: 'assets' },
+  streams: { page: 'streams' },
   usage: { page: 'usage' },
   nodes: { page: 'nodes' },
   webhooks: { page: 'webhooks' },
@@ -29,6 +32,7 @@ export function routeOf(path: string): Route {
   if (rest.length > 0) return { page: 'absent' };
   if (id === undefined) return (Object.hasOwn(lists, name) && lists[name]) || { page: 'absent' };
   if (name === 'assets' && /^ast_\w+$/.test(id)) return { page: 'asset', id };
+  if (name === 'streams' && /^str_\w+$/.test(id)) return { page: 'stream', id };
   if (name === 'webhooks' && /^whk_\w+$/.test(id)) return { page: 'webhook', id };
   return { page: 'absent' };
 }
@@ -36,6 +40,7 @@ export function routeOf(path: string): Route {
 /** pathOf is the address of a route. */
 export function pathOf(route: Route): string {
   if (route.page === 'asset') return `${base}assets/${route.id}`;
+  if (route.page === 'stream') return `${base}streams/${route.id}`;
   if (route.page === 'webhook') return `${base}webhooks/${route.id}`;
   return route.page === 'absent' ? base : base + route.page;
 }

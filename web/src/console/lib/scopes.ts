@@ -12,4 +12,7 @@ export const scopes: readonly { readonly id: string; readonly words: Key }[] = [
 ];
 
 /** What a webhook may ask for. */
-export const eventTypes = ['asset.created', 'asset.updated', 'asset.ready', 'asset.failed', 'asset.deleted'] as const;
+export const eventTypes = [
+  'asset.created', 'asset.updated', 'asset.ready', 'asset.failed', 'asset.deleted',
+  'stream.created', 'stream.updated', 'stream.live', 'stream.reconnecting', 'stream.idle', 'stream.deleted',
+] as const;

@@ -26,10 +26,22 @@ export interface Fault {
   readonly detail: string;
 }
 
+/** Live is where a stream that goes on is, in seconds on its timeline. */
+export interface Live {
+  /** the oldest that there still is */
+  readonly start: number;
+  /** where who watches it as it happens is */
+  readonly edge: number;
+  /** how far what is on screen is behind what the server has */
+  readonly latency: number;
+}
+
 /** What an engine tells the page. */
 export interface Listener {
   /** levels, tracks or choices are not what they were */
   changed(): void;
+  /** a stream has gone on, or has ended */
+  advanced(): void;
   failed(fault: Fault): void;
   /** a video segment arrived: seconds on the timeline, and bytes */
   segment(start: number, duration: number, bytes: number): void;
@@ -37,7 +49,10 @@ export interface Listener {
 
 export interface Source {
   readonly hls: string;
+  /** empty where there is none */
   readonly dash: string;
+  /** it is a stream that goes on: what does not come now may come in a moment */
+  readonly live?: boolean;
 }
 
 export interface Engine {
@@ -55,6 +70,8 @@ export interface Engine {
   textChosen(): number;
   /** -1 turns subtitles off */
   chooseText(track: number): void;
+  /** undefined for what is whole */
+  live?(): Live | undefined;
   /** estimated bits a second of the connection */
   bandwidth(): number | undefined;
   destroy(): void;
@@ -64,7 +81,7 @@ export interface Engine {
 export async function open(kind: EngineKind, video: HTMLVideoElement, source: Source, at: number, listener: Listener): Promise<Engine> {
   switch (kind) {
     case 'hls':
-      return (await import('./hls')).openHLS(video, source.hls, at, listener);
+      return (await import('./hls')).openHLS(video, source, at, listener);
     case 'dash':
       return (await import('./dash')).openDASH(video, source.dash, at, listener);
     case 'native':

@@ -1,15 +1,16 @@
-import Hls, { ErrorDetails, ErrorTypes, Events, type ErrorData, type Level, type MediaPlaylist } from 'hls.js';
+import Hls, { ErrorDetails, ErrorTypes, Events, type ErrorData, type HlsConfig, type Level, type LoadPolicy, type MediaPlaylist } from 'hls.js';
 import workerURL from 'hls.js/dist/hls.worker.js?url';
-import { redraw, type Engine, type Fault, type FaultKind, type Listener, type Track } from './engine';
+import { redraw, type Engine, type Fault, type FaultKind, type Listener, type Live, type Source, type Track } from './engine';
 
 /** openHLS plays a multivariant playlist with hls.js over Media Source Extensions. */
-export function openHLS(video: HTMLVideoElement, url: string, at: number, listener: Listener): Engine {
+export function openHLS(video: HTMLVideoElement, source: Source, at: number, listener: Listener): Engine {
   const hls = new Hls({
     startPosition: at > 0 ? at : -1,
     workerPath: workerURL,
     maxBufferLength: 30,
     backBufferLength: 30,
     capLevelToPlayerSize: false,
+    ...(source.live && forLive()),
   });
   const changed = () => listener.changed();
   hls.on(Events.MANIFEST_PARSED, () => {
@@ -18,6 +19,7 @@ export function openHLS(video: HTMLVideoElement, url: string, at: number, listen
   });
   hls.on(Events.LEVEL_SWITCHED, changed);
   hls.on(Events.LEVELS_UPDATED, changed);
+  hls.on(Events.LEVEL_UPDATED, () => listener.advanced());
   hls.on(Events.AUDIO_TRACKS_UPDATED, changed);
   hls.on(Events.AUDIO_TRACK_SWITCHED, changed);
   hls.on(Events.SUBTITLE_TRACKS_UPDATED, changed);
@@ -35,7 +37,7 @@ export function openHLS(video: HTMLVideoElement, url: string, at: number, listen
   });
   const closing = new AbortController();
   listenForErrors(hls, video, closing.signal, listener);
-  hls.loadSource(url);
+  hls.loadSource(source.hls);
   hls.attachMedia(video);
 
   return {
@@ -69,12 +71,37 @@ export function openHLS(video: HTMLVideoElement, url: string, at: number, listen
       hls.subtitleDisplay = true;
       hls.subtitleTrack = i;
     },
+    live: () => liveOf(hls),
     bandwidth: () => hls.bandwidthEstimate || undefined,
     destroy: () => {
       closing.abort();
       hls.destroy();
     },
   };
+}
+
+/**
+ * forLive is how a stream is played that goes on: near its end, a little faster
+ * where that was lost, and with patience. An encoder that is away for half a
+ * minute, or a server that starts anew, ends nothing.
+ */
+function forLive(): Partial<HlsConfig> {
+  const patient = { maxNumRetry: 30, retryDelayMs: 500, maxRetryDelayMs: 2000 };
+  const { playlistLoadPolicy, fragLoadPolicy } = Hls.DefaultConfig;
+  const of = ({ default: usual }: LoadPolicy): LoadPolicy => ({ default: { ...usual, timeoutRetry: patient, errorRetry: patient } });
+  return {
+    lowLatencyMode: true,
+    maxLiveSyncPlaybackRate: 1.08,
+    backBufferLength: 60,
+    playlistLoadPolicy: of(playlistLoadPolicy),
+    fragLoadPolicy: of(fragLoadPolicy),
+  };
+}
+
+function liveOf(hls: Hls): Live | undefined {
+  const details = hls.latestLevelDetails;
+  if (!details?.live || hls.liveSyncPosition === null) return undefined;
+  return { start: details.fragmentStart, edge: hls.liveSyncPosition, latency: hls.latency };
 }
 
 /**

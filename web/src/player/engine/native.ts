@@ -40,6 +40,12 @@ export function openNative(video: HTMLVideoElement, url: string, at: number, lis
     text: () => words().map(track),
     textChosen: () => words().findIndex((t) => t.mode === 'showing'),
     chooseText: (i) => words().forEach((t, n) => (t.mode = n === i ? 'showing' : 'disabled')),
+    live: () => {
+      const { duration, seekable, currentTime } = video;
+      if (duration !== Infinity || seekable.length === 0) return undefined;
+      const edge = seekable.end(seekable.length - 1);
+      return { start: seekable.start(0), edge, latency: Math.max(0, edge - currentTime) };
+    },
     bandwidth: () => undefined,
     destroy: () => {
       closing.abort();

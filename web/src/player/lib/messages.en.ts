@@ -9,6 +9,10 @@ export const en = {
   volume: 'Volume',
   seek: 'Position',
   seekValue: '{now} of {total}',
+  live: 'Live',
+  liveDelay: 'Live, {n} s after it happened',
+  toLive: 'Go to live',
+  behind: '{time} behind live',
   quality: 'Quality',
   auto: 'Auto',
   autoNow: 'Auto · {level}',
@@ -65,6 +69,9 @@ export const en = {
   embedAbsent: 'This video is not here. It may still be in the making, or was removed.',
   embedRefused: 'The link to this video has expired or is not valid. Ask for a new one.',
   embedAway: 'The video cannot be reached now.',
+
+  offAir: 'Not on air now',
+  offAirText: 'It begins here by itself.',
 
   retry: 'Try again',
   tryOther: 'Try {engine}',

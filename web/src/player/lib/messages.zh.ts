@@ -10,6 +10,10 @@ export const zh: Readonly<Record<Key, string>> = {
   volume: '音量',
   seek: '播放位置',
   seekValue: '{now}，共 {total}',
+  live: '直播',
+  liveDelay: '直播，延迟 {n} 秒',
+  toLive: '回到直播',
+  behind: '落后直播 {time}',
   quality: '画质',
   auto: '自动',
   autoNow: '自动 · {level}',
@@ -66,6 +70,9 @@ export const zh: Readonly<Record<Key, string>> = {
   embedAbsent: '找不到该视频：可能仍在处理，或已被删除。',
   embedRefused: '该视频的链接已过期或无效，请索取新链接。',
   embedAway: '暂时无法连接到该视频。',
+
+  offAir: '尚未开播',
+  offAirText: '开播后会自动开始播放。',
 
   retry: '重试',
   tryOther: '改用 {engine}',

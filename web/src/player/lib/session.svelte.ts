@@ -1,4 +1,4 @@
-import { available, open, type Engine, type EngineKind, type Fault, type Level, type Source, type Track } from '../engine/engine';
+import { available, open, type Engine, type EngineKind, type Fault, type Level, type Live, type Source, type Track } from '../engine/engine';
 import { SegmentLog } from './segments';
 import { loadSettings, saveSettings } from './settings';
 import { clamp } from './time';
@@ -24,6 +24,9 @@ export interface Stats {
   bandwidth: number | undefined;
 }
 
+/** How far behind the live edge somebody is who does not watch as it happens, in seconds. */
+const behindFrom = 4;
+
 export const speeds = [0.5, 0.75, 1, 1.25, 1.5, 2] as const;
 
 /**
@@ -43,6 +46,8 @@ export class Session {
   aspect = $state(16 / 9);
   time = $state(0);
   duration = $state(NaN);
+  /** undefined unless it goes on while it plays */
+  live = $state.raw<Live | undefined>();
   buffered = $state.raw<readonly Range[]>([]);
   volume = $state(1);
   muted = $state(false);
@@ -70,7 +75,7 @@ export class Session {
     const settings = loadSettings();
     video.volume = settings.volume ?? 1;
     video.muted = settings.muted ?? false;
-    this.engines = available(video);
+    this.engines = available(video).filter((kind) => kind !== 'dash' || source.dash !== '');
     const first = this.engines.find((kind) => kind === wanted) ?? this.engines[0];
     this.follow();
     if (first) void this.setEngine(first);
@@ -93,6 +98,7 @@ export class Session {
     try {
       const engine = await open(kind, this.video, this.source, at, {
         changed: () => turn === this.opening && this.refresh(),
+        advanced: () => turn === this.opening && this.followLive(),
         failed: (fault) => turn === this.opening && this.fail(fault),
         segment: (start, duration, bytes) => this.segments.add(start, duration, bytes),
       });
@@ -132,7 +138,34 @@ export class Session {
     if (this.text.length > 0) this.setText(this.textChosen >= 0 ? -1 : Math.min(this.lastText, this.text.length - 1));
   }
 
+  /** what can be gone to, in seconds on the timeline */
+  get span(): Range {
+    if (this.live) return { start: this.live.start, end: Math.max(this.live.start, this.live.edge) };
+    return { start: 0, end: Number.isFinite(this.duration) ? this.duration : 0 };
+  }
+
+  /** seconds behind who watches as it happens; 0 for who does */
+  get behind(): number {
+    const behind = this.live ? this.live.edge - this.time : 0;
+    return behind > behindFrom ? behind : 0;
+  }
+
+  toLive(): void {
+    this.seek(this.span.end);
+  }
+
+  /** begin plays without being asked to, and without sound where the browser allows nothing else. */
+  begin(): void {
+    this.video.play().catch((error: unknown) => {
+      if (!(error instanceof DOMException) || error.name !== 'NotAllowedError') return;
+      this.video.muted = true;
+      this.play();
+    });
+  }
+
   play(): void {
+    // Who begins late wants what happens now, not what happened when the page was opened.
+    if (this.live && this.video.played.length === 0 && this.behind > 0) this.toLive();
     // Refused where the browser wants a gesture first: the play button stays.
     this.video.play().catch(() => undefined);
   }
@@ -144,7 +177,8 @@ export class Session {
   }
 
   seek(time: number): void {
-    if (Number.isFinite(this.duration)) this.video.currentTime = this.time = clamp(time, 0, this.duration);
+    const { start, end } = this.span;
+    if (end > start) this.video.currentTime = this.time = clamp(time, start, end);
   }
 
   /** step moves by whole frames, as near as the element allows. */
@@ -167,6 +201,7 @@ export class Session {
   }
 
   setSpeed(speed: number): void {
+    if (this.live) return; // the engine keeps the distance to the live edge by it
     // An engine that starts anew falls back to the default rate.
     this.video.defaultPlaybackRate = speed;
     this.video.playbackRate = speed;
@@ -210,6 +245,10 @@ export class Session {
     this.fault = fault;
   }
 
+  private followLive(): void {
+    this.live = this.engine?.live?.();
+  }
+
   /** refresh copies the engine's state into the reactive fields. */
   private refresh(): void {
     const engine = this.engine;
@@ -220,6 +259,7 @@ export class Session {
     this.audioChosen = engine?.audioChosen() ?? -1;
     this.text = engine?.text() ?? [];
     this.textChosen = engine?.textChosen() ?? -1;
+    this.followLive();
   }
 
   /** follow mirrors the element's events; the element lives as long as the session. */
@@ -234,7 +274,10 @@ export class Session {
     });
     on('waiting', () => (this.waiting = true));
     on('playing canplay seeked pause emptied', () => (this.waiting = false));
-    on('timeupdate seeking loadedmetadata', () => (this.time = v.currentTime));
+    on('timeupdate seeking loadedmetadata', () => {
+      this.time = v.currentTime;
+      this.followLive();
+    });
     on('durationchange loadedmetadata', () => (this.duration = v.duration));
     on('progress timeupdate seeked emptied', () => (this.buffered = ranges(v.buffered)));
     on('ratechange', () => (this.speed = v.playbackRate));

@@ -1,0 +1,145 @@
+package client
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// StreamStatus says where a stream is.
+type StreamStatus string
+
+// The states of a stream.
+const (
+	StreamIdle         StreamStatus = "idle"         // nobody sends
+	StreamConnecting   StreamStatus = "connecting"   // an encoder is there, no picture yet
+	StreamLive         StreamStatus = "live"         // it can be watched
+	StreamReconnecting StreamStatus = "reconnecting" // the encoder is gone, and may come back
+	StreamEnded        StreamStatus = "ended"        // it is deleted
+)
+
+// Stream is something live: encoders send to it, viewers watch it.
+type Stream struct {
+	ID        string         `json:"id"`
+	Name      string         `json:"name"`
+	Status    StreamStatus   `json:"status"`
+	Ingest    Ingest         `json:"ingest"`
+	Playback  StreamPlayback `json:"playback"`
+	Health    *StreamHealth  `json:"health"`     // nil while nobody sends
+	LiveSince *time.Time     `json:"live_since"` // nil unless it is on air
+	CreatedAt time.Time      `json:"created_at"`
+	UpdatedAt time.Time      `json:"updated_at"`
+	Rev       int64          `json:"rev"` // grows with each change
+}
+
+// Ingest is where an encoder sends.
+type Ingest struct {
+	RTMP struct {
+		URL string `json:"url"`
+		// Key is what the encoder sends with, lys_…, in the answers of Create and
+		// RotateKey and never again.
+		Key string `json:"key"`
+	} `json:"rtmp"`
+}
+
+// StreamPlayback is where a stream is watched. URLs may be paths: see [Client.Resolve].
+type StreamPlayback struct {
+	Policy  Policy     `json:"policy,omitempty"`
+	HLS     string     `json:"hls"`
+	Embed   string     `json:"embed"`   // a page for an iframe
+	Expires *time.Time `json:"expires"` // of signed URLs
+}
+
+// StreamHealth is how a stream goes, as of the last second.
+type StreamHealth struct {
+	Encoder     string    `json:"encoder"`
+	ConnectedAt time.Time `json:"connected_at"`
+	VideoCodec  string    `json:"video_codec"` // RFC 6381; empty without pictures
+	Width       int       `json:"width"`
+	Height      int       `json:"height"`
+	AudioCodec  string    `json:"audio_codec"` // RFC 6381; empty without sound
+	SampleRate  int       `json:"sample_rate"`
+	Channels    int       `json:"channels"`
+	Bitrate     int64     `json:"bitrate"` // bits a second
+	FPS         float64   `json:"fps"`
+	KeyInterval float64   `json:"key_interval"` // seconds between the last two key frames
+	Drift       float64   `json:"drift"`        // seconds that the encoder's clock has gained
+	Drops       int64     `json:"drops"`        // pictures and frames of sound that could not be used
+	Silence     int64     `json:"silence"`      // frames of sound that were missing
+	Window      float64   `json:"window"`       // seconds that viewers can go back
+	Stored      int64     `json:"stored"`       // bytes of that on the disk
+	Problems    []struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	} `json:"problems"`
+}
+
+// Streams are the streams of a tenant.
+type Streams struct{ c *Client }
+
+const streamsPath = "/v1/streams"
+
+// NewStream is what a stream begins with.
+type NewStream struct {
+	Name   string `json:"name,omitempty"`
+	Policy Policy `json:"playback_policy,omitempty"`
+}
+
+// Create makes a stream. Its key is shown this once.
+func (s Streams) Create(ctx context.Context, stream NewStream) (r Stream, err error) {
+	return r, s.c.post(ctx, streamsPath, stream, &r)
+}
+
+// List yields the streams, newest first; those in one state, or all with "". It
+// ends after the first error.
+func (s Streams) List(ctx context.Context, status StreamStatus) iter.Seq2[Stream, error] {
+	query := make(url.Values)
+	set(query, "status", string(status))
+	return list[Stream](ctx, s.c, streamsPath, query)
+}
+
+// Get returns the stream.
+func (s Streams) Get(ctx context.Context, id string) (r Stream, err error) {
+	return r, s.c.get(ctx, at(streamsPath, id), nil, &r)
+}
+
+// StreamChange says what to change; what is nil stays.
+type StreamChange struct {
+	Name   *string `json:"name,omitempty"`
+	Policy *Policy `json:"playback_policy,omitempty"`
+	// Rev, when it is not 0, must be the stream's, or nothing changes and the
+	// error is a Conflict.
+	Rev int64 `json:"-"`
+}
+
+// Update changes the stream.
+func (s Streams) Update(ctx context.Context, id string, change StreamChange) (r Stream, err error) {
+	return r, s.c.do(ctx, call{method: http.MethodPatch, path: at(streamsPath, id), rev: change.Rev, in: change, out: &r})
+}
+
+// Delete removes the stream, also while it is on air.
+func (s Streams) Delete(ctx context.Context, id string) error {
+	return s.c.delete(ctx, at(streamsPath, id))
+}
+
+// RotateKey gives the stream another key, which is shown this once. The one before
+// lets encoders in for grace longer; who is on air stays there.
+func (s Streams) RotateKey(ctx context.Context, id string, grace time.Duration) (r Stream, err error) {
+	query := make(url.Values)
+	if grace > 0 {
+		query.Set("grace", strconv.FormatInt(int64(grace/time.Second), 10))
+	}
+	return r, s.c.do(ctx, call{method: http.MethodPost, path: at(streamsPath, id) + "/keys", query: query, out: &r})
+}
+
+// SignedPlayback returns URLs that work until they expire, whatever the stream's
+// policy. expiresIn is at most 30 days; 0 is 6 hours.
+func (s Streams) SignedPlayback(ctx context.Context, id string, expiresIn time.Duration) (p StreamPlayback, err error) {
+	in := struct {
+		ExpiresIn int64 `json:"expires_in,omitempty"`
+	}{int64(expiresIn / time.Second)}
+	return p, s.c.post(ctx, at(streamsPath, id)+"/playback", in, &p)
+}

@@ -1,0 +1,48 @@
+package client_test
+
+import (
+	"testing"
+	"time"
+
+	"liuyun/client"
+)
+
+func TestStreams(t *testing.T) {
+	t.Parallel()
+	_, c := start(t)
+	ctx := t.Context()
+	s := must[client.Stream](t)(c.Streams.Create(ctx, client.NewStream{Name: "hall"}))
+	if s.Name != "hall" || s.Status != client.StreamIdle || s.Ingest.RTMP.Key == "" || s.Health != nil {
+		t.Errorf("created %+v", s)
+	}
+	name := "Town hall"
+	s = must[client.Stream](t)(c.Streams.Update(ctx, s.ID, client.StreamChange{Name: &name, Rev: s.Rev}))
+	if s.Name != name {
+		t.Errorf("renamed %+v", s)
+	}
+	if _, err := c.Streams.Update(ctx, s.ID, client.StreamChange{Name: &name, Rev: 99}); client.CodeOf(err) != client.Conflict {
+		t.Errorf("another revision: %v", err)
+	}
+	if rotated := must[client.Stream](t)(c.Streams.RotateKey(ctx, s.ID, time.Hour)); rotated.Ingest.RTMP.Key != "lys_second" {
+		t.Errorf("rotated %+v", rotated)
+	}
+	if p := must[client.StreamPlayback](t)(c.Streams.SignedPlayback(ctx, s.ID, time.Hour)); p.Expires == nil || p.HLS == "" {
+		t.Errorf("signed %+v", p)
+	}
+	count := 0
+	for one, err := range c.Streams.List(ctx, client.StreamIdle) {
+		if err != nil || one.Ingest.RTMP.Key != "" {
+			t.Fatalf("listed %+v, %v", one, err)
+		}
+		count++
+	}
+	if count != 1 {
+		t.Errorf("%d streams are idle", count)
+	}
+	if err := c.Streams.Delete(ctx, s.ID); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Streams.Get(ctx, s.ID); client.CodeOf(err) != client.NotFound {
+		t.Errorf("after its deletion: %v", err)
+	}
+}

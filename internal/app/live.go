@@ -1,0 +1,79 @@
+package app
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"liuyun/internal/kit/guard"
+	"liuyun/internal/kit/store"
+	"liuyun/internal/video/live"
+	"liuyun/internal/video/vod"
+)
+
+// rtmpPort is where encoders push unless somebody says otherwise.
+const rtmpPort = 1935
+
+// buildLive makes what keeps streams.
+func (n *serving) buildLive(c *control, who *self, signer *guard.Signer) *live.Service {
+	return live.New(live.Deps{
+		DB: c.db, Bus: c.bus, Signer: signer, Config: n.Config.Live, Log: n.Log, Node: who.id(), Folder: n.data.Join(liveName),
+		ViewerURL: n.Config.Viewer.URL, SignedFor: n.Config.Viewer.SignedFor, Reach: n.reachRTMP,
+		Room:   func() error { return n.Config.Blob.Reserve(n.data.Path()).CheckRoom(0) },
+		Served: c.usage.ServedBytes,
+	})
+}
+
+// addLive adds what takes streams in, where this node has that role.
+func (n *serving) addLive(c *control) {
+	if !slices.Contains(n.Roles, RoleLive) {
+		return
+	}
+	on := n.rtmpListener()
+	n.add("live", func(ctx context.Context, ready func()) error { return c.streams.Run(ctx, on, ready) }, nil)
+}
+
+// rtmpListener is where RTMP is listened for: where the configuration says, or on
+// the usual port beside the other listener. Where that takes any free port, so does
+// this one; and a usual port that another program has, such as another server on
+// this machine, keeps nothing else from working.
+func (n *serving) rtmpListener() live.Listener {
+	if n.Config.Live.RTMPListen != "" {
+		return live.Listener{Address: n.Config.Live.RTMPListen}
+	}
+	host, port, _ := net.SplitHostPort(n.Listen) // looked at already, see nodeAddresses
+	if port != "0" {
+		port = strconv.Itoa(rtmpPort)
+	}
+	return live.Listener{Address: net.JoinHostPort(host, port), Optional: true}
+}
+
+// reachRTMP is a listener's address as encoders dial it.
+func (n *serving) reachRTMP(listener string) string {
+	if reachable := n.reachableAs(listener); len(reachable) > 0 {
+		return reachable[0]
+	}
+	return listener
+}
+
+// byKind has each handler serve what is its own below /play/.
+func byKind(streams, assets http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if live.Plays(r.URL.Path) {
+			streams.ServeHTTP(w, r)
+			return
+		}
+		assets.ServeHTTP(w, r)
+	})
+}
+
+// tenantHolds says what keeps a tenant from being deleted, or "".
+func tenantHolds(tx *store.Tx, tenant string) (string, error) {
+	assets, err := vod.Holds(tx, tenant)
+	if err != nil || assets != "" {
+		return assets, err
+	}
+	return live.Holds(tx, tenant)
+}

@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"liuyun/client"
+	"liuyun/internal/base/fault"
+)
+
+func newStreams(s *session) *cobra.Command {
+	return s.newGroup("streams", "Go live: manage streams and their keys",
+		"A stream is where an encoder such as OBS or ffmpeg sends, and where viewers watch\nit live: ffmpeg -re -i film.mp4 -c:v libx264 -g 50 -c:a aac -f flv rtmp://HOST:1935/live/KEY\nWithout a word it lists them.",
+		"  liuyun streams\n  liuyun streams create 'Town hall'",
+		s.streamsList(), s.streamsCreate(), s.streamsGet(), s.streamsRotate(), s.streamsDelete())
+}
+
+func (s *session) streamsList() *cobra.Command {
+	status := ""
+	cmd := s.newAction(action{use: "list", short: "List the streams", example: "  liuyun streams list --status live", args: cobra.NoArgs,
+		run: func(ctx context.Context, c *client.Client, _ []string) error {
+			return tellList(s, c.Streams.List(ctx, client.StreamStatus(status)), 0, columns[client.Stream]{"stream", []string{"ID", "NAME", "STATUS", "SINCE", "PLAYS AT"},
+				func(r client.Stream) []string {
+					return []string{r.ID, r.Name, string(r.Status), dayOr(r.LiveSince, "-"), c.Resolve(r.Playback.HLS)}
+				}, "There are no streams."})
+		}})
+	cmd.Flags().StringVar(&status, "status", "", "only those that are idle, connecting, live or reconnecting")
+	return cmd
+}
+
+func (s *session) streamsCreate() *cobra.Command {
+	signed := false
+	cmd := s.newAction(action{use: "create NAME", short: "Make a stream and show its key, this once", example: "  liuyun streams create 'Town hall'", args: cobra.ExactArgs(1),
+		run: func(ctx context.Context, c *client.Client, args []string) error {
+			stream := client.NewStream{Name: args[0]}
+			if signed {
+				stream.Policy = client.Signed
+			}
+			r, err := c.Streams.Create(ctx, stream)
+			if err != nil {
+				return err
+			}
+			return s.tellOne("stream", r, fmt.Sprintf("%s %s\nViewers: %s\n%s", r.ID, printable(r.Name), c.Resolve(r.Playback.HLS), ingestText(r)))
+		}})
+	cmd.Flags().BoolVar(&signed, "signed", false, "only signed addresses play it")
+	return cmd
+}
+
+// ingestText says what to type into an encoder.
+func ingestText(r client.Stream) string {
+	return fmt.Sprintf("Encoder: %s\nThe stream key, which is shown only now:\n%s", first(r.Ingest.RTMP.URL, "RTMP is not listened for, see live.rtmp_listen"), r.Ingest.RTMP.Key)
+}
+
+func (s *session) streamsGet() *cobra.Command {
+	return s.newAction(action{use: "get ID", short: "Show a stream and how it goes", example: "  liuyun streams get str_…", args: cobra.ExactArgs(1),
+		run: func(ctx context.Context, c *client.Client, args []string) error {
+			r, err := c.Streams.Get(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			lines := []string{fmt.Sprintf("%s %s is %s", r.ID, printable(r.Name), r.Status), "Viewers: " + c.Resolve(r.Playback.HLS), "Encoder: " + r.Ingest.RTMP.URL}
+			return s.tellOne("stream", r, strings.Join(append(lines, healthLines(r.Health)...), "\n"))
+		}})
+}
+
+// healthLines tells how a stream goes, in words.
+func healthLines(h *client.StreamHealth) (lines []string) {
+	if h == nil {
+		return nil
+	}
+	if h.VideoCodec != "" {
+		lines = append(lines, fmt.Sprintf("Pictures: %d × %d, %.4g a second, %s, a key frame each %.1f s", h.Width, h.Height, h.FPS, h.VideoCodec, h.KeyInterval))
+	}
+	if h.AudioCodec != "" {
+		lines = append(lines, fmt.Sprintf("Sound: %d Hz, %d channels, %s", h.SampleRate, h.Channels, h.AudioCodec))
+	}
+	lines = append(lines, fmt.Sprintf("Rate: %.2f Mbit/s, %d dropped, clock %+.3f s", float64(h.Bitrate)/1e6, h.Drops, h.Drift))
+	lines = append(lines, fmt.Sprintf("Window: %s, %s", durationText(h.Window), sizeText(h.Stored)))
+	for _, p := range h.Problems {
+		lines = append(lines, "Problem: "+printable(p.Message))
+	}
+	return lines
+}
+
+func (s *session) streamsRotate() *cobra.Command {
+	grace := time.Duration(0)
+	cmd := s.newAction(action{use: "rotate-key ID", short: "Give a stream another key and show it, this once", example: "  liuyun streams rotate-key str_… --grace 1h", args: cobra.ExactArgs(1),
+		run: func(ctx context.Context, c *client.Client, args []string) error {
+			if grace < 0 {
+				return fault.New(fault.Invalid, "--grace %s is in the past", grace)
+			}
+			r, err := c.Streams.RotateKey(ctx, args[0], grace)
+			if err != nil {
+				return err
+			}
+			return s.tellOne("stream", r, r.ID+"\n"+ingestText(r))
+		}})
+	cmd.Flags().DurationVar(&grace, "grace", 0, "how long the key before still lets encoders in; who is on air stays there")
+	return cmd
+}
+
+func (s *session) streamsDelete() *cobra.Command {
+	return s.newAction(action{use: "delete ID", short: "Remove a stream, also while it is on air", example: "  liuyun streams delete str_…", args: cobra.ExactArgs(1),
+		run: func(ctx context.Context, c *client.Client, args []string) error {
+			if err := c.Streams.Delete(ctx, args[0]); err != nil {
+				return err
+			}
+			return s.tellDone(args[0], "deleted")
+		}})
+}

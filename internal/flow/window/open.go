@@ -1,0 +1,197 @@
+package window
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"liuyun/internal/base/fault"
+)
+
+// Open opens what a playlist names: "init7.mp4", "12.m4s", "12.3.m4s". A part that is
+// announced but not there yet is waited for, at most three target durations. Faults:
+// not found for what is not, or no more; unavailable when it has waited for too long.
+func (g *Group) Open(ctx context.Context, rendition, name string) (*File, error) {
+	number, index, kind := parseName(name)
+	if kind == nameOther {
+		return nil, errNoFile(name)
+	}
+	waits, cancel := context.WithTimeout(ctx, maxWait*g.o.Longest)
+	defer cancel()
+	for {
+		found, wait, err := g.look(rendition, name, number, index, kind)
+		switch {
+		case err != nil:
+			return nil, err
+		case wait == nil:
+			return found.open(name)
+		}
+		if err := await(ctx, waits, wait); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// kindOfName says what a name names.
+type kindOfName int
+
+const (
+	nameOther kindOfName = iota
+	nameInit
+	nameSegment
+	namePart
+)
+
+// parseName reads a name. There is one way to write each.
+func parseName(name string) (number int64, index int, kind kindOfName) {
+	digits := func(s string) (int64, bool) {
+		n, err := strconv.ParseInt(s, 10, 64)
+		return n, err == nil && n >= 0 && strconv.FormatInt(n, 10) == s
+	}
+	if base, ok := strings.CutSuffix(name, ".mp4"); ok {
+		base, ok = strings.CutPrefix(base, "init")
+		if number, valid := digits(base); ok && valid {
+			return number, 0, nameInit
+		}
+		return 0, 0, nameOther
+	}
+	base, ok := strings.CutSuffix(name, ".m4s")
+	if !ok {
+		return 0, 0, nameOther
+	}
+	segment, part, isPart := strings.Cut(base, ".")
+	number, valid := digits(segment)
+	if !valid {
+		return 0, 0, nameOther
+	}
+	if !isPart {
+		return number, 0, nameSegment
+	}
+	i, valid := digits(part)
+	if !valid || i > 1<<20 {
+		return 0, 0, nameOther
+	}
+	return number, int(i), namePart
+}
+
+// place is where bytes are.
+type place struct {
+	file           string // on the disk
+	part           bool
+	offset, length int64
+	memory         chain  // held; or
+	init           []byte // an init section
+	kind           string
+	caching        Caching
+}
+
+// look returns where a file is, or what to wait for.
+func (g *Group) look(rendition, name string, number int64, index int, kind kindOfName) (*place, <-chan struct{}, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := g.named(rendition)
+	if r == nil {
+		return nil, nil, errNoFile(name)
+	}
+	at := &place{kind: "video/mp4", caching: g.forFiles()}
+	if len(r.inits) > 0 && r.init().Channels > 0 {
+		at.kind = "audio/mp4"
+	}
+	if kind == nameInit {
+		for _, i := range r.inits {
+			if i.Number == number {
+				at.init = i.Data
+				return at, nil, nil
+			}
+		}
+		return nil, nil, errNoFile(name)
+	}
+	s := r.find(number)
+	if last := len(r.segments) - 1; kind == namePart && s == nil && !g.ended && r.open == nil && index == 0 &&
+		last >= 0 && number == r.segments[last].number+1 {
+		return nil, r.later(), nil
+	}
+	if s == nil || s.gap {
+		return nil, nil, errNoFile(name)
+	}
+	if kind == nameSegment {
+		if s == r.open {
+			return nil, nil, errNoFile(name)
+		}
+		at.length = s.size
+		g.locate(at, r, s, s.memory)
+		return at, nil, nil
+	}
+	if s == r.open && index == len(s.parts) {
+		return nil, r.later(), nil
+	}
+	if index >= len(s.parts) || s.parts[index].gap {
+		return nil, nil, errNoFile(name)
+	}
+	p := s.parts[index]
+	at.part, at.offset, at.length = true, p.offset, p.size
+	g.locate(at, r, s, s.buffer(index))
+	return at, nil, nil
+}
+
+// buffer returns the memory of one part, nothing if that was given back.
+func (s *segment) buffer(index int) []*buffer {
+	if s.memory == nil {
+		return nil
+	}
+	n := 0
+	for i := range index {
+		if !s.parts[i].gap {
+			n++
+		}
+	}
+	return s.memory[n : n+1]
+}
+
+// locate points at memory, where there is some, which is held then.
+func (g *Group) locate(at *place, r *rendition, s *segment, memory []*buffer) {
+	if len(memory) == 0 {
+		at.file = g.files.path(r.file(s.number))
+		return
+	}
+	for _, b := range memory {
+		at.memory = append(at.memory, b.hold())
+	}
+}
+
+func (p *place) open(name string) (*File, error) {
+	f := &File{Size: p.length, Type: p.kind, Caching: p.caching}
+	switch {
+	case p.init != nil:
+		f.Content, f.Size = bytes.NewReader(p.init), int64(len(p.init))
+	case p.memory != nil:
+		f.Content = io.NewSectionReader(p.memory, 0, p.length)
+		f.close = func() {
+			for _, b := range p.memory {
+				b.release()
+			}
+		}
+	default:
+		file, err := os.Open(p.file)
+		if errors.Is(err, os.ErrNotExist) { // it went meanwhile
+			return nil, errNoFile(name)
+		}
+		if err != nil {
+			return nil, fault.Wrap(err, fault.Internal, "%s cannot be read from the disk", name)
+		}
+		f.close = func() { _ = file.Close() } // it was read only
+		f.Content = file
+		if p.part {
+			f.Content = io.NewSectionReader(file, p.offset, p.length)
+		}
+	}
+	return f, nil
+}
+
+func errNoFile(name string) error {
+	return fault.New(fault.NotFound, "%q is not in the window, or no more: reload the playlist", name)
+}

@@ -1,0 +1,158 @@
+package window
+
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// segment is one of a rendition. Group.mu guards it, but for what never changes.
+type segment struct {
+	number        int64
+	uri           string
+	init          *initSection
+	time          int64 // of day, in nanoseconds since 1970; 0 is unknown
+	line          int64 // discontinuities up to and including its own
+	discontinuity bool
+	dependent     bool // begins without a key frame
+	gap           bool // nothing is there
+	saved         bool // on the disk, or a gap
+	gone          bool // out of the window: to be deleted
+	duration      time.Duration
+	size          int64
+	parts         []part    // nil when it is old
+	memory        []*buffer // of each part that is no gap, until it is saved
+}
+
+// part is one of a segment.
+type part struct {
+	duration     time.Duration
+	offset, size int64
+	frames       int32
+	independent  bool // begins with a key frame
+	gap          bool
+}
+
+// lasts is how long the parts are.
+func (s *segment) lasts() time.Duration {
+	if s.duration > 0 {
+		return s.duration
+	}
+	var sum time.Duration
+	for i := range s.parts {
+		sum += s.parts[i].duration
+	}
+	return sum
+}
+
+// free gives back the memory.
+func (s *segment) free() {
+	for _, b := range s.memory {
+		b.release()
+	}
+	s.memory = nil
+}
+
+// buffer holds a part. Whoever reads it holds it; the last one gives it back.
+type buffer struct {
+	data []byte
+	held atomic.Int32
+	pool *pool
+}
+
+func (b *buffer) hold() *buffer { b.held.Add(1); return b }
+
+func (b *buffer) release() {
+	if b.held.Add(-1) == 0 {
+		b.pool.put(b)
+	}
+}
+
+// pool keeps a few buffers of one rendition. Its zero value is empty.
+type pool struct {
+	mu   sync.Mutex
+	free []*buffer
+}
+
+// poolSize is as many parts as leave memory with one segment, about.
+const poolSize = 16
+
+// get returns an empty buffer with room for n bytes, held once: of those that are
+// free the smallest with room, so that the short part at the end of a segment does
+// not take the place of a long one.
+func (p *pool) get(n int) *buffer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	best := -1
+	for i, b := range p.free {
+		if cap(b.data) >= n && (best < 0 || cap(b.data) < cap(p.free[best].data)) {
+			best = i
+		}
+	}
+	b := &buffer{pool: p}
+	if best >= 0 {
+		last := len(p.free) - 1
+		b = p.free[best]
+		p.free[best], p.free[last] = p.free[last], nil
+		p.free = p.free[:last]
+	} else {
+		b.data = make([]byte, 0, (n+n/8+4095)&^4095)
+	}
+	b.data = b.data[:0]
+	b.held.Store(1)
+	return b
+}
+
+// put takes a buffer back. Where there are enough, the smallest goes.
+func (p *pool) put(b *buffer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.free) < poolSize {
+		p.free = append(p.free, b)
+		return
+	}
+	smallest := 0
+	for i := range p.free {
+		if cap(p.free[i].data) < cap(p.free[smallest].data) {
+			smallest = i
+		}
+	}
+	if cap(p.free[smallest].data) < cap(b.data) {
+		p.free[smallest] = b
+	}
+}
+
+// chain reads buffers end to end.
+type chain []*buffer
+
+// ReadAt reads what lies at an offset of the whole.
+func (c chain) ReadAt(p []byte, offset int64) (n int, err error) {
+	for _, b := range c {
+		if offset >= int64(len(b.data)) {
+			offset -= int64(len(b.data))
+			continue
+		}
+		copied := copy(p[n:], b.data[offset:])
+		n, offset = n+copied, 0
+		if n == len(p) {
+			return n, nil
+		}
+	}
+	return n, io.EOF
+}
+
+// openFor is how long the open segment is.
+func (r *rendition) openFor() time.Duration {
+	if r.open == nil {
+		return 0
+	}
+	return r.open.lasts()
+}
+
+func lasting(list []*segment) (sum time.Duration) {
+	for _, s := range list {
+		sum += s.duration
+	}
+	return sum
+}

@@ -1,0 +1,235 @@
+package window
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"liuyun/internal/av/hls"
+	"liuyun/internal/base/fault"
+)
+
+// text is a playlist that was written, for all who ask for that version.
+type text struct {
+	version int64
+	bytes   []byte
+}
+
+// Playlist returns the media playlist of a rendition: "video", "audio" and, of
+// further tracks of sound, "audio2" …. It waits as q asks (rfc8216bis 6.2.5.2), at
+// most three target durations. Faults: invalid for a query that asks for what is too
+// far ahead, not found for a rendition, unavailable before the first segment and
+// when it has waited for too long.
+func (g *Group) Playlist(ctx context.Context, rendition string, q Query) (Answer, error) {
+	if q.Part >= 0 && q.MSN < 0 {
+		return Answer{}, fault.New(fault.Invalid, "_HLS_part needs _HLS_msn")
+	}
+	waits, cancel := context.WithTimeout(ctx, maxWait*g.o.Longest)
+	defer cancel()
+	for {
+		answer, wait, err := g.playlist(rendition, q)
+		if err != nil || wait == nil {
+			return answer, err
+		}
+		if err := await(ctx, waits, wait); err != nil {
+			return Answer{}, err
+		}
+	}
+}
+
+// maxWait is how many target durations a request waits (rfc8216bis 6.2.5.2).
+const maxWait = 3
+
+func await(ctx, waits context.Context, wait <-chan struct{}) error {
+	select {
+	case <-wait:
+		return nil
+	case <-waits.Done():
+	}
+	if err := ctx.Err(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fault.Wrap(err, fault.Canceled, "the request was given up")
+	}
+	return fault.New(fault.Unavailable, "nothing new has come from the stream for a while: try again")
+}
+
+// playlist returns the answer, or what to wait for.
+func (g *Group) playlist(rendition string, q Query) (Answer, <-chan struct{}, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := g.named(rendition)
+	switch {
+	case r == nil && len(g.renditions) > 0:
+		return Answer{}, nil, fault.New(fault.NotFound, "the stream has no rendition %q", rendition)
+	case r == nil || len(r.listed(g.first)) == 0:
+		return Answer{}, nil, errNotYet()
+	}
+	if !g.ended {
+		ready, err := r.ready(q, g.partTarget)
+		if err != nil {
+			return Answer{}, nil, err
+		}
+		if !ready {
+			return Answer{}, r.later(), nil
+		}
+	}
+	body, err := g.text(r, q.Skip)
+	if err != nil {
+		return Answer{}, nil, err
+	}
+	return Answer{Text: body, Caching: g.caching(q)}, nil, nil
+}
+
+// caching of a playlist: what names its version is that version for as long as
+// somebody may ask for it; what does not is soon another one.
+func (g *Group) caching(q Query) Caching {
+	if q.MSN >= 0 {
+		return Caching{MaxAge: 6 * g.o.Longest}
+	}
+	return Caching{MaxAge: time.Second}
+}
+
+// forFiles is the caching of what never changes.
+func (g *Group) forFiles() Caching {
+	return Caching{MaxAge: max(6*g.o.Longest, g.o.Keep), Immutable: true}
+}
+
+// later is what one who waits for the next part or segment waits for.
+func (r *rendition) later() <-chan struct{} {
+	if r.wait == nil {
+		r.wait = make(chan struct{})
+	}
+	return r.wait
+}
+
+// ready reports whether the playlist has what q asks for.
+func (r *rendition) ready(q Query, partTarget time.Duration) (bool, error) {
+	if q.MSN < 0 {
+		return true, nil
+	}
+	whole := r.segments[len(r.segments)-1]
+	parts := int64(0) // of the open segment
+	last := whole.number
+	if r.open != nil && len(r.open.parts) > 0 {
+		parts, last = int64(len(r.open.parts)), r.open.number
+	}
+	msn, part := q.MSN, q.Part
+	if msn == whole.number && part >= int64(len(whole.parts)) {
+		msn, part = msn+1, 0 // rfc8216bis 6.2.5.2
+	}
+	if msn > last+2 {
+		return false, fault.New(fault.Invalid, "_HLS_msn=%d is too far ahead: the last segment is %d", q.MSN, last)
+	}
+	if msn == whole.number+1 && part >= parts+advance(partTarget) {
+		return false, fault.New(fault.Invalid, "_HLS_part=%d is too far ahead: the last part of segment %d is %d", q.Part, msn, parts-1)
+	}
+	return msn <= whole.number || msn == last && part >= 0 && part < parts, nil
+}
+
+// advance is the Advance Part Limit of rfc8216bis 6.2.5.2.
+func advance(partTarget time.Duration) int64 {
+	if partTarget >= time.Second {
+		return 3
+	}
+	return int64((3*time.Second + partTarget - 1) / partTarget)
+}
+
+// text returns the newest version of the playlist.
+func (g *Group) text(r *rendition, skip bool) ([]byte, error) {
+	cached := &r.texts[0]
+	if skip {
+		cached = &r.texts[1]
+	}
+	if cached.bytes != nil && cached.version == r.version {
+		return cached.bytes, nil
+	}
+	p := g.describe(r)
+	if skip {
+		p.Skip = p.SkipMax()
+	}
+	body, err := p.AppendTo(make([]byte, 0, len(cached.bytes)+4096))
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "the playlist %s of the stream cannot be written", r.name)
+	}
+	*cached = text{r.version, body}
+	return body, nil
+}
+
+// describe says what is in the playlist now.
+func (g *Group) describe(r *rendition) *hls.LivePlaylist {
+	list := r.listed(g.first)
+	p := &hls.LivePlaylist{
+		Target: g.o.Longest, PartTarget: g.partTarget,
+		CanBlockReload: true, PartHoldBack: 3 * g.partTarget, HoldBack: 3 * g.o.Longest, CanSkipUntil: 6 * g.o.Longest,
+		MediaSequence: list[0].number, DiscontinuitySequence: list[0].line, Ended: g.ended,
+		Segments: make([]hls.LiveSegment, len(list)),
+	}
+	if list[0].discontinuity {
+		p.DiscontinuitySequence--
+	}
+	ago := r.openFor()
+	for i := len(list) - 1; i >= 0; i-- {
+		s := list[i]
+		out := &p.Segments[i]
+		start(out, s)
+		out.URI, out.Duration, out.Gap = s.uri, s.duration, s.gap
+		if ago <= 3*g.o.Longest && !s.gap {
+			out.Parts = parts(s)
+		}
+		ago += s.duration
+	}
+	if g.ended {
+		return p
+	}
+	p.Hint = partName(list[len(list)-1].number+1, 0) // if nothing is open, it comes when the stream does
+	if s := r.open; s != nil {
+		start(&p.Open, s)
+		p.Open.Parts = parts(s)
+		p.Hint = partName(s.number, len(s.parts))
+	}
+	for _, other := range g.renditions {
+		if report, ok := other.report(); ok && other != r {
+			p.Reports = append(p.Reports, report)
+		}
+	}
+	return p
+}
+
+func start(out *hls.LiveSegment, s *segment) {
+	out.Map, out.Discontinuity = s.init.uri, s.discontinuity
+	if s.time != 0 {
+		out.Time = time.Unix(0, s.time)
+	}
+}
+
+func parts(s *segment) []hls.Part {
+	list := make([]hls.Part, len(s.parts))
+	for i, p := range s.parts {
+		list[i] = hls.Part{URI: partName(s.number, i), Duration: p.duration, Independent: p.independent, Gap: p.gap}
+	}
+	return list
+}
+
+func segmentURI(number int64) string { return strconv.FormatInt(number, 10) + ".m4s" }
+
+func partName(number int64, index int) string {
+	return strconv.FormatInt(number, 10) + "." + strconv.Itoa(index) + ".m4s"
+}
+
+// report says how far a rendition has come.
+func (r *rendition) report() (hls.Report, bool) {
+	report := hls.Report{URI: "../" + r.name + "/media.m3u8"}
+	switch n := len(r.segments); {
+	case r.open != nil && len(r.open.parts) > 0:
+		report.LastMSN, report.LastPart = r.open.number, int64(len(r.open.parts)-1)
+	case n > 0 && len(r.segments[n-1].parts) > 0:
+		report.LastMSN, report.LastPart = r.segments[n-1].number, int64(len(r.segments[n-1].parts)-1)
+	default:
+		return report, false
+	}
+	return report, true
+}
+
+func errNotYet() error {
+	return fault.New(fault.Unavailable, "the stream has not begun yet: try again in a few seconds")
+}

@@ -1,0 +1,46 @@
+package live
+
+import (
+	"strings"
+	"time"
+)
+
+// document is the stream as the API and events show it. The key is never in it.
+func (s *Service) document(r *stream) *Stream {
+	d := &Stream{
+		ID: r.ID, Name: r.Name, Status: r.Status, Ingest: Ingest{RTMP{URL: s.rtmpURL()}},
+		Health: s.health(r.ID), CreatedAt: r.Created, UpdatedAt: r.Updated, Rev: r.Rev,
+	}
+	if !r.LiveSince.IsZero() {
+		d.LiveSince = &r.LiveSince
+	}
+	var expires time.Time
+	if r.Policy == Signed {
+		expires = time.Now().Add(s.SignedFor).Truncate(time.Second).UTC()
+	}
+	d.Playback = s.playback(r, expires)
+	return d
+}
+
+// playback is where a stream plays, until expires or for ever.
+func (s *Service) playback(r *stream, expires time.Time) StreamPlayback {
+	p := StreamPlayback{Policy: r.Policy, HLS: s.address("play", r.ID, expires, "master.m3u8"), Embed: s.address("embed", r.ID, expires, "")}
+	if !expires.IsZero() {
+		p.Expires = &expires
+	}
+	return p
+}
+
+// address is one address for viewers. A signed one has its token before the
+// stream, so that what a playlist names relatively is signed too.
+func (s *Service) address(root, id string, expires time.Time, file string) string {
+	parts := []string{strings.TrimSuffix(s.ViewerURL, "/"), root}
+	if !expires.IsZero() {
+		parts = append(parts, "~"+s.Signer.Sign(id, expires))
+	}
+	parts = append(parts, id)
+	if file != "" {
+		parts = append(parts, file)
+	}
+	return strings.Join(parts, "/")
+}

@@ -1,0 +1,134 @@
+package live
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"liuyun/internal/base/fault"
+	"liuyun/internal/kit/store"
+)
+
+// Migrations are the tables of streams.
+func Migrations() store.Migrations {
+	return store.Migrations{Set: "live", Steps: []store.Step{
+		{SQL: `
+			CREATE TABLE streams (
+				id TEXT PRIMARY KEY,
+				tenant TEXT NOT NULL,
+				name TEXT NOT NULL,
+				status TEXT NOT NULL,
+				policy TEXT NOT NULL,
+				key_hash TEXT NOT NULL UNIQUE,
+				old_key_hash TEXT NOT NULL,
+				old_key_until BIGINT NOT NULL,
+				node TEXT NOT NULL,
+				live_since BIGINT NOT NULL,
+				created BIGINT NOT NULL,
+				updated BIGINT NOT NULL,
+				rev BIGINT NOT NULL
+			);
+			CREATE INDEX streams_by_tenant ON streams (tenant, id);
+			CREATE INDEX streams_by_status ON streams (tenant, status, id);
+			CREATE INDEX streams_by_old_key ON streams (old_key_hash) WHERE old_key_hash <> '';`},
+	}}
+}
+
+const streamColumns = `id, tenant, name, status, policy, key_hash, old_key_hash, old_key_until, node, live_since, created, updated, rev`
+
+type scanner interface{ Scan(...any) error }
+
+func scanStream(row scanner) (*stream, error) {
+	var s stream
+	var oldUntil, since, created, updated int64
+	err := row.Scan(&s.ID, &s.Tenant, &s.Name, &s.Status, &s.Policy, &s.Key, &s.OldKey, &oldUntil, &s.Node, &since, &created, &updated, &s.Rev)
+	s.OldUntil, s.LiveSince = store.FromTime(oldUntil), store.FromTime(since)
+	s.Created, s.Updated = store.FromTime(created), store.FromTime(updated)
+	return &s, err
+}
+
+func (s *stream) values() []any {
+	return []any{s.Tenant, s.Name, s.Status, s.Policy, s.Key, s.OldKey, store.Time(s.OldUntil), s.Node, store.Time(s.LiveSince), store.Time(s.Created), store.Time(s.Updated), s.Rev}
+}
+
+func insertStream(tx *store.Tx, s *stream) error {
+	_, err := tx.Exec(`INSERT INTO streams (`+streamColumns+`) VALUES (?`+strings.Repeat(`, ?`, 12)+`)`, append([]any{s.ID}, s.values()...)...)
+	return err
+}
+
+// saveStream writes all of a record. Who read it in the same transaction may.
+func saveStream(tx *store.Tx, s *stream) error {
+	columns := strings.Split(streamColumns, ", ")[1:]
+	_, err := tx.Exec(`UPDATE streams SET `+strings.Join(columns, ` = ?, `)+` = ? WHERE id = ?`, append(s.values(), s.ID)...)
+	return err
+}
+
+func deleteStream(tx *store.Tx, id string) error {
+	_, err := tx.Exec(`DELETE FROM streams WHERE id = ?`, id)
+	return err
+}
+
+// findStream returns a stream. The tenant "" is any.
+func findStream(tx *store.Tx, tenant, id string) (*stream, error) {
+	s, err := scanStream(tx.QueryRow(`SELECT `+streamColumns+` FROM streams WHERE id = ?`, id))
+	if errors.Is(err, store.ErrNoRows) || (err == nil && tenant != "" && s.Tenant != tenant) {
+		return nil, noStream(id)
+	}
+	return s, err
+}
+
+func noStream(id string) error { return fault.New(fault.NotFound, "there is no stream %q", id) }
+
+// findByKey returns the streams that had or have a key of that hash.
+func findByKey(tx *store.Tx, hash string) ([]*stream, error) {
+	return queryStreams(tx, `WHERE key_hash = ? OR old_key_hash = ?`, hash, hash)
+}
+
+// streamFilter chooses streams of one tenant.
+type streamFilter struct {
+	status Status // "" is any
+	after  string // id of the last one of the page before
+	limit  int
+}
+
+// listStreams returns streams, newest first.
+func listStreams(tx *store.Tx, tenant string, f streamFilter) ([]*stream, error) {
+	where, args := `WHERE tenant = ?`, []any{tenant}
+	if f.status != "" {
+		where, args = where+` AND status = ?`, append(args, f.status)
+	}
+	if f.after != "" {
+		where, args = where+` AND id < ?`, append(args, f.after)
+	}
+	return queryStreams(tx, where+` ORDER BY id DESC LIMIT ?`, append(args, f.limit)...)
+}
+
+func queryStreams(tx *store.Tx, rest string, args ...any) ([]*stream, error) {
+	rows, err := tx.Query(`SELECT `+streamColumns+` FROM streams `+rest, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []*stream
+	for rows.Next() {
+		s, err := scanStream(rows)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, s)
+	}
+	return list, rows.Err()
+}
+
+// Holds says which streams keep a tenant from being deleted, or "".
+func Holds(tx *store.Tx, tenant string) (string, error) {
+	var count int64
+	err := tx.QueryRow(`SELECT COUNT(*) FROM streams WHERE tenant = ?`, tenant).Scan(&count)
+	switch {
+	case err != nil || count == 0:
+		return "", err
+	case count == 1:
+		return "1 stream", nil
+	}
+	return fmt.Sprintf("%d streams", count), nil
+}

@@ -1,0 +1,134 @@
+package live
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"strings"
+	"time"
+)
+
+// Status is where a stream is.
+type Status string
+
+// idle → connecting → live ⇄ reconnecting → idle. A stream that is deleted has ended.
+const (
+	Idle         Status = "idle"         // nobody sends
+	Connecting   Status = "connecting"   // an encoder is here, no picture yet
+	Live         Status = "live"         // it can be watched as it happens
+	Reconnecting Status = "reconnecting" // the encoder is gone, and may come back
+	Ended        Status = "ended"        // deleted
+)
+
+// Policy says who may play a stream.
+type Policy string
+
+// The policies.
+const (
+	Public Policy = "public" // whoever has the address
+	Signed Policy = "signed" // an address that holds for a time
+)
+
+// stream is the record. Times have microseconds, UTC.
+type stream struct {
+	ID, Tenant, Name string
+	Status           Status
+	Policy           Policy
+	Key              string    // hash of the key
+	OldKey           string    // hash of the key before, or ""
+	OldUntil         time.Time // until when that one lets encoders in
+	Node             string    // on which it is on air, or was the last time
+	LiveSince        time.Time // zero unless it is on air
+	Created, Updated time.Time
+	Rev              int64
+}
+
+// admits reports whether an encoder whose key has that hash may send. It takes as
+// long whatever the hash is.
+func (s *stream) admits(hash string, now time.Time) bool {
+	current := subtle.ConstantTimeCompare([]byte(s.Key), []byte(hash))
+	old := subtle.ConstantTimeCompare([]byte(s.OldKey), []byte(hash))
+	return current == 1 || (old == 1 && s.OldKey != "" && now.Before(s.OldUntil))
+}
+
+const keyPrefix = "lys_"
+
+// newKey returns a key of 130 random bits, as people paste it into an encoder.
+func newKey() string { return keyPrefix + strings.ToLower(rand.Text()) }
+
+// hashKey is what is kept of a key: enough to know it again, too little to send
+// with it.
+func hashKey(key string) string {
+	sum := sha256.Sum256([]byte("liuyun stream key 1\n" + key))
+	return hex.EncodeToString(sum[:])
+}
+
+// maskKey is a key in the log: enough to tell two apart, no help to guess it.
+func maskKey(key string) string {
+	if len(key) < 16 || !strings.HasPrefix(key, keyPrefix) {
+		return "…"
+	}
+	return key[:len(keyPrefix)+2] + "…"
+}
+
+// Stream is what the API shows.
+type Stream struct {
+	ID        string         `json:"id"`
+	Name      string         `json:"name"`
+	Status    Status         `json:"status" enum:"idle,connecting,live,reconnecting,ended"`
+	Ingest    Ingest         `json:"ingest"`
+	Playback  StreamPlayback `json:"playback"`
+	Health    *StreamHealth  `json:"health" doc:"How it goes; null unless an encoder sends to this node."`
+	LiveSince *time.Time     `json:"live_since" doc:"Null unless it is on air."`
+	CreatedAt time.Time      `json:"created_at"`
+	UpdatedAt time.Time      `json:"updated_at"`
+	Rev       int64          `json:"rev" doc:"Changes with every change; the ETag."`
+}
+
+// Ingest says where an encoder sends.
+type Ingest struct {
+	RTMP RTMP `json:"rtmp"`
+}
+
+// RTMP is for encoders such as OBS and ffmpeg: the address is the server, the key
+// the stream key; or both in one, with a slash between.
+type RTMP struct {
+	URL string `json:"url" doc:"Empty where no RTMP is listened for."`
+	Key string `json:"key" doc:"Shown when it is made, and never again; else empty."`
+}
+
+// StreamPlayback says where a stream plays.
+type StreamPlayback struct {
+	Policy  Policy     `json:"policy" enum:"public,signed"`
+	HLS     string     `json:"hls"`
+	Embed   string     `json:"embed"`
+	Expires *time.Time `json:"expires" doc:"When the addresses end; null for never."`
+}
+
+// StreamHealth is how a stream goes, as of the last second.
+type StreamHealth struct {
+	Encoder     string          `json:"encoder" doc:"What the encoder calls itself."`
+	Since       time.Time       `json:"connected_at"`
+	VideoCodec  string          `json:"video_codec" doc:"RFC 6381; empty without pictures."`
+	Width       int             `json:"width"`
+	Height      int             `json:"height"`
+	AudioCodec  string          `json:"audio_codec" doc:"RFC 6381; empty without sound."`
+	SampleRate  int             `json:"sample_rate"`
+	Channels    int             `json:"channels"`
+	Bitrate     int64           `json:"bitrate" doc:"Bits a second."`
+	FPS         float64         `json:"fps"`
+	KeyInterval float64         `json:"key_interval" doc:"Seconds between the last two key frames."`
+	Drift       float64         `json:"drift" doc:"Seconds that the encoder's clock has gained on ours since it connected."`
+	Drops       int64           `json:"drops" doc:"Pictures and frames of sound that could not be used."`
+	Silence     int64           `json:"silence" doc:"Frames of sound that were missing and are silence now."`
+	Window      float64         `json:"window" doc:"Seconds that viewers can go back."`
+	Stored      int64           `json:"stored" doc:"Bytes of that on the disk."`
+	Problems    []StreamProblem `json:"problems" nullable:"false"`
+}
+
+// StreamProblem is something that the sender should see to.
+type StreamProblem struct {
+	Code    string `json:"code" enum:"key_frames,no_pictures,sound_missing,jumps,storage"`
+	Message string `json:"message"`
+}

@@ -1,0 +1,379 @@
+// Package live pushes to the built program as encoders do, by ffmpeg, and watches
+// as players do: every version of every playlist is held to rfc8216bis, what they
+// name is fetched and decoded, while encoders and servers are killed.
+package live
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"liuyun/client"
+	"liuyun/internal/av/hls"
+	"liuyun/internal/testkit"
+	"liuyun/test/program"
+)
+
+// patience bounds what is waited for. It judges nothing: machines are slow.
+const patience = 2 * time.Minute
+
+// cloud is a server and a client of it.
+type cloud struct {
+	*program.Server
+	*client.Client
+}
+
+func start(t *testing.T, p program.Program, data string) *cloud {
+	t.Helper()
+	s := p.Serve(t, data, "--roles", "control,live")
+	c, err := client.New(s.URL, s.Key, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &cloud{s, c}
+}
+
+// encoder is an ffmpeg that pushes.
+type encoder struct {
+	command *exec.Cmd
+	said    bytes.Buffer
+	ended   chan struct{}
+}
+
+// push starts an ffmpeg that sends a moving picture, with pictures that refer to
+// later ones, and a tone.
+func push(t *testing.T, address string) *encoder {
+	t.Helper()
+	e := &encoder{ended: make(chan struct{})}
+	e.command = exec.Command(testkit.FFmpeg(t), "-nostdin", "-v", "warning", "-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25",
+		"-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-c:v", "libx264", "-preset", "veryfast", "-threads", "1", "-g", "50", "-bf", "2",
+		"-pix_fmt", "yuv420p", "-b:v", "300k", "-c:a", "aac", "-b:a", "64k", "-ac", "2", "-f", "flv", address)
+	e.command.Stderr = &e.said
+	if err := e.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { e.command.Wait(); close(e.ended) }()
+	t.Cleanup(e.kill)
+	return e
+}
+
+func (e *encoder) kill() {
+	e.command.Process.Kill()
+	<-e.ended
+}
+
+// ingest is where a stream's key sends to.
+func ingest(s client.Stream, key string) string { return s.Ingest.RTMP.URL + "/" + key }
+
+// await waits until a stream is in a state.
+func (c *cloud) await(t *testing.T, id string, want client.StreamStatus) client.Stream {
+	t.Helper()
+	var s client.Stream
+	ok := program.Eventually(patience, func() bool {
+		var err error
+		s, err = c.Streams.Get(t.Context(), id)
+		return err == nil && s.Status == want
+	})
+	if !ok {
+		t.Fatalf("the stream is %s, want %s", s.Status, want)
+	}
+	return s
+}
+
+// get fetches something of viewers.
+func get(ctx context.Context, address string) (status int, header http.Header, body []byte, err error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	defer answer.Body.Close()
+	body, err = io.ReadAll(answer.Body)
+	return answer.StatusCode, answer.Header, body, err
+}
+
+// poller reads a playlist as a player of low latency does: it asks for what comes
+// next, and for the difference alone every other time.
+type poller struct {
+	address string
+	stop    context.CancelFunc
+	done    chan struct{}
+
+	mu       sync.Mutex
+	last     *hls.Checked
+	versions int
+	problems []string
+}
+
+func poll(t *testing.T, address string) *poller {
+	ctx, stop := context.WithCancel(t.Context())
+	p := &poller{address: address, stop: stop, done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		for ctx.Err() == nil {
+			p.once(ctx)
+		}
+	}()
+	t.Cleanup(p.end)
+	return p
+}
+
+func (p *poller) end() {
+	p.stop()
+	<-p.done
+}
+
+// once asks for the next version.
+func (p *poller) once(ctx context.Context) {
+	query := url.Values{}
+	if p.last != nil {
+		l := &p.last.Playlist
+		query.Set("_HLS_msn", strconv.FormatInt(l.MediaSequence+int64(len(l.Segments)), 10))
+		query.Set("_HLS_part", strconv.Itoa(len(l.Open.Parts)))
+		if p.versions%2 == 1 {
+			query.Set("_HLS_skip", "YES")
+		}
+	}
+	address := p.address + "?" + query.Encode()
+	status, header, text, err := get(ctx, address)
+	switch {
+	case ctx.Err() != nil:
+		return
+	case err != nil:
+		p.note("%s: %v", address, err)
+		p.stop()
+		return
+	case status == http.StatusServiceUnavailable && header.Get("Retry-After") != "":
+		return // nothing came for as long as a request may wait
+	case status != http.StatusOK:
+		p.note("%s: %d %s", address, status, text)
+		p.stop()
+		return
+	}
+	checked, problems := hls.Check(text, p.last)
+	for _, problem := range problems {
+		p.note("%s: %s\n%s", address, problem, text)
+	}
+	if kept := header.Get("Cache-Control"); !strings.HasPrefix(kept, "public, max-age=") {
+		p.note("%s may be kept %q", address, kept)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last = checked
+	p.versions++
+}
+
+func (p *poller) note(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.problems) < 5 {
+		p.problems = append(p.problems, fmt.Sprintf(format, args...))
+	}
+}
+
+// playlist is the newest version.
+func (p *poller) playlist() (l hls.LivePlaylist, versions int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.last != nil {
+		l = p.last.Playlist
+	}
+	return l, p.versions
+}
+
+// awaitSegments waits until a segment of that number or a later one is whole, and no
+// gap.
+func (p *poller) awaitSegments(t *testing.T, number int64) hls.LivePlaylist {
+	t.Helper()
+	var l hls.LivePlaylist
+	if !program.Eventually(patience, func() bool {
+		l, _ = p.playlist()
+		return next(l) > number && !l.Segments[len(l.Segments)-1].Gap
+	}) {
+		t.Fatalf("segment %d does not come: there are %d from %d on; problems: %v", number, len(l.Segments), l.MediaSequence, p.problems)
+	}
+	return l
+}
+
+// next is the number of the segment that is open.
+func next(l hls.LivePlaylist) int64 { return l.MediaSequence + int64(len(l.Segments)) }
+
+// verdict ends polling and tells what was wrong.
+func (p *poller) verdict(t *testing.T) hls.LivePlaylist {
+	t.Helper()
+	p.end()
+	for _, problem := range p.problems {
+		t.Error(problem)
+	}
+	l, versions := p.playlist()
+	t.Logf("%s: %d versions, %d segments from %d on", path.Base(path.Dir(p.address)), versions, len(l.Segments), l.MediaSequence)
+	return l
+}
+
+// watch has ffmpeg's player read a few seconds and decode them.
+//
+// It begins at the oldest segment: players begin near the newest, where after a lost
+// server for a while there is nothing, and this one does not know so.
+func watch(t *testing.T, address string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	command := exec.CommandContext(ctx, testkit.FFprobe(t), "-v", "error", "-live_start_index", "0", "-count_frames", "-read_intervals", "%+3",
+		"-show_entries", "stream=codec_name,width,channels,nb_read_frames", "-of", "json", address)
+	var complaints bytes.Buffer
+	command.Stderr = &complaints
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("ffprobe: %v: %s", err, complaints.String())
+	}
+	var probed struct {
+		Streams []struct {
+			Codec  string `json:"codec_name"`
+			Frames string `json:"nb_read_frames"`
+		}
+	}
+	if err := json.Unmarshal(out, &probed); err != nil {
+		t.Fatal(err)
+	}
+	frames := map[string]int{}
+	for _, s := range probed.Streams {
+		frames[s.Codec], _ = strconv.Atoi(s.Frames)
+	}
+	if frames["h264"] < 50 || frames["aac"] < 90 {
+		t.Errorf("ffprobe decodes %v of three seconds: %s", frames, complaints.String())
+	}
+	if complaints.Len() > 0 {
+		t.Errorf("ffprobe complains: %s", complaints.String())
+	}
+}
+
+// A stream from its first picture over a lost encoder, a lost server and its
+// return, watched all the time.
+func TestLive(t *testing.T) {
+	testkit.FFprobe(t)
+	p := program.Build(t, testkit.Root(t))
+	data := filepath.Join(t.TempDir(), "data")
+	c := start(t, p, data)
+	s, err := c.Streams.Create(t.Context(), client.NewStream{Name: "Town hall"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := push(t, ingest(s, s.Ingest.RTMP.Key))
+	c.await(t, s.ID, client.StreamLive)
+	master := c.Resolve(s.Playback.HLS)
+	if !program.Eventually(patience, func() bool {
+		status, _, _, err := get(t.Context(), master)
+		return err == nil && status == http.StatusOK
+	}) {
+		t.Fatal("it cannot be played")
+	}
+	video := poll(t, strings.TrimSuffix(master, "master.m3u8")+"video/media.m3u8")
+	audio := poll(t, strings.TrimSuffix(master, "master.m3u8")+"audio/media.m3u8")
+	watch(t, master)
+	c.healthy(t, s.ID)
+
+	// A wrong key is refused, another one given: who is on air stays there.
+	wrong := push(t, ingest(s, "lys_wrongwrongwrongwrongwrong"))
+	select {
+	case <-wrong.ended:
+	case <-time.After(patience):
+		t.Error("a wrong key is let in")
+	}
+	if log := c.Log(); !strings.Contains(log, "no stream has this key") || strings.Contains(log, "lys_wrongwrong") {
+		t.Error("the log does not say that an encoder was refused, or shows its key")
+	}
+	rotated, err := c.Streams.RotateKey(t.Context(), s.ID, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, _ := video.playlist()
+	video.awaitSegments(t, next(l))
+	c.await(t, s.ID, client.StreamLive)
+
+	// The encoder is killed and comes back with the new key: the same window goes on.
+	first.kill()
+	c.await(t, s.ID, client.StreamReconnecting)
+	second := push(t, ingest(s, rotated.Ingest.RTMP.Key))
+	c.await(t, s.ID, client.StreamLive)
+	l, _ = video.playlist()
+	video.awaitSegments(t, next(l)+1)
+	l = video.verdict(t)
+	audio.verdict(t)
+	for _, segment := range l.Segments {
+		if segment.Discontinuity {
+			t.Errorf("%s is a discontinuity, though the encoder came back as it was", segment.URI)
+		}
+	}
+	oldest := strings.TrimSuffix(video.address, "media.m3u8") + l.Segments[0].URI
+	before := fetch(t, oldest)
+
+	// The server is killed: what was there is there again, and the encoder goes on.
+	c.Kill()
+	second.kill()
+	c = start(t, p, data)
+	c.await(t, s.ID, client.StreamReconnecting)
+	rebase := func(address string) string { return c.URL + address[strings.Index(address, "/play/"):] }
+	if after := fetch(t, rebase(oldest)); !bytes.Equal(before, after) {
+		t.Error("a segment is another one after the server was killed")
+	}
+	s, err = c.Streams.Get(t.Context(), s.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	push(t, ingest(s, rotated.Ingest.RTMP.Key))
+	c.await(t, s.ID, client.StreamLive)
+	again := poll(t, rebase(video.address))
+	if got := again.awaitSegments(t, next(l)+1); got.MediaSequence > l.MediaSequence || got.Segments[0].URI != l.Segments[0].URI {
+		t.Errorf("the window begins with %s, and began with %s", got.Segments[0].URI, l.Segments[0].URI)
+	}
+	watch(t, rebase(master))
+	again.verdict(t)
+	if status := c.Stop(); status != 0 {
+		t.Errorf("the server ended with status %d", status)
+	}
+}
+
+// healthy waits until the API shows how the stream goes, and looks whether that is
+// true.
+func (c *cloud) healthy(t *testing.T, id string) {
+	t.Helper()
+	var h *client.StreamHealth
+	if !program.Eventually(patience, func() bool {
+		s, err := c.Streams.Get(t.Context(), id)
+		h = s.Health
+		return err == nil && h != nil && h.KeyInterval > 0 && h.FPS > 20 && h.FPS < 30
+	}) {
+		t.Fatalf("health is %+v", h)
+	}
+	if h.Width != 320 || h.Height != 180 || !strings.HasPrefix(h.VideoCodec, "avc1.") || h.AudioCodec != "mp4a.40.2" || h.Channels != 2 ||
+		h.KeyInterval != 2 || h.Bitrate < 50_000 || h.Bitrate > 2_000_000 || h.Drops > 0 || len(h.Problems) > 0 {
+		t.Errorf("health is %+v", h)
+	}
+}
+
+func fetch(t *testing.T, address string) []byte {
+	t.Helper()
+	status, header, body, err := get(t.Context(), address)
+	if err != nil || status != http.StatusOK || len(body) == 0 {
+		t.Fatalf("%s: %d, %v", address, status, err)
+	}
+	if kept := header.Get("Cache-Control"); !strings.Contains(kept, "immutable") {
+		t.Errorf("%s may be kept %q", address, kept)
+	}
+	return body
+}

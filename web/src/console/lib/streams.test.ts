@@ -1,0 +1,27 @@
+import { describe, expect, it } from 'vitest';
+import type { Stream, StreamHealth } from '../../api/types';
+import { follow, problemWord, pushCommand } from './streams';
+
+const health = { bitrate: 3_000_000, problems: [] } as unknown as StreamHealth;
+const stream = { id: 'str_1', name: 'Town hall', status: 'live', rev: 3, health, ingest: { rtmp: { url: 'rtmp://h/live', key: '' } }, playback: {} } as unknown as Stream;
+
+describe('follow', () => {
+  it('leaves other streams alone', () => expect(follow(stream, 'stream.idle', { ...stream, id: 'str_2', status: 'idle', rev: 9 })).toBe(stream));
+  it('takes what is newer', () => expect(follow(stream, 'stream.updated', { ...stream, name: 'Hall', rev: 4 }).name).toBe('Hall'));
+  it('leaves what is older', () => expect(follow(stream, 'stream.updated', { ...stream, name: 'Hall', rev: 2 })).toBe(stream));
+  it('keeps what was measured while it is on air', () => {
+    expect(follow(stream, 'stream.reconnecting', { ...stream, status: 'reconnecting', health: null, rev: 4 }).health).toBe(health);
+    expect(follow(stream, 'stream.idle', { ...stream, status: 'idle', health: null, rev: 4 }).health).toBeNull();
+  });
+  it('takes measurements', () => {
+    const after = follow({ ...stream, status: 'connecting', health: null }, 'stream.health', { id: 'str_1', status: 'live', health });
+    expect(after).toMatchObject({ status: 'live', health, name: 'Town hall' });
+  });
+});
+
+it('has words for the problems of the API, and for no others', () => {
+  expect(problemWord('key_frames')).toBe('problemKeyFrames');
+  expect(problemWord('another')).toBeUndefined();
+});
+
+it('writes a command that sends to the key', () => expect(pushCommand('rtmp://h/live', 'lys_x')).toMatch(/ -f flv "rtmp:\/\/h\/live\/lys_x"$/));

@@ -1,0 +1,61 @@
+import { createContext } from 'svelte';
+import type { Stream, StreamHealth } from '../../api/types';
+import type { Key } from '../messages';
+import { idOf } from './status';
+
+/** The keys that were made since the page was opened, by stream: the server does not say them again. */
+export const [getStreamKeys, setStreamKeys] = createContext<Map<string, string>>();
+
+/** HealthMessage comes with stream.health, each second that a stream is on air. */
+export interface HealthMessage {
+  readonly id: string;
+  readonly status: Stream['status'];
+  readonly health: StreamHealth;
+}
+
+const looks: Readonly<Record<Stream['status'], { readonly words: Key; readonly tone: string }>> = {
+  idle: { words: 'streamIdle', tone: '' },
+  connecting: { words: 'streamConnecting', tone: 'busy' },
+  live: { words: 'streamLive', tone: 'bad' }, // red is the colour of being on air
+  reconnecting: { words: 'streamReconnecting', tone: 'warn' },
+  ended: { words: 'streamEnded', tone: '' },
+};
+
+/** lookOf is how the state of a stream is shown. */
+export const lookOf = (stream: Stream) => looks[stream.status];
+
+/** onAir reports whether there is something to watch, or is to come back. */
+export const onAir = (stream: Stream): boolean => stream.status === 'live' || stream.status === 'reconnecting';
+
+/** isStream tells a whole stream from a part of one. */
+export function isStream(data: unknown): data is Stream {
+  return typeof data === 'object' && data !== null && 'ingest' in data && 'playback' in data && idOf(data) !== '';
+}
+
+/** follow is a stream after an event: itself where the event is about another. */
+export function follow(stream: Stream, type: string, data: unknown): Stream {
+  if (idOf(data) !== stream.id) return stream;
+  if (type === 'stream.health') {
+    const { status, health } = data as HealthMessage;
+    return { ...stream, status, health };
+  }
+  // An event is of the moment at which it was written: what is measured may be newer here.
+  if (isStream(data) && data.rev >= stream.rev) return { ...data, health: data.health ?? (onAir(data) ? stream.health : null) };
+  return stream;
+}
+
+const problemWords: Readonly<Record<string, Key>> = {
+  key_frames: 'problemKeyFrames',
+  no_pictures: 'problemNoPictures',
+  sound_missing: 'problemSound',
+  jumps: 'problemJumps',
+  storage: 'problemStorage',
+};
+
+/** problemWord says a problem in the viewer's language; undefined where only the server has words for it. */
+export const problemWord = (code: string): Key | undefined => problemWords[code];
+
+/** pushCommand is the line that sends a file as an encoder does. */
+export function pushCommand(url: string, key: string): string {
+  return `ffmpeg -re -i film.mp4 -c:v libx264 -preset veryfast -b:v 3M -maxrate 3M -bufsize 6M -pix_fmt yuv420p -force_key_frames "expr:gte(t,n_forced*2)" -c:a aac -b:a 128k -f flv "${url}/${key}"`;
+}
