@@ -38,6 +38,15 @@ type Connection struct {
 	Kick func(why string)
 	// Refresh asks the encoder for a key frame; nil where the protocol cannot.
 	Refresh func()
+	// Quality says how the way from the encoder is; nil where the protocol does not
+	// know. It may be called by any goroutine, and does not wait.
+	Quality func() Quality
+}
+
+// Quality is how the way from an encoder is, as of the last seconds.
+type Quality struct {
+	Loss float64       // the share of packets that were lost on the way, from 0 to 1
+	RTT  time.Duration // there and back; 0 is unknown
 }
 
 // Input takes what one connection sends. It is used by one goroutine at a time. After
