@@ -31,7 +31,7 @@ func (n *serving) addLive(c *control) {
 	if !slices.Contains(n.Roles, RoleLive) {
 		return
 	}
-	on := n.rtmpListener()
+	on := live.Listeners{RTMP: n.rtmpListener()}
 	n.add("live", func(ctx context.Context, ready func()) error { return c.streams.Run(ctx, on, ready) }, nil)
 }
 

@@ -243,3 +243,13 @@ func (c *clock) fits(l *lane, moment int64, at time.Time) bool {
 	}
 	return ahead <= unexplained || (ahead <= longestStep && ahead-ticksOf(at.Sub(c.headAt)) <= unexplained)
 }
+
+// shown is the moment of the output that a timestamp of pictures is, as far as it is
+// known.
+func (c *clock) shown(stamp int64) (moment int64, known bool) {
+	l := &c.lanes[pictures]
+	if !l.moved || stamp < -largestStamp || stamp > largestStamp {
+		return 0, false
+	}
+	return stamp + l.shift, true
+}

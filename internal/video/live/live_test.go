@@ -16,6 +16,7 @@ import (
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/contract/event"
+	"liuyun/internal/flow/ingest"
 	"liuyun/internal/flow/window"
 	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/store"
@@ -385,4 +386,18 @@ func TestLifecycle(t *testing.T) {
 	})
 }
 
-func noWindow() window.Health { return window.Health{} }
+func TestProblems(t *testing.T) {
+	t.Parallel()
+	well := ingest.Report{HasPictures: true, Length: 5 * time.Second, Pictures: 125, KeyInterval: 2 * time.Second}
+	if list := problems(well, window.Health{}); len(list) != 0 {
+		t.Errorf("problems of nothing: %v", list)
+	}
+	bad := ingest.Report{HasPictures: true, Length: 5 * time.Second, KeyInterval: 7 * time.Second, Silence: 1, Jumps: 1}
+	var codes []string
+	for _, p := range problems(bad, window.Health{Disk: fault.New(fault.StorageFull, "full")}) {
+		codes = append(codes, p.Code)
+	}
+	if diff := cmp.Diff([]string{"key_frames", "no_pictures", "sound_missing", "jumps", "storage"}, codes); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+}

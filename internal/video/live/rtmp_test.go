@@ -18,13 +18,14 @@ import (
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/flow/hub"
+	"liuyun/internal/flow/ingest"
 )
 
 // sequence and parameters are those of pictures of 1920 × 1080.
 func parameterSets() (sequence, picture []byte) {
 	return []byte{
 		0x67, 0x42, 0xc0, 0x28, 0xd9, 0x00, 0x78, 0x02, 0x27, 0xe5, 0x84, 0x00, 0x00, 0x03, 0x00, 0x04, 0x00, 0x00, 0x03, 0x00, 0xf0, 0x3c, 0x60, 0xc9, 0x20,
-	}, []byte{0x08, 0x06, 0x07, 0x08}
+	}, []byte{0x68, 0xcb, 0x83, 0xcb, 0x20}
 }
 
 // logBuffer is a log that several goroutines write.
@@ -52,7 +53,9 @@ func (c *cloud) serve(t *testing.T) *logBuffer {
 	c.Log = slog.New(slog.NewTextHandler(log, nil))
 	ctx, stop := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
-	go func() { ended <- c.Run(ctx, Listener{Address: "127.0.0.1:0"}, func() { close(ready) }) }()
+	go func() {
+		ended <- c.Run(ctx, Listeners{RTMP: Listener{Address: "127.0.0.1:0"}}, func() { close(ready) })
+	}()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {
@@ -160,7 +163,7 @@ func (c *cloud) reader(t *testing.T, stream string) *hub.Reader {
 		l := c.sessions[stream]
 		c.mu.Unlock()
 		if l != nil {
-			return l.channel.out.Read()
+			return l.source.Read()
 		}
 	}
 	t.Fatal("nobody sends")
@@ -312,84 +315,45 @@ func asNet(err error, into *net.Error) bool {
 	return ok
 }
 
-// kicked is an encoder that notes why it was sent away.
-type kicked struct{ why string }
-
-func (k *kicked) kick(why string) { k.why = why }
-
 // A second encoder takes over from a silent one only.
 func TestTakeOver(t *testing.T) {
 	t.Parallel()
-	l := &session{wake: make(chan struct{}, 1), log: slog.New(slog.DiscardHandler), channel: channel{out: hub.New(hubLimits())}}
+	source := hub.New(hubLimits())
+	l := &session{wake: make(chan struct{}, 1), log: slog.New(slog.DiscardHandler), source: source, channel: ingest.NewChannel(source, 0)}
 	start := time.Unix(1000, 0)
-	first, second := &kicked{}, &kicked{}
-	if err := l.join(first, "one", start); err != nil {
+	var why string
+	join := func(after time.Duration) (*input, error) {
+		return l.join(ingest.Connection{Protocol: "rtmp", Kick: func(told string) { why = told }}, start.Add(after))
+	}
+	first, err := join(0)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.put(first, start.Add(3*time.Second), func(*feed) error { return nil }); err != nil {
+	if err := first.Sound(ingest.Sound{At: start.Add(3 * time.Second)}); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.join(second, "two", start.Add(8*time.Second)); fault.CodeOf(err) != fault.Conflict {
+	if _, err := join(8 * time.Second); fault.CodeOf(err) != fault.Conflict {
 		t.Errorf("a second encoder gets %v", err)
 	}
-	if err := l.join(second, "two", start.Add(9*time.Second)); err != nil || first.why == "" {
-		t.Errorf("%v: the silent encoder was told %q", err, first.why)
+	second, err := join(9 * time.Second)
+	if err != nil || why == "" {
+		t.Errorf("%v: the silent encoder was told %q", err, why)
 	}
-	if err := l.put(first, start, func(*feed) error { return nil }); fault.CodeOf(err) != fault.Conflict {
+	if err := first.Sound(ingest.Sound{At: start}); fault.CodeOf(err) != fault.Conflict {
 		t.Errorf("the silent encoder goes on: %v", err)
 	}
-	l.leave(first)
+	first.Close()
 	if f := l.facts(); !f.present {
 		t.Error("the second encoder left with the first")
 	}
 	if l.retire() {
 		t.Error("the session is over while an encoder is there")
 	}
-	l.leave(second)
-	if !l.retire() || l.join(first, "one", start) != errClosing {
-		t.Error("a session that is over takes encoders in")
+	second.Close()
+	if !l.retire() {
+		t.Error("the session goes on, and nobody is there")
 	}
-}
-
-// Strangers are few, and of few bytes.
-func TestIngress(t *testing.T) {
-	t.Parallel()
-	g := &ingress{open: make(map[*connection]struct{}), from: make(map[string]int)}
-	var inside []*connection
-	for i := range mostStrangers {
-		c := &connection{host: fmt.Sprint(i % 2), left: strangerBytes}
-		if why := g.enter(c); why != "" {
-			t.Fatal(why)
-		}
-		inside = append(inside, c)
-	}
-	if why := g.enter(&connection{host: "x", left: 1}); why == "" {
-		t.Error("one stranger too many is let in")
-	}
-	for _, c := range inside {
-		g.known(c)
-	}
-	for range mostOfOne - mostStrangers/2 {
-		if why := g.enter(&connection{host: "0", left: 1}); why != "" {
-			t.Fatal(why)
-		}
-	}
-	if why := g.enter(&connection{host: "0", left: 1}); why == "" {
-		t.Error("one address may have any number")
-	}
-	for _, c := range inside {
-		g.exit(c)
-	}
-	if g.strangers != mostOfOne-mostStrangers/2 || g.from["1"] != 0 {
-		t.Errorf("left are %d strangers, %v", g.strangers, g.from)
-	}
-}
-
-func TestSigned24(t *testing.T) {
-	t.Parallel()
-	for ms, want := range map[uint32]int32{0: 0, 80: 80, 0xffffff: -1, 0xffffb0: -80, 0x7fffff: 0x7fffff} {
-		if got := signed24(time.Duration(ms) * time.Millisecond); got != want {
-			t.Errorf("%x is %d, want %d", ms, got, want)
-		}
+	if _, err := join(10 * time.Second); err != errClosing {
+		t.Errorf("a session that is over answers %v", err)
 	}
 }

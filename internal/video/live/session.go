@@ -11,33 +11,31 @@ import (
 	"liuyun/internal/base/fault"
 	"liuyun/internal/contract/event"
 	"liuyun/internal/flow/hub"
+	"liuyun/internal/flow/ingest"
 	"liuyun/internal/flow/window"
 )
-
-// encoder is the connection that sends.
-type encoder interface {
-	// kick has the connection end soon, and the other side told why.
-	kick(why string)
-}
 
 // session is a stream from its first encoder until it is idle, whoever sends
 // meanwhile.
 type session struct {
 	id, tenant string
 	group      *window.Group
+	source     *hub.Stream // what goes on
 	log        *slog.Logger
 	wake       chan struct{} // facts have changed
 	cancel     context.CancelFunc
 	done       chan struct{} // closed when nothing of it goes on
 
 	mu      sync.Mutex
-	channel channel
-	holder  encoder
-	feed    *feed
-	seen    time.Time // the last sign of life of the holder
-	closing bool      // nobody may join any more
+	channel *ingest.Channel // into source
+	holder  *input
+	closing bool // nobody may join any more
 	report  *StreamHealth
 	ticked  time.Time
+
+	rungs []ingest.Rung // that the ladder makes; replaced, never changed
+	// opus makes Opus of the sound, see ingest.Program; nil where nothing can.
+	opus func(context.Context) (*hub.Stream, func(), error)
 }
 
 // silentFor is how long an encoder must not have sent anything before another one
@@ -47,51 +45,26 @@ const silentFor = 5 * time.Second
 // errClosing is what join returns for a session that is over.
 var errClosing = errors.New("the session is over")
 
-// join makes e the one who sends.
-func (l *session) join(e encoder, name string, now time.Time) error {
+// join makes a connection the one that sends.
+func (l *session) join(c ingest.Connection, now time.Time) (*input, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closing {
-		return errClosing
+		return nil, errClosing
 	}
 	if l.holder != nil {
-		if now.Sub(l.seen) <= silentFor {
-			return fault.New(fault.Conflict, "another encoder sends to this stream; stop that one first")
+		if now.Sub(l.holder.seen) <= silentFor {
+			return nil, fault.New(fault.Conflict, "another encoder sends to this stream; stop that one first")
 		}
-		l.holder.kick("another encoder has taken its place")
+		l.holder.connection.Kick("another encoder has taken its place")
 		l.log.Warn("a silent encoder lost its place to another")
 	}
-	l.holder, l.seen, l.ticked, l.report = e, now, now, nil
-	l.feed = newFeed(&l.channel, name, now)
+	in := &input{session: l, connection: c, feed: l.channel.Connect(now), since: now, seen: now}
+	l.holder, l.ticked, l.report = in, now, nil
+	l.channel.Take(in.feed)
+	l.log.Info("an encoder sends", "protocol", c.Protocol, "encoder", c.Encoder, "from", c.Remote)
 	l.poke()
-	return nil
-}
-
-// leave is called when e's connection has ended.
-func (l *session) leave(e encoder) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.holder == e {
-		l.holder, l.feed, l.report = nil, nil, nil
-		l.poke()
-	}
-}
-
-// put has fn put into the feed what e sent. It is Conflict when e is no longer the
-// one who sends.
-func (l *session) put(e encoder, now time.Time, fn func(*feed) error) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.holder != e {
-		return fault.New(fault.Conflict, "another encoder has taken its place")
-	}
-	was := l.feed.started
-	l.seen = now
-	err := fn(l.feed)
-	if l.feed.started != was {
-		l.poke()
-	}
-	return err
+	return in, nil
 }
 
 // poke has the lifecycle look at the facts.
@@ -105,7 +78,7 @@ func (l *session) poke() {
 func (l *session) facts() facts {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return facts{present: l.holder != nil, onAir: l.feed != nil && l.feed.started}
+	return facts{present: l.holder != nil, onAir: l.holder != nil && l.holder.feed.Started()}
 }
 
 // stop ends the session: who sends is told why.
@@ -113,7 +86,7 @@ func (l *session) stop(why string) {
 	l.mu.Lock()
 	l.closing = true
 	if l.holder != nil {
-		l.holder.kick(why)
+		l.holder.connection.Kick(why)
 	}
 	l.mu.Unlock()
 	l.cancel()
@@ -132,13 +105,13 @@ func (l *session) tick() *StreamHealth {
 	w := l.group.Health()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.feed == nil {
+	if l.holder == nil {
 		return nil
 	}
 	now := time.Now()
-	l.channel.meter.tick(now.Sub(l.ticked))
+	l.holder.feed.Tick(now.Sub(l.ticked))
 	l.ticked = now
-	l.report = l.channel.meter.report(w)
+	l.report = l.holder.health(w)
 	return l.report
 }
 
@@ -153,25 +126,6 @@ func (s *Service) health(id string) *StreamHealth {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.report
-}
-
-// join lets an encoder send to the stream of its key.
-func (s *Service) join(ctx context.Context, key string, e encoder, name string) (*session, error) {
-	r, err := s.admit(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		l, err := s.session(r, Connecting, func(l *session) error { return l.join(e, name, time.Now()) })
-		if !errors.Is(err, errClosing) {
-			return l, err
-		}
-		select {
-		case <-l.done:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
 }
 
 // session returns the session of a stream when fn has done what it was called for.
@@ -191,12 +145,12 @@ func (s *Service) session(r *stream, from Status, fn func(*session) error) (*ses
 	}
 	ctx, cancel := context.WithCancel(s.running)
 	l := &session{
-		id: r.ID, tenant: r.Tenant, group: group, log: s.Log.With("stream", r.ID, "name", r.Name, "tenant", r.Tenant),
+		id: r.ID, tenant: r.Tenant, group: group, source: hub.New(hubLimits()), log: s.Log.With("stream", r.ID, "name", r.Name, "tenant", r.Tenant),
 		wake: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{}),
-		// Time goes on from session to session, so that what is in the window stays
-		// before what comes.
-		channel: channel{out: hub.New(hubLimits()), clock: newClock(max(time.Since(r.Created), s.heads[r.ID]))},
 	}
+	// Time goes on from session to session, so that what is in the window stays before
+	// what comes.
+	l.channel = ingest.NewChannel(l.source, max(time.Since(r.Created), s.heads[r.ID]))
 	if err := fn(l); err != nil {
 		cancel()
 		return nil, err
@@ -225,13 +179,13 @@ func (s *Service) supervise(ctx context.Context, l *session, from Status) {
 	}
 	if ctx.Err() != nil {
 		l.stop("the server is stopping")
-		l.channel.out.End(ctx.Err())
+		l.source.End(ctx.Err())
 	} else {
-		l.channel.out.End(nil) // viewers see that it is over
+		l.source.End(nil) // viewers see that it is over
 	}
 	cutting.Wait()
 	l.mu.Lock()
-	head := time.Duration(l.channel.clock.head+joint) * time.Millisecond
+	head := l.channel.Head()
 	l.mu.Unlock()
 	s.mu.Lock()
 	delete(s.sessions, l.id)
@@ -243,7 +197,7 @@ func (s *Service) supervise(ctx context.Context, l *session, from Status) {
 // begun again: viewers miss a part of the stream, not all of it.
 func (l *session) cut(ctx context.Context) {
 	for {
-		err := l.group.Run(context.WithoutCancel(ctx), l.channel.out.Read())
+		err := l.group.Run(context.WithoutCancel(ctx), l.source.Read())
 		if err == nil || ctx.Err() != nil {
 			return
 		}

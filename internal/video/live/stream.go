@@ -64,14 +64,6 @@ func hashKey(key string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// maskKey is a key in the log: enough to tell two apart, no help to guess it.
-func maskKey(key string) string {
-	if len(key) < 16 || !strings.HasPrefix(key, keyPrefix) {
-		return "…"
-	}
-	return key[:len(keyPrefix)+2] + "…"
-}
-
 // Stream is what the API shows.
 type Stream struct {
 	ID        string         `json:"id"`

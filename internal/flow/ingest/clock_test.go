@@ -1,4 +1,4 @@
-package live
+package ingest
 
 import (
 	"math"
@@ -10,6 +10,7 @@ import (
 type run struct {
 	t      *testing.T
 	clock  clock
+	wraps  *Unwrapper // of milliseconds of 32 bits, as RTMP has them
 	now    time.Time
 	dts    [2]int64 // of the last unit
 	end    int64    // of the sound, silence included
@@ -20,14 +21,15 @@ type run struct {
 }
 
 func newRun(t *testing.T, start time.Duration) *run {
-	r := &run{t: t, clock: newClock(start), now: time.Unix(1_800_000_000, 0), dts: [2]int64{-1, -1}, end: -1}
-	r.clock.setSound(48000, 1024)
+	r := &run{t: t, clock: newClock(start), now: time.Unix(1_800_000_000, 0), dts: [2]int64{-1, -1}, end: -1, wraps: &Unwrapper{Bits: 32}}
+	r.clock.setSound(48000)
 	return r
 }
 
 func (r *run) picture(stamp uint32, offset int32) {
 	r.t.Helper()
-	dts, pts := r.clock.picture(stamp, offset, r.now)
+	wide := r.wraps.Unwrap(uint64(stamp)) * ms
+	dts, pts := r.clock.picture(wide, wide+int64(offset)*ms, r.now)
 	if dts <= r.dts[pictures] || pts-dts != int64(offset)*90 {
 		r.t.Fatalf("picture %d: at %d, shown at %d, after %d", stamp, dts, pts, r.dts[pictures])
 	}
@@ -36,13 +38,13 @@ func (r *run) picture(stamp uint32, offset int32) {
 	}
 	r.dts[pictures] = dts
 	r.units++
-	dts, missing := r.clock.silence()
+	dts, missing := r.clock.silence(1024)
 	r.silent(dts, missing)
 }
 
 func (r *run) sound(stamp uint32) {
 	r.t.Helper()
-	dts, missing, use := r.clock.sound(stamp, r.now)
+	dts, missing, use := r.clock.sound(r.wraps.Unwrap(uint64(stamp))*ms, 1024, 1024, r.now)
 	if !use {
 		r.late++
 		return
@@ -126,7 +128,7 @@ func TestClock(t *testing.T) {
 			r.play(11_000, 2000, 0)
 		}, 3960, 0, -21},
 		{"a picture every two seconds is kept", func(r *run) {
-			r.clock.setSound(0, 0)
+			r.clock.setSound(0)
 			for i := range 10 {
 				r.picture(uint32(2000*i), 0)
 				r.now = r.now.Add(2 * time.Second)
@@ -143,8 +145,16 @@ func TestClock(t *testing.T) {
 			r.play(70_000, 2000, 0)
 			r.now = r.now.Add(12 * time.Second)
 			r.clock.connect()
+			r.wraps = &Unwrapper{Bits: 32}
 			r.play(0, 2000, 0)
 		}, 4060, 100 * 48 / 1024, -21},
+		{"the next connection at once", func(r *run) {
+			r.play(70_000, 2000, 0)
+			r.now = r.now.Add(500 * time.Millisecond)
+			r.clock.connect()
+			r.wraps = &Unwrapper{Bits: 32}
+			r.play(0, 2000, 0)
+		}, 4500, 500 * 48 / 1024, -21},
 		{"nonsense between", func(r *run) {
 			r.play(0, 2000, 0)
 			r.picture(4_000_000_000, 0)
@@ -220,6 +230,7 @@ func FuzzClock(f *testing.F) {
 			switch data[0] % 8 {
 			case 7:
 				r.clock.connect()
+				r.wraps = &Unwrapper{Bits: 32}
 			case 6:
 				r.clock.lanes[sounds].begun = false // as when sound is set up anew
 				r.end = 0
@@ -228,9 +239,9 @@ func FuzzClock(f *testing.F) {
 			default:
 				r.picture(stamp, int32(data[5])-128)
 			}
-			most := 60_000 + apart + int64(r.units+1)*(longestStep+joint)
-			if r.clock.head > most || r.clock.head < 60_000 {
-				t.Fatalf("after %d units the clock is at %d ms", r.units, r.clock.head)
+			most := 60_000*ms + apart + int64(r.units+1)*(longestStep+joint)
+			if r.clock.head > most || r.clock.head < 60_000*ms {
+				t.Fatalf("after %d units the clock is at %d ms", r.units, r.clock.head/ms)
 			}
 		}
 	})

@@ -1,4 +1,4 @@
-package live
+package ingest
 
 import (
 	"context"
@@ -10,19 +10,32 @@ import (
 	"liuyun/internal/flow/hub"
 )
 
+// parameterSets are those of pictures of 1920 × 1080.
+func parameterSets() (sequence, picture []byte) {
+	return []byte{
+		0x67, 0x42, 0xc0, 0x28, 0xd9, 0x00, 0x78, 0x02, 0x27, 0xe5, 0x84, 0x00, 0x00, 0x03, 0x00, 0x04, 0x00, 0x00, 0x03, 0x00, 0xf0, 0x3c, 0x60, 0xc9, 0x20,
+	}, []byte{0x68, 0xcb, 0x83, 0xcb, 0x20}
+}
+
 // feeding is a feed and what comes out of it.
 type feeding struct {
-	*feed
+	*Feed
 	t   *testing.T
 	now time.Time
 	out *hub.Reader
 }
 
 func newFeeding(t *testing.T) *feeding {
-	c := &channel{out: hub.New(hubLimits()), clock: newClock(0)}
-	f := &feeding{t: t, now: time.Unix(1_800_000_000, 0), out: c.out.Read()}
-	f.feed = newFeed(c, "test", f.now)
+	out := hub.New(hub.DefaultLimits())
+	f := &feeding{t: t, now: time.Unix(1_800_000_000, 0), out: out.Read()}
+	f.connect(NewChannel(out, 0))
 	return f
+}
+
+// connect has the encoder connect, and no other one with it.
+func (f *feeding) connect(c *Channel) {
+	f.Feed = c.Connect(f.now)
+	c.Take(f.Feed)
 }
 
 // video sets up pictures; another level makes another configuration.
@@ -32,7 +45,7 @@ func (f *feeding) video(level byte) {
 	sequence[3] = level
 	config, err := h264.Config([][]byte{sequence}, [][]byte{picture})
 	if err == nil {
-		err = f.setPicture(config, 4)
+		err = f.Video(hub.H264, config)
 	}
 	if err != nil {
 		f.t.Fatal(err)
@@ -41,7 +54,14 @@ func (f *feeding) video(level byte) {
 
 func (f *feeding) audio(config ...byte) {
 	f.t.Helper()
-	if err := f.setSound(config); err != nil {
+	if err := f.Audio(hub.AAC, config); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *feeding) hear(at int64) {
+	f.t.Helper()
+	if err := f.Sound(Sound{Data: []byte{1}, PTS: at * ms, At: f.now}); err != nil {
 		f.t.Fatal(err)
 	}
 }
@@ -50,12 +70,12 @@ func (f *feeding) audio(config ...byte) {
 func stereo48() []byte  { return []byte{0x11, 0x90} }
 func stereo44() []byte  { return []byte{0x12, 0x10} }
 func surround() []byte  { return []byte{0x11, 0xb0} }
-func idr() []byte       { return []byte{0, 0, 0, 2, 0x65, 0x88} }
-func following() []byte { return []byte{0, 0, 0, 2, 0x41, 0x9a} }
+func idr() []byte       { return []byte{0x65, 0x88} }
+func following() []byte { return []byte{0x41, 0x9a} }
 
-func (f *feeding) picture(ms uint32, data []byte) {
+func (f *feeding) see(at int64, units ...[]byte) {
 	f.t.Helper()
-	if err := f.putPicture(data, ms, 0, f.now); err != nil {
+	if err := f.Picture(Picture{Units: units, DTS: at * ms, PTS: at * ms, At: f.now}); err != nil {
 		f.t.Fatal(err)
 	}
 	f.now = f.now.Add(40 * time.Millisecond)
@@ -98,12 +118,12 @@ func TestFeedWaitsForBoth(t *testing.T) {
 	t.Parallel()
 	f := newFeeding(t)
 	f.video(0x28)
-	f.picture(0, idr()) // sound may yet be set up
-	f.picture(40, following())
+	f.see(0, idr()) // sound may yet be set up
+	f.see(40, following())
 	f.want("")
 	f.audio(stereo48()...)
-	f.picture(80, idr())
-	f.putSound([]byte{1}, 80, f.now)
+	f.see(80, idr())
+	f.hear(80)
 	f.want("T2Ka")
 	if f.meter.drops != 2 {
 		t.Errorf("%d drops, want the first two pictures", f.meter.drops)
@@ -114,16 +134,16 @@ func TestFeedPicturesAlone(t *testing.T) {
 	t.Parallel()
 	f := newFeeding(t)
 	f.video(0x28)
-	f.picture(0, idr())
+	f.see(0, idr())
 	f.now = f.now.Add(patience)
-	f.picture(2000, idr())
-	f.picture(2040, following())
+	f.see(2000, idr())
+	f.see(2040, following())
 	f.want("T1Kp")
 	f.audio(stereo48()...) // it comes all the same
-	f.putSound([]byte{1}, 2080, f.now)
-	f.picture(2080, following())
-	f.picture(2120, idr())
-	f.putSound([]byte{1}, 2120, f.now)
+	f.hear(2080)
+	f.see(2080, following())
+	f.see(2120, idr())
+	f.hear(2120)
 	f.want("pT2Ka")
 }
 
@@ -131,11 +151,11 @@ func TestFeedSoundAlone(t *testing.T) {
 	t.Parallel()
 	f := newFeeding(t)
 	f.audio(stereo44()...)
-	f.putSound([]byte{1}, 0, f.now)
+	f.hear(0)
 	f.want("")
 	f.noPictures = true
-	f.putSound([]byte{1}, 23, f.now)
-	f.putSound([]byte{1}, 46, f.now)
+	f.hear(23)
+	f.hear(46)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if item, err := f.out.Next(ctx); err != nil || len(item.Tracks) != 1 || item.Tracks[0].Clock != 44100 {
@@ -149,29 +169,28 @@ func TestFeedPeriods(t *testing.T) {
 	f := newFeeding(t)
 	f.video(0x28)
 	f.audio(stereo48()...)
-	f.picture(0, idr())
+	f.see(0, idr())
 	f.want("T2K")
 	f.video(0x28)
 	f.audio(stereo48()...)
-	f.picture(40, idr())
+	f.see(40, idr())
 	f.want("K")
 	f.video(0x29)
-	f.picture(80, following()) // refers to what is no longer there
-	f.picture(120, idr())
+	f.see(80, following()) // refers to what is no longer there
+	f.see(120, idr())
 	f.want("T2K")
 	f.audio(stereo44()...)
-	f.putSound([]byte{1}, 150, f.now) // of the next period
-	f.picture(160, following())
-	f.picture(200, idr())
-	f.putSound([]byte{1}, 200, f.now)
+	f.hear(150) // of the next period
+	f.see(160, following())
+	f.see(200, idr())
+	f.hear(200)
 	f.want("pT2Ka")
 
-	again := newFeed(f.channel, "test", f.now)
-	f.feed = again
+	f.connect(f.channel)
 	f.video(0x29)
 	f.audio(stereo44()...)
-	f.picture(9000, following())
-	f.picture(9040, idr())
+	f.see(9000, following())
+	f.see(9040, idr())
 	f.want("K")
 }
 
@@ -181,19 +200,13 @@ func TestFeedInBand(t *testing.T) {
 	f := newFeeding(t)
 	f.noSound = true
 	f.video(0x28)
-	f.picture(0, idr())
+	f.see(0, idr())
 	f.want("T1K")
 	sequence, picture := parameterSets()
-	withSets := func(level byte) (data []byte) {
-		sequence[3] = level
-		for _, unit := range [][]byte{sequence, picture, {0x65, 0x88}} {
-			data = append(append(data, 0, 0, 0, byte(len(unit))), unit...)
-		}
-		return data
-	}
-	f.picture(40, withSets(0x28))
+	f.see(40, sequence, picture, idr())
 	f.want("K")
-	f.picture(80, withSets(0x29))
+	sequence[3] = 0x29
+	f.see(80, sequence, picture, idr())
 	f.want("T1K")
 }
 
@@ -202,10 +215,10 @@ func TestFeedSilence(t *testing.T) {
 	f := newFeeding(t)
 	f.video(0x28)
 	f.audio(stereo48()...)
-	f.picture(0, idr())
-	f.putSound([]byte{1}, 0, f.now)
-	f.putSound([]byte{1}, 21, f.now)
-	f.putSound([]byte{1}, 150, f.now)
+	f.see(0, idr())
+	f.hear(0)
+	f.hear(21)
+	f.hear(150)
 	f.want("T2Kaa.....a")
 	if f.meter.silence != 5 {
 		t.Errorf("%d frames of silence are counted", f.meter.silence)
@@ -213,9 +226,9 @@ func TestFeedSilence(t *testing.T) {
 	other := newFeeding(t)
 	other.video(0x28)
 	other.audio(surround()...)
-	other.picture(0, idr())
-	other.putSound([]byte{1}, 0, other.now)
-	other.putSound([]byte{1}, 150, other.now)
+	other.see(0, idr())
+	other.hear(0)
+	other.hear(150)
 	other.want("T2Kaa") // no silence is known for this
 }
 
@@ -224,9 +237,9 @@ func TestFeedEndless(t *testing.T) {
 	f := newFeeding(t)
 	f.noSound = true
 	f.video(0x28)
-	f.picture(0, idr())
+	f.see(0, idr())
 	f.now = f.now.Add(endless)
-	if err := f.putPicture(following(), 30_000, 0, f.now); fault.CodeOf(err) != fault.Invalid {
+	if err := f.Picture(Picture{Units: [][]byte{following()}, DTS: 30_000 * ms, PTS: 30_000 * ms, At: f.now.Add(1)}); fault.CodeOf(err) != fault.Invalid {
 		t.Errorf("no key frame for %s: %v", endless, err)
 	}
 }
@@ -234,15 +247,15 @@ func TestFeedEndless(t *testing.T) {
 func TestFeedNonsense(t *testing.T) {
 	t.Parallel()
 	f := newFeeding(t)
-	if err := f.setSound([]byte{0xff}); fault.CodeOf(err) != fault.Invalid {
+	if err := f.Audio(hub.AAC, []byte{0xff}); fault.CodeOf(err) != fault.Invalid {
 		t.Errorf("nonsense for a configuration: %v", err)
 	}
 	f.video(0x28)
 	f.audio(stereo48()...)
-	f.picture(0, []byte{0, 0, 0, 9, 1})
-	f.putSound(nil, 0, f.now)
-	f.picture(0, idr())
-	f.picture(40, []byte{0, 0, 0, 2, 6, 5}) // no picture in it
+	f.see(0, []byte{})
+	f.Sound(Sound{At: f.now})
+	f.see(0, idr())
+	f.see(40, []byte{6, 5}) // no picture in it
 	f.want("T2K")
 	if f.meter.drops != 2 {
 		t.Errorf("%d drops, want 2", f.meter.drops)
@@ -251,30 +264,23 @@ func TestFeedNonsense(t *testing.T) {
 
 func TestMeter(t *testing.T) {
 	t.Parallel()
-	m := meter{video: true}
-	m.tick(0)
-	m.filled = 0
+	m := newMeter()
 	for range 5 {
-		m.now.bytes, m.now.pictures = 125_000, 25
+		m.now.bytes, m.now.pictures, m.now.jumps = 125_000, 25, 1
 		m.noteDrift(-30 * time.Millisecond)
 		m.noteDrift(-5 * time.Millisecond)
 		m.tick(time.Second)
 	}
-	h := m.report(noWindow())
-	if h.Bitrate != 1_000_000 || h.FPS != 25 || h.Drift != -0.005 || len(h.Problems) != 0 {
-		t.Errorf("health %+v", h)
+	m.interval, m.since = 2*Timescale, 3*Timescale
+	r := m.report()
+	if r.Bitrate != 1_000_000 || r.FPS != 25 || r.Drift != -5*time.Millisecond || r.Jumps != 5 || r.KeyInterval != 3*time.Second {
+		t.Errorf("report %+v", r)
 	}
 	for range 5 {
-		m.now.silence, m.now.jumps = 1, 1
+		m.now.silence = 1
 		m.tick(time.Second)
 	}
-	w := noWindow()
-	w.SinceKey, w.Disk = 7*time.Second, fault.New(fault.StorageFull, "full")
-	var codes []string
-	for _, p := range m.report(w).Problems {
-		codes = append(codes, p.Code)
-	}
-	if len(codes) != 5 {
-		t.Errorf("problems %v, want all five", codes)
+	if r := m.report(); r.Pictures != 0 || r.Silence != 5 || r.Jumps != 0 {
+		t.Errorf("report %+v", r)
 	}
 }

@@ -1,4 +1,4 @@
-package live
+package rtmp
 
 import (
 	"encoding/binary"
