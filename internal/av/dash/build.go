@@ -31,6 +31,23 @@ type builder struct {
 	longest time.Duration // of any media segment so far
 }
 
+func newBuilder(id string, start time.Duration) *builder {
+	b := &builder{period: mpd.NewPeriod()}
+	b.period.Id = id
+	b.period.Start = mpd.Ptr(mpd.Duration(start))
+	return b
+}
+
+// fill gives the period its pictures and its sound.
+func (b *builder) fill(video []VideoSet, audio []AudioSet) {
+	for _, s := range video {
+		b.video(s)
+	}
+	for _, s := range audio {
+		b.audio(s)
+	}
+}
+
 // add gives the period one more adaptation set.
 func (b *builder) add(contentType, mimeType string) *mpd.AdaptationSetType {
 	set := mpd.NewAdaptationSet()
@@ -123,7 +140,8 @@ func (b *builder) template(set *mpd.AdaptationSetType, all []Segments) {
 }
 
 func (s Segments) equal(t Segments) bool {
-	return s.Init == t.Init && s.Media == t.Media && s.Timescale == t.Timescale && slices.Equal(s.Durations, t.Durations)
+	return s.Init == t.Init && s.Media == t.Media && s.Timescale == t.Timescale && slices.Equal(s.Durations, t.Durations) &&
+		s.First == t.First && s.Start == t.Start && s.Offset == t.Offset
 }
 
 func (s Segments) longest() time.Duration {
@@ -133,14 +151,17 @@ func (s Segments) longest() time.Duration {
 
 func (s Segments) template() *mpd.SegmentTemplateType {
 	t := &mpd.SegmentTemplateType{Initialization: s.Init, Media: s.Media}
-	t.StartNumber = mpd.Ptr(uint32(1))
+	t.StartNumber = mpd.Ptr(uint32(max(s.First, 1)))
 	t.Timescale = mpd.Ptr(uint32(s.Timescale))
-	t.SegmentTimeline = &mpd.SegmentTimelineType{S: runs(s.Durations)}
+	if s.Offset > 0 {
+		t.PresentationTimeOffset = mpd.Ptr(uint64(s.Offset))
+	}
+	t.SegmentTimeline = &mpd.SegmentTimelineType{S: runs(s.Start, s.Durations)}
 	return t
 }
 
 // runs writes equal neighbours as one entry with a repeat count (5.3.9.6).
-func runs(durations []int64) []*mpd.S {
+func runs(start int64, durations []int64) []*mpd.S {
 	var out []*mpd.S
 	for i, d := range durations {
 		if i > 0 && d == durations[i-1] {
@@ -149,7 +170,7 @@ func runs(durations []int64) []*mpd.S {
 		}
 		out = append(out, &mpd.S{D: uint64(d)})
 	}
-	out[0].T = mpd.Ptr(uint64(0))
+	out[0].T = mpd.Ptr(uint64(start))
 	return out
 }
 

@@ -25,16 +25,9 @@ func (p *Presentation) check() error {
 	if len(p.Video)+len(p.Audio) == 0 {
 		return fmt.Errorf("there is neither video nor sound")
 	}
-	c := checker{ids: map[string]bool{}, media: map[string]bool{}}
-	for i, s := range p.Video {
-		if err := c.video(s); err != nil {
-			return fmt.Errorf("video set %d: %w", i, err)
-		}
-	}
-	for i, s := range p.Audio {
-		if err := c.audio(s); err != nil {
-			return fmt.Errorf("audio set %d: %w", i, err)
-		}
+	c := newChecker()
+	if err := c.sets(p.Video, p.Audio); err != nil {
+		return err
 	}
 	for i, s := range p.Text {
 		if err := c.text(s); err != nil {
@@ -44,6 +37,23 @@ func (p *Presentation) check() error {
 	for i, s := range p.Thumbs {
 		if err := c.thumbnails(s); err != nil {
 			return fmt.Errorf("thumbnails %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func newChecker() checker { return checker{ids: map[string]bool{}, media: map[string]bool{}} }
+
+// sets checks the pictures and the sound of a period.
+func (c checker) sets(video []VideoSet, audio []AudioSet) error {
+	for i, s := range video {
+		if err := c.video(s); err != nil {
+			return fmt.Errorf("video set %d: %w", i, err)
+		}
+	}
+	for i, s := range audio {
+		if err := c.audio(s); err != nil {
+			return fmt.Errorf("audio set %d: %w", i, err)
 		}
 	}
 	return nil
@@ -147,6 +157,9 @@ func (c checker) segments(id string, s, first Segments) error {
 	c.media[media] = true
 	if s.Timescale <= 0 || s.Timescale > math.MaxUint32 {
 		return fmt.Errorf("timescale %d is out of range", s.Timescale)
+	}
+	if s.First < 0 || s.First > math.MaxUint32 || s.Start < 0 || s.Offset < 0 {
+		return fmt.Errorf("number %d, start %d or offset %d of the first segment is out of range", s.First, s.Start, s.Offset)
 	}
 	return s.checkDurations(first)
 }

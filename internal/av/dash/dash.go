@@ -1,7 +1,7 @@
 // Package dash writes MPEG-DASH manifests (ISO/IEC 23009-1) of finished
-// presentations on CMAF segments: one period, adaptation sets of video, sound,
-// WebVTT files and thumbnails, segments numbered from 1 with their exact
-// durations in a timeline. Plain structs go in and XML comes out; what a player
+// presentations on CMAF segments: one period, or of a recording one for each
+// stretch, adaptation sets of video, sound, WebVTT files and thumbnails, numbered
+// segments with their exact durations in a timeline. Plain structs go in and XML comes out; what a player
 // would stumble over is an error. It reads no manifests, opens no files, and
 // writes neither live manifests nor encryption.
 package dash
@@ -89,9 +89,13 @@ type AudioRung struct {
 // the manifest, so URLs with $RepresentationID$ in them keep it small.
 type Segments struct {
 	Init      string // URL template of the initialization segment
-	Media     string // URL template, with $Number$ or $Number%05d$; the first number is 1
-	Timescale int64  // ticks a second of Durations
+	Media     string // URL template, with $Number$ or $Number%05d$
+	Timescale int64  // ticks a second of all that follows
 	Durations []int64
+
+	First  int64 // number of the first segment; 0 is 1
+	Start  int64 // when that begins, on the timeline of the media
+	Offset int64 // what of that timeline is the beginning of the period
 }
 
 // TextSet is one WebVTT file for the whole presentation.
@@ -120,27 +124,25 @@ func (p *Presentation) AppendTo(dst []byte) ([]byte, error) {
 	if err := p.check(); err != nil {
 		return dst, fmt.Errorf("manifest: %w", err)
 	}
-	b := builder{period: mpd.NewPeriod()}
-	b.period.Id = "1"
-	b.period.Start = mpd.Ptr(mpd.Duration(0))
-	for _, s := range p.Video {
-		b.video(s)
-	}
-	for _, s := range p.Audio {
-		b.audio(s)
-	}
+	b := newBuilder("1", 0)
+	b.fill(p.Video, p.Audio)
 	for _, s := range p.Text {
 		b.text(s)
 	}
 	for _, s := range p.Thumbs {
 		b.thumbnails(s)
 	}
+	return write(dst, p.Duration, p.MinBuffer, b.longest, []*mpd.Period{b.period})
+}
+
+// write appends a manifest of periods.
+func write(dst []byte, length, buffer, longest time.Duration, periods []*mpd.Period) ([]byte, error) {
 	m := mpd.NewMPD(mpd.STATIC_TYPE)
 	m.Profiles = mpd.ListOfProfilesType(mpd.PROFILE_LIVE).AddProfile(mpd.PROFILE_CMAF)
-	m.MediaPresentationDuration = duration(p.Duration)
-	m.MinBufferTime = duration(p.MinBuffer)
-	m.MaxSegmentDuration = duration(b.longest)
-	m.Periods = []*mpd.Period{b.period}
+	m.MediaPresentationDuration = duration(length)
+	m.MinBufferTime = duration(buffer)
+	m.MaxSegmentDuration = duration(longest)
+	m.Periods = periods
 
 	out := bytes.NewBuffer(dst)
 	if _, err := m.Write(out, "  ", true); err != nil {

@@ -124,7 +124,7 @@ func TestRuns(t *testing.T) {
 		{[]int64{7, 8, 8, 7}, []run{{7, 0}, {8, 1}, {7, 0}}},
 	} {
 		var got []run
-		for _, s := range runs(c.durations) {
+		for _, s := range runs(0, c.durations) {
 			got = append(got, run{s.D, s.R})
 		}
 		if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(run{})); diff != "" {

@@ -344,7 +344,9 @@ func (c *cutter) turn(t *track, b *boundary) error {
 	if err != nil {
 		return err
 	}
-	next := &segment{number: b.number, discontinuity: b.discontinuity, line: b.line, dependent: b.dependent}
+	next := &segment{
+		number: b.number, start: t.cursor, clock: t.clock, discontinuity: b.discontinuity, line: b.line, dependent: b.dependent,
+	}
 	if b.hasWall {
 		next.time = int64(b.wall + duration(t.cursor, t.clock))
 	}

@@ -5,15 +5,18 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"syscall"
 
 	"liuyun/internal/base/fault"
 )
 
-// task is one thing to do on the disk: a segment to save, or a line of the journal.
+// task is one thing to do on the disk: to append what has come of a segment to its
+// file, to make a whole one durable under its name, or a line of the journal.
 type task struct {
 	r    *rendition
+	grow *segment
 	save *segment
 	line record
 }
@@ -60,9 +63,13 @@ func (g *Group) work() {
 		g.tasks = g.tasks[1:]
 		g.mu.Unlock()
 		var err error
-		if t.save != nil {
+		switch {
+		case t.grow != nil:
+			g.grow(t.r, t.grow)
+			continue
+		case t.save != nil:
 			err = g.save(t.r, t.save)
-		} else {
+		default:
 			err = g.note(t.line)
 		}
 		if err != nil || t.save != nil { // a line that fits says little
@@ -98,31 +105,63 @@ func (g *Group) remove() {
 	}
 }
 
+// grow appends the parts of an open segment to its file, so that a kill takes no more
+// than those that are not whole. What fails is tried again when the segment is whole,
+// which tells of it.
+func (g *Group) grow(r *rendition, s *segment) {
+	g.mu.Lock()
+	r.growing = false
+	begun := s.written > 0
+	g.mu.Unlock()
+	if begun || g.room() == nil {
+		_ = g.fillUp(r, s)
+	}
+}
+
+// fillUp writes the parts of a segment that are not in its file yet.
+func (g *Group) fillUp(r *rendition, s *segment) error {
+	g.mu.Lock()
+	if s.gone {
+		g.mu.Unlock()
+		return errGone
+	}
+	written, at := s.written, s.filled
+	held := make(chain, 0, len(s.memory)-written)
+	size := int64(0)
+	for _, b := range s.memory[written:] {
+		held = append(held, b.hold())
+		size += int64(len(b.data))
+	}
+	g.mu.Unlock()
+	err := g.files.extend(r.file(s.number), at, held)
+	for _, b := range held {
+		b.release()
+	}
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	s.written, s.filled = written+len(held), at+size
+	g.mu.Unlock()
+	return nil
+}
+
+// errGone is what fillUp returns for a segment that has left the window.
+var errGone = errors.New("the segment has left the window")
+
 // shrinkAtMost is how many old segments go for a new one where the disk is full.
 const shrinkAtMost = 8
 
-// save writes a segment, in the place of the oldest ones if the disk is full.
+// save gives the file of a whole segment its name, with what is missing in it, in the
+// place of the oldest ones if the disk is full.
 func (g *Group) save(r *rendition, s *segment) error {
 	g.mu.Lock()
 	r.waiting--
-	held := make(chain, len(s.memory))
-	for i, b := range s.memory {
-		held[i] = b.hold()
-	}
-	gone := s.gone
 	g.mu.Unlock()
-	defer func() {
-		for _, b := range held {
-			b.release()
-		}
-	}()
-	if gone {
-		return nil
-	}
 	var err error
 	for range shrinkAtMost {
 		if err = g.room(); err == nil {
-			err = g.files.write(r.file(s.number), held)
+			err = g.fillUp(r, s)
 		}
 		if !isFull(err) {
 			break
@@ -138,8 +177,14 @@ func (g *Group) save(r *rendition, s *segment) error {
 		}
 		g.remove()
 	}
+	if err == nil {
+		err = g.files.seal(r.file(s.number))
+	}
+	if errors.Is(err, errGone) {
+		return g.files.abandon(r.file(s.number))
+	}
 	if err != nil {
-		return err
+		return errors.Join(err, g.files.abandon(r.file(s.number)))
 	}
 	g.mu.Lock()
 	s.saved = true
@@ -171,9 +216,16 @@ type files struct {
 	journal *os.File
 	torn    bool // the journal ends within a line
 	lines   int
+	open    map[string]*unfinished // by the folder they are in
 	// step is asked before each change, with how many bytes it is to write; it
 	// returns how many are written before the error.
 	step func(what string, n int) (int, error)
+}
+
+// unfinished is the file of a segment that grows.
+type unfinished struct {
+	name string
+	file *os.File
 }
 
 func (f *files) path(name string) string { return filepath.Join(f.folder, filepath.FromSlash(name)) }
@@ -185,22 +237,81 @@ func (f *files) ask(what string, n int) (int, error) {
 	return f.step(what, n)
 }
 
-// write writes a file whole, or not at all. It is not synced: what a kill of the
-// process needs is in the cache of the kernel, and what a loss of power takes is the
-// end of a window that goes on behind a discontinuity.
-func (f *files) write(name string, from chain) error {
-	final := f.path(name)
-	if err := f.mkdir(filepath.Dir(final)); err != nil {
-		return err
+// extend writes what comes at that place of a segment's file. The file has its name
+// when it is whole: see seal. It is not synced: what a kill of the process needs is in
+// the cache of the kernel, and what a loss of power takes is the end of a window that
+// goes on behind a discontinuity.
+func (f *files) extend(name string, at int64, from chain) error {
+	file, err := f.grown(name)
+	if err != nil {
+		return fmt.Errorf("write segment: %w", err)
 	}
-	scratch := final + scratchSuffix
-	if err := f.fill(scratch, from); err != nil {
-		return errors.Join(fmt.Errorf("write segment: %w", err), f.removePath(scratch))
+	for _, b := range from {
+		n, err := f.ask("write", len(b.data))
+		if _, failed := file.WriteAt(b.data[:n], at); failed != nil {
+			err = failed
+		}
+		if err != nil {
+			return fmt.Errorf("write segment: %w", err)
+		}
+		at += int64(n)
+	}
+	return nil
+}
+
+// grown returns the unfinished file of that name. The one before it in its folder
+// that was never finished goes.
+func (f *files) grown(name string) (*os.File, error) {
+	folder := path.Dir(name)
+	if u := f.open[folder]; u != nil {
+		if u.name == name {
+			return u.file, nil
+		}
+		if err := f.abandon(u.name); err != nil {
+			return nil, err
+		}
+	}
+	if err := f.mkdir(f.path(folder)); err != nil {
+		return nil, err
+	}
+	if _, err := f.ask("create", 0); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(f.path(name)+scratchSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if f.open == nil {
+		f.open = make(map[string]*unfinished)
+	}
+	f.open[folder] = &unfinished{name, file}
+	return file, nil
+}
+
+// seal ends an unfinished file and gives it its name.
+func (f *files) seal(name string) error {
+	if err := f.end(name); err != nil {
+		return fmt.Errorf("write segment: %w", err)
 	}
 	if _, err := f.ask("rename", 0); err != nil {
 		return err
 	}
-	return os.Rename(scratch, final)
+	return os.Rename(f.path(name)+scratchSuffix, f.path(name))
+}
+
+// abandon removes an unfinished file, if there is one.
+func (f *files) abandon(name string) error {
+	return errors.Join(f.end(name), f.removePath(f.path(name)+scratchSuffix))
+}
+
+// end closes an unfinished file, if it is open.
+func (f *files) end(name string) error {
+	u := f.open[path.Dir(name)]
+	if u == nil || u.name != name {
+		return nil
+	}
+	delete(f.open, path.Dir(name))
+	return u.file.Close()
 }
 
 const scratchSuffix = ".part"

@@ -1,6 +1,7 @@
 package window
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -97,14 +98,21 @@ func killedAt(t *testing.T, step int) bool {
 	for _, r := range after.g.renditions {
 		for _, segment := range r.segments {
 			same := b.g.named(r.name).find(segment.number)
+			if same != nil && !same.saved && same.written > 0 && segment.gap {
+				t.Errorf("step %d: %s/%d is lost, though %d parts were written", step, r.name, segment.number, same.written)
+			}
 			if segment.gap || same == nil {
 				continue
 			}
-			if same.duration != segment.duration || same.size != segment.size || same.time != segment.time {
+			if same.time != segment.time || same.saved && (same.duration != segment.duration || same.size != segment.size) {
 				t.Errorf("step %d: %s/%d is another one", step, r.name, segment.number)
 			}
-			if data := after.fetch(r.name, fmt.Sprintf("%d.m4s", segment.number)); int64(len(data)) != segment.size {
+			data := after.fetch(r.name, fmt.Sprintf("%d.m4s", segment.number))
+			if int64(len(data)) != segment.size {
 				t.Errorf("step %d: %s/%d has %d bytes of %d", step, r.name, segment.number, len(data), segment.size)
+			}
+			if !same.saved {
+				takenOver(t, same, segment, data)
 			}
 		}
 	}
@@ -121,6 +129,27 @@ func killedAt(t *testing.T, step int) bool {
 	}
 	left(t, after.g)
 	return killed()
+}
+
+// takenOver says whether what was found of an unfinished segment is its first parts, and
+// no fewer than were written.
+func takenOver(t *testing.T, before, after *segment, data []byte) {
+	t.Helper()
+	var lasts time.Duration
+	size, whole := int64(0), 0
+	for size < after.size && whole < len(before.parts) {
+		lasts += before.parts[whole].duration
+		size += before.parts[whole].size
+		whole++
+	}
+	if size != after.size || (lasts-after.duration).Abs() > time.Microsecond || whole < before.written {
+		t.Errorf("%d bytes in %v were taken over of %d parts, of which %d were written", after.size, after.duration, len(before.parts), before.written)
+		return
+	}
+	want := make([]byte, size)
+	if _, err := chain(before.memory).ReadAt(want, 0); err != nil || !bytes.Equal(want, data) {
+		t.Errorf("what was taken over is something else: %v", err)
+	}
 }
 
 // left says whether the folder holds the window and nothing else.

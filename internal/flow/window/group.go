@@ -33,6 +33,9 @@ type Group struct {
 	partTarget time.Duration // 0 until the first period begins
 	first      int64         // number of the oldest segment in the playlists
 	begins     int64         // and of the oldest there ever was, since New
+	next       int64         // number of the segment after all that were opened
+	hold       int64         // nothing is deleted from that number on, see Hold; 0 is nothing
+	closes     chan struct{} // closed when a segment is whole; nil when nobody waits
 	bytes      int64         // on the disk, or meant to be
 	ended      bool
 	health     Health
@@ -144,7 +147,7 @@ func (g *Group) End() {
 
 // laterClosed notes that no segment is open.
 func (g *Group) laterClosed() {
-	g.later(task{line: record{Open: &openRecord{Number: g.cut.next - 1, First: g.first}, Closed: true, Ended: g.ended}})
+	g.later(task{line: record{Open: g.openRecord(g.cut.next - 1), Closed: true, Ended: g.ended}})
 }
 
 // Health says how it goes.
@@ -217,6 +220,7 @@ type rendition struct {
 	frames   int64         // of pictures so far
 	lasted   time.Duration // that they were shown
 	waiting  int           // segments that wait for the disk
+	growing  bool          // so does what came of the open one
 }
 
 // listed are the whole segments from that number.
@@ -309,6 +313,10 @@ func (g *Group) publish(r *rendition, p *part, b *buffer, end bool, next *segmen
 			s.memory = append(s.memory, b)
 			r.frames += int64(p.frames)
 			r.lasted += p.duration
+			if !end && !r.growing {
+				r.growing = true
+				g.later(task{r: r, grow: s})
+			}
 		}
 	}
 	if end {
@@ -317,8 +325,8 @@ func (g *Group) publish(r *rendition, p *part, b *buffer, end bool, next *segmen
 	if next != nil {
 		next.init, next.uri = r.init(), segmentURI(next.number)
 		next.parts = make([]part, 0, int(g.o.Longest/g.partTarget)+2)
-		r.open, g.ended = next, false
-		g.later(task{line: record{Open: &openRecord{Number: next.number, First: g.first}}})
+		r.open, g.ended, g.next = next, false, max(g.next, next.number+1)
+		g.later(task{line: record{Rendition: r.name, Open: g.openRecord(next.number), Began: next.record()}})
 	}
 	r.wake()
 }
@@ -332,6 +340,10 @@ func (g *Group) endSegment(r *rendition) {
 	s.gap, s.duration = len(s.memory) == 0, s.lasts()
 	r.open = nil
 	r.segments = append(r.segments, s)
+	if g.closes != nil {
+		close(g.closes)
+		g.closes = nil
+	}
 	g.bytes += s.size
 	switch {
 	case s.gap:

@@ -26,9 +26,11 @@ type initSection struct {
 
 // at makes it that of the segments from a number on.
 func (i *initSection) at(number int64) *initSection {
-	i.Number, i.uri = number, fmt.Sprintf("init%d.mp4", number)
+	i.Number, i.uri = number, initURI(number)
 	return i
 }
+
+func initURI(number int64) string { return fmt.Sprintf("init%d.mp4", number) }
 
 // newInit returns the init section of a track.
 func newInit(t *hub.Track) (*initSection, error) {

@@ -19,12 +19,14 @@ const (
 	maxJournal  = 64 << 20
 )
 
-// record is a line: one of its fields is set. A segment's comes after its file.
+// record is a line: one of its fields is set, or Open with one that says more. A
+// segment's comes after its file, and Began before it.
 type record struct {
 	Start     *startRecord   `json:"start,omitempty"`
 	Rendition string         `json:"rendition,omitempty"` // of what follows
 	Init      *initSection   `json:"init,omitempty"`
 	Open      *openRecord    `json:"open,omitempty"`
+	Began     *segmentRecord `json:"began,omitempty"` // the open segment, whose end is not known
 	Segment   *segmentRecord `json:"segment,omitempty"`
 	Closed    bool           `json:"closed,omitempty"` // nothing was open when writing ended
 	Ended     bool           `json:"ended,omitempty"`  // the stream has ended
@@ -40,12 +42,19 @@ type startRecord struct {
 type openRecord struct {
 	Number int64 `json:"number"`
 	First  int64 `json:"first"` // number of the oldest in the window
+	Hold   int64 `json:"hold,omitempty"`
+}
+
+func (g *Group) openRecord(number int64) *openRecord {
+	return &openRecord{Number: number, First: g.first, Hold: g.hold}
 }
 
 type segmentRecord struct {
 	Number        int64         `json:"number"`
 	Init          int64         `json:"init"`
 	Time          int64         `json:"time,omitempty"`
+	Start         int64         `json:"start,omitempty"`
+	Clock         int64         `json:"clock,omitempty"`
 	Line          int64         `json:"line,omitempty"`
 	Discontinuity bool          `json:"discontinuity,omitempty"`
 	Dependent     bool          `json:"dependent,omitempty"`
@@ -55,13 +64,16 @@ type segmentRecord struct {
 }
 
 func (s *segment) record() *segmentRecord {
-	return &segmentRecord{s.number, s.init.Number, s.time, s.line, s.discontinuity, s.dependent, s.gap, s.duration, s.size}
+	return &segmentRecord{
+		Number: s.number, Init: s.init.Number, Time: s.time, Start: s.start, Clock: s.clock, Line: s.line,
+		Discontinuity: s.discontinuity, Dependent: s.dependent, Gap: s.gap, Duration: s.duration, Size: s.size,
+	}
 }
 
 func (r *segmentRecord) segment() *segment {
 	return &segment{
-		number: r.Number, uri: segmentURI(r.Number), time: r.Time, line: r.Line, discontinuity: r.Discontinuity,
-		dependent: r.Dependent, gap: r.Gap, saved: true, duration: r.Duration, size: r.Size,
+		number: r.Number, uri: segmentURI(r.Number), time: r.Time, start: r.Start, clock: r.Clock, line: r.Line,
+		discontinuity: r.Discontinuity, dependent: r.Dependent, gap: r.Gap, saved: true, duration: r.Duration, size: r.Size,
 	}
 }
 
@@ -124,13 +136,16 @@ func (g *Group) rewrite(closed bool) error {
 			newest = max(newest, s.number)
 			if s.saved {
 				all = append(all, record{Rendition: r.name, Segment: s.record()})
+			} else {
+				all = append(all, record{Rendition: r.name, Began: s.record()})
 			}
 		}
 		if r.open != nil {
 			newest = max(newest, r.open.number)
+			all = append(all, record{Rendition: r.name, Began: r.open.record()})
 		}
 	}
-	all = append(all, record{Open: &openRecord{Number: newest, First: g.first}})
+	all = append(all, record{Open: g.openRecord(newest)})
 	ended := g.ended
 	g.mu.Unlock()
 	if closed {
@@ -151,13 +166,14 @@ type history struct {
 	start      *startRecord
 	renditions []*rendition // their inits alone
 	segments   map[string]map[int64]*segmentRecord
+	began      map[string]map[int64]*segmentRecord // and were not told to be whole
 	open       openRecord
 	closed     bool
 	ended      bool
 }
 
 func parseJournal(text []byte) history {
-	h := history{segments: make(map[string]map[int64]*segmentRecord)}
+	h := history{segments: make(map[string]map[int64]*segmentRecord), began: make(map[string]map[int64]*segmentRecord)}
 	for line := range bytes.Lines(text) {
 		if r, ok := parseLine(bytes.TrimSuffix(line, []byte{'\n'})); ok {
 			h.add(r)
@@ -168,6 +184,9 @@ func parseJournal(text []byte) history {
 
 func (h *history) add(r record) {
 	h.closed, h.ended = r.Closed, r.Ended
+	if r.Began != nil && h.began[r.Rendition] != nil {
+		h.began[r.Rendition][r.Began.Number] = r.Began
+	}
 	switch {
 	case r.Start != nil:
 		h.start = r.Start
@@ -176,6 +195,7 @@ func (h *history) add(r record) {
 	case r.Init != nil && r.Rendition != "":
 		if h.segments[r.Rendition] == nil {
 			h.segments[r.Rendition] = make(map[int64]*segmentRecord)
+			h.began[r.Rendition] = make(map[int64]*segmentRecord)
 			h.renditions = append(h.renditions, &rendition{name: r.Rendition})
 		}
 		for _, known := range h.renditions {
@@ -185,6 +205,7 @@ func (h *history) add(r record) {
 		}
 	case r.Segment != nil && h.segments[r.Rendition] != nil:
 		h.segments[r.Rendition][r.Segment.Number] = r.Segment
+		delete(h.began[r.Rendition], r.Segment.Number)
 	}
 }
 
@@ -200,7 +221,7 @@ func (g *Group) restore() error {
 	h := parseJournal(text)
 	if !g.resume(&h) {
 		g.renditions, g.partTarget, g.bytes, g.ended = nil, 0, 0, false
-		g.first, g.begins, g.cut.next = g.o.First, g.o.First, g.o.First
+		g.first, g.begins, g.cut.next, g.next, g.hold = g.o.First, g.o.First, g.o.First, g.o.First, 0
 		return g.sweep()
 	}
 	if err := g.sweep(); err != nil {
@@ -214,6 +235,7 @@ func (g *Group) resume(h *history) bool {
 	if h.start == nil || h.start.Target != g.o.Longest || h.start.Part <= 0 || h.start.Part > g.o.Longest || len(h.renditions) == 0 {
 		return false
 	}
+	g.takeOver(h)
 	newest := h.open.Number
 	for _, list := range h.segments {
 		for number := range list {
@@ -233,11 +255,15 @@ func (g *Group) resume(h *history) bool {
 		return false
 	}
 	g.renditions, g.partTarget, g.ended = h.renditions, h.start.Part, h.ended
-	g.first, g.begins = first, first
-	for _, r := range g.renditions {
-		g.fill(r, lead, h, newest)
+	g.first, g.begins, g.hold = first, first, h.open.Hold
+	oldest := first // what a recording has not copied yet is before the window
+	for g.hold > 0 && oldest > g.hold && g.whole(lead, h.segments[lead.name][oldest-1]) {
+		oldest--
 	}
-	g.cut.next = newest + 1
+	for _, r := range g.renditions {
+		g.fill(r, lead, h, oldest, newest)
+	}
+	g.cut.next, g.next = newest+1, newest+1
 	list := lead.segments
 	last := list[len(list)-1]
 	g.cut.line = last.line
@@ -270,8 +296,8 @@ func (r *rendition) initOf(number int64) *initSection {
 }
 
 // fill gives a rendition its segments, and a gap for each that was lost.
-func (g *Group) fill(r, lead *rendition, h *history, newest int64) {
-	for number := max(g.first, r.inits[0].Number); number <= newest; number++ {
+func (g *Group) fill(r, lead *rendition, h *history, oldest, newest int64) {
+	for number := max(oldest, r.inits[0].Number); number <= newest; number++ {
 		var s *segment
 		switch known := h.segments[r.name][number]; {
 		case known != nil && (g.whole(r, known) || known.Gap && known.Duration > 0 && r.initOf(known.Init) != nil):
@@ -283,7 +309,7 @@ func (g *Group) fill(r, lead *rendition, h *history, newest int64) {
 		r.segments = append(r.segments, s)
 		g.bytes += s.size
 	}
-	for len(r.inits) > 1 && r.inits[1].Number <= g.first {
+	for len(r.inits) > 1 && r.inits[1].Number <= oldest {
 		r.inits = r.inits[1:]
 	}
 }

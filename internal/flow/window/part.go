@@ -13,6 +13,7 @@ type segment struct {
 	uri           string
 	init          *initSection
 	time          int64 // of day, in nanoseconds since 1970; 0 is unknown
+	start, clock  int64 // decode time of the first sample, in ticks; ticks a second, 0 if they are not known
 	line          int64 // discontinuities up to and including its own
 	discontinuity bool
 	dependent     bool // begins without a key frame
@@ -23,6 +24,8 @@ type segment struct {
 	size          int64
 	parts         []part    // nil when it is old
 	memory        []*buffer // of each part that is no gap, until it is saved
+	written       int       // so many of them are in its file …
+	filled        int64     // … and are so many bytes
 }
 
 // part is one of a segment.

@@ -25,7 +25,7 @@ func (g *Group) trim() {
 		g.first++
 	}
 	old := lead.segments[:len(lead.segments)-len(list)]
-	for grace := lasting(old); len(old) > 0 && grace-old[0].duration >= graceFor*g.o.Longest; old = old[1:] {
+	for grace := lasting(old); len(old) > 0 && grace-old[0].duration >= graceFor*g.o.Longest && !g.holds(old[0].number); old = old[1:] {
 		grace -= old[0].duration
 		g.drop(old[0].number)
 	}
