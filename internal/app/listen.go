@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/console"
@@ -19,6 +22,7 @@ const (
 	headerTimeout = 10 * time.Second
 	bodyTimeout   = 30 * time.Second
 	idleTimeout   = 2 * time.Minute
+	stallTimeout  = 2 * time.Minute // a client that takes nothing of what waits for it
 	largestHeader = 32 << 10
 )
 
@@ -126,7 +130,7 @@ func (c *control) onlyOperators(next http.Handler) http.Handler {
 // requests finish that have begun.
 func (n *serving) listener(address string, secure *tls.Config, handler http.Handler, listening func(net.Addr)) func(context.Context, func()) error {
 	return func(ctx context.Context, ready func()) error {
-		socket, err := net.Listen("tcp", address)
+		socket, err := listen(ctx, address, stallTimeout)
 		if err != nil {
 			return fault.Wrap(err, fault.Unavailable, "%s cannot be listened on: %v; choose another address with --listen", address, err)
 		}
@@ -165,6 +169,21 @@ func (n *serving) listener(address string, secure *tls.Config, handler http.Hand
 		<-stopped
 		return nil
 	}
+}
+
+// listen opens a socket whose connections end when the other side has taken nothing
+// of what waits for it for so long: a viewer who stops reading holds nothing for
+// ever. The kernel keeps that time (RFC 5482; of Linux, also for a window of zero),
+// so that no writer has to set deadlines and sendfile stays.
+func listen(ctx context.Context, address string, stalled time.Duration) (net.Listener, error) {
+	config := net.ListenConfig{Control: func(_, _ string, socket syscall.RawConn) error {
+		var err error
+		failed := socket.Control(func(fd uintptr) {
+			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(stalled.Milliseconds()))
+		})
+		return errors.Join(failed, err)
+	}}
+	return config.Listen(ctx, "tcp", address)
 }
 
 // finishTime is how long requests that have begun may take when a node stops.
