@@ -69,7 +69,7 @@ portable: build/pages ## build without C for linux/amd64 and linux/arm64
 
 .PHONY: test
 test: $(TESTSUM) ## every check and test; installs what they need
-	scripts/need.sh ffmpeg chromium fonts-noto-cjk postgresql iproute2
+	scripts/need.sh ffmpeg chromium fonts-noto-cjk postgresql iproute2 nginx varnish
 	rm -rf build/results
 	@status=0; \
 	$(TESTSUM) step -name build -- $(MAKE) --no-print-directory build build/staticcheck $(PEERS) $(E2E_NPM) || status=1; \
@@ -112,7 +112,7 @@ check-web: $(TESTSUM) web/$(NPM_DONE)
 
 .PHONY: e2e
 e2e: build $(TESTSUM) $(E2E_NPM) ## the built program against players that are not ours
-	@scripts/need.sh ffmpeg chromium fonts-noto-cjk postgresql iproute2
+	@scripts/need.sh ffmpeg chromium fonts-noto-cjk postgresql iproute2 nginx varnish
 	@$(if $(E2E_NODE),$(TESTSUM) node -name e2e-node -- node --test $(E2E_NODE))
 	@$(if $(E2E_GO),$(TESTSUM) go -name e2e -- go test -json -count=1 -timeout 20m ./test/...)
 
@@ -121,12 +121,14 @@ fuzz: ## each fuzz target for 10 s (FUZZTIME=1m for longer)
 	scripts/fuzz.sh $(or $(FUZZTIME),10s)
 
 .PHONY: soak
-soak: build ## five minutes of kills in a cloud that works (SOAK=1h for longer), into bench/results
-	scripts/need.sh ffmpeg
+soak: build $(E2E_NPM) ## five minutes of kills in a cloud that works, and as many of a stream (SOAK=30m for longer), into bench/results
+	scripts/need.sh ffmpeg chromium nginx varnish
 	LIUYUN_SOAK=$(or $(SOAK),5m) go test -count=1 -timeout 0 -v -run '^TestSoak$$' ./test/cloud
+	LIUYUN_SOAK=$(or $(SOAK),5m) go test -count=1 -timeout 0 -v -run '^Test(Soak|Caches)$$' ./test/live
 
 .PHONY: bench
 bench: build ## the benchmarks: ratios against named peers, into bench/results
+	@$(MAKE) --no-print-directory build/mediamtx || echo 'MediaMTX is not to be had: what is compared with it is left out'
 	go run ./bench $(ARGS)
 
 ##### The rest
@@ -144,6 +146,10 @@ build/versitygw:
 
 build/pebble build/pebble-challtestsrv:
 	GOBIN=$(CURDIR)/build GOFLAGS= go install github.com/letsencrypt/pebble/v2/cmd/$(@F)@v2.8.0
+
+# A media server to compare with; its page embeds an hls.js, for which ours stands in.
+build/mediamtx: scripts/mediamtx.sh test/e2e/$(NPM_DONE)
+	scripts/mediamtx.sh v1.20.1 $@
 
 .PHONY: clean
 clean: ## remove all that was built, not what npm installed

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # need.sh PACKAGE...: install the Debian packages that are missing. A package that
 # is a program is there when the program is (PostgreSQL's lie off the PATH); fonts are
-# looked for on Debian only, and iproute2 has another name than its program.
+# looked for on Debian only, and some have another name than their program, or lie
+# where only root looks.
 set -euo pipefail
 
 present() {
@@ -9,6 +10,9 @@ present() {
     fonts-*) ! command -v apt-get >/dev/null || dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed' ;;
     postgresql) compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null ;;
     iproute2) command -v ip >/dev/null ;;
+    nginx) [ -x /usr/sbin/nginx ] || command -v nginx >/dev/null ;;
+    varnish) [ -x /usr/sbin/varnishd ] || command -v varnishd >/dev/null ;;
+    libnginx-mod-rtmp) [ -e /usr/lib/nginx/modules/ngx_rtmp_module.so ] ;;
     *) command -v "$1" >/dev/null ;;
   esac
 }

@@ -56,10 +56,18 @@ type encoder struct {
 // later ones, and a tone.
 func push(t *testing.T, address string) *encoder {
 	t.Helper()
+	return pushWith(t, address, "-re")
+}
+
+// pushWith is push at a pace that options of each input say.
+func pushWith(t *testing.T, address string, pace ...string) *encoder {
+	t.Helper()
 	e := &encoder{ended: make(chan struct{})}
-	e.command = exec.Command(testkit.FFmpeg(t), "-nostdin", "-v", "warning", "-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25",
-		"-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-c:v", "libx264", "-preset", "veryfast", "-threads", "1", "-g", "50", "-bf", "2",
+	arguments := append([]string{"-nostdin", "-v", "warning"}, pace...)
+	arguments = append(append(arguments, "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25"), pace...)
+	arguments = append(arguments, "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-c:v", "libx264", "-preset", "veryfast", "-threads", "1", "-g", "50", "-bf", "2",
 		"-pix_fmt", "yuv420p", "-b:v", "300k", "-c:a", "aac", "-b:a", "64k", "-ac", "2", "-f", "flv", address)
+	e.command = exec.Command(testkit.FFmpeg(t), arguments...)
 	e.command.Stderr = &e.said
 	if err := e.command.Start(); err != nil {
 		t.Fatal(err)
@@ -269,19 +277,11 @@ func TestLive(t *testing.T) {
 	p := program.Build(t, testkit.Root(t))
 	data := filepath.Join(t.TempDir(), "data")
 	c := start(t, p, data)
-	s, err := c.Streams.Create(t.Context(), client.NewStream{Name: "Town hall"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := c.newStream(t)
 	first := push(t, ingest(s, s.Ingest.RTMP.Key))
 	c.await(t, s.ID, client.StreamLive)
 	master := c.Resolve(s.Playback.HLS)
-	if !program.Eventually(patience, func() bool {
-		status, _, _, err := get(t.Context(), master)
-		return err == nil && status == http.StatusOK
-	}) {
-		t.Fatal("it cannot be played")
-	}
+	c.playable(t, master)
 	video := poll(t, strings.TrimSuffix(master, "master.m3u8")+"video/media.m3u8")
 	audio := poll(t, strings.TrimSuffix(master, "master.m3u8")+"audio/media.m3u8")
 	watch(t, master)
@@ -345,6 +345,27 @@ func TestLive(t *testing.T) {
 	again.verdict(t)
 	if status := c.Stop(); status != 0 {
 		t.Errorf("the server ended with status %d", status)
+	}
+}
+
+// newStream makes a stream.
+func (c *cloud) newStream(t *testing.T) client.Stream {
+	t.Helper()
+	s, err := c.Streams.Create(t.Context(), client.NewStream{Name: "Town hall"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// playable waits until there is something to play.
+func (c *cloud) playable(t *testing.T, master string) {
+	t.Helper()
+	if !program.Eventually(patience, func() bool {
+		status, _, _, err := get(t.Context(), master)
+		return err == nil && status == http.StatusOK
+	}) {
+		t.Fatal("it cannot be played")
 	}
 }
 

@@ -1,0 +1,232 @@
+package live
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"liuyun/internal/testkit"
+	"liuyun/test/program"
+)
+
+// soakVariable says how long to soak, as in 30m; make soak sets it.
+const soakVariable = "LIUYUN_SOAK"
+
+// What happens to the encoder of a soak: so often it is killed, for so long it is
+// away, and so fast its clock goes against that of the world.
+const (
+	soakKills = 5
+	soakAway  = 3 * time.Second
+	soakDrift = "1.001"
+)
+
+// soakLine is what a soak comes to, one line of bench/results/soak-live.jsonl.
+type soakLine struct {
+	When    time.Time             `json:"when"`
+	Name    string                `json:"name"`
+	Cores   int                   `json:"cores"`
+	Minutes float64               `json:"minutes"`
+	Kills   map[string]int        `json:"kills"`
+	Players map[string]soakPlayer `json:"players"`
+}
+
+// soakPlayer is how one player fared.
+type soakPlayer struct {
+	Stalls  int      `json:"stalls"`
+	Longest float64  `json:"longest_stall_s"`
+	Errors  int      `json:"errors"`
+	Latency float64  `json:"latency_s"` // in the end
+	Missed  float64  `json:"missed_s"`  // of the time that passed, not played
+	Said    []string `json:"said,omitempty"`
+}
+
+// Players that are not ours watch at standard latency, each in a Chromium of its own,
+// while the encoder is killed and comes back again and again, and its clock is fast: none
+// of them stalls or fails. One of low latency stalls once a kill at most, and is back.
+func TestSoak(t *testing.T) {
+	length, err := time.ParseDuration(os.Getenv(soakVariable))
+	if err != nil {
+		t.Skipf("%s does not say for how long to soak, as in 30m; see make soak", soakVariable)
+	}
+	chromium := testkit.Program(t, "chromium")
+	root := testkit.Root(t)
+	if _, err := os.Stat(filepath.Join(root, "test", "e2e", "node_modules")); err != nil {
+		t.Skip("the players are not installed: run make e2e")
+	}
+	p := program.Build(t, root)
+	c := start(t, p, filepath.Join(t.TempDir(), "data"))
+	s := c.newStream(t)
+	address := ingest(s, s.Ingest.RTMP.Key)
+	encoder := pushFast(t, address)
+	c.await(t, s.ID, "live")
+	master := c.Resolve(s.Playback.HLS)
+	c.playable(t, master)
+	// Players of standard latency begin three target durations before the end.
+	awaitWindow(t, master, 20*time.Second)
+
+	lab := httptest.NewServer(http.FileServer(http.Dir(filepath.Join(root, "test", "e2e"))))
+	defer lab.Close()
+	w := c.watchers(t, map[string]any{
+		"chromium": chromium, "lab": lab.URL + "/lab/live.html", "players": soakPlayers(t, master), "seconds": length.Seconds(),
+	})
+	line := soakLine{When: time.Now().UTC().Truncate(time.Second), Name: "soak-live", Cores: runtime.NumCPU(), Minutes: length.Minutes(), Kills: map[string]int{}}
+	for range soakKills {
+		if !w.wait(length / (soakKills + 1)) {
+			break
+		}
+		encoder.kill()
+		line.Kills["encoder"]++
+		w.wait(soakAway)
+		encoder = pushFast(t, address)
+		c.await(t, s.ID, "live")
+	}
+	line.Players = w.judge(t, line.Kills["encoder"])
+	writeSoak(t, line)
+}
+
+// soakPlayers are those that watch, with what each reads.
+func soakPlayers(t *testing.T, master string) map[string]string {
+	t.Helper()
+	players := map[string]string{"hls.js": master, "hls.js-low": master, "shaka-hls": master}
+	manifest := strings.TrimSuffix(master, "master.m3u8") + "manifest.mpd"
+	if status, _, _, err := get(t.Context(), manifest); err == nil && status == http.StatusOK {
+		players["dash.js"] = manifest
+		delete(players, "shaka-hls")
+		players["shaka-dash"] = manifest
+	}
+	return players
+}
+
+// pushFast pushes a small picture with a clock that is a thousandth too fast.
+func pushFast(t *testing.T, address string) *encoder {
+	t.Helper()
+	return pushWith(t, address, "-readrate", soakDrift)
+}
+
+// awaitWindow waits until the playlist of the pictures goes back so far.
+func awaitWindow(t *testing.T, master string, length time.Duration) {
+	t.Helper()
+	p := poll(t, strings.TrimSuffix(master, "master.m3u8")+"video/media.m3u8")
+	if !program.Eventually(patience, func() bool {
+		l, _ := p.playlist()
+		var sum time.Duration
+		for _, s := range l.Segments {
+			sum += s.Duration
+		}
+		return sum >= length
+	}) {
+		t.Fatalf("the window does not grow to %v", length)
+	}
+	p.verdict(t)
+}
+
+// watchers are players in Chromium.
+type watchers struct {
+	command *exec.Cmd
+	out     *bufio.Reader
+	said    bytes.Buffer
+	ended   chan struct{}
+	answer  []byte
+}
+
+// watchers starts them and waits until all of them play.
+func (c *cloud) watchers(t *testing.T, job map[string]any) *watchers {
+	t.Helper()
+	text, err := json.Marshal(job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &watchers{command: exec.CommandContext(t.Context(), testkit.Program(t, "node"), "soak.mjs"), ended: make(chan struct{})}
+	w.command.Dir = filepath.Join(testkit.Root(t), "test", "e2e")
+	w.command.Stdin, w.command.Stderr = bytes.NewReader(text), &w.said
+	out, err := w.command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.out = bufio.NewReader(out)
+	if line, err := w.out.ReadString('\n'); err != nil {
+		w.command.Wait()
+		t.Fatalf("the players do not play: %s%s", line, w.said.String())
+	}
+	go func() {
+		defer close(w.ended)
+		w.answer, _ = w.out.ReadBytes('\n')
+		w.command.Wait()
+	}()
+	t.Cleanup(func() { w.command.Process.Kill(); <-w.ended })
+	return w
+}
+
+// wait waits, and returns false when the players have come to their end before.
+func (w *watchers) wait(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-w.ended:
+		return false
+	}
+}
+
+// judge waits for the end and says how each player fared.
+func (w *watchers) judge(t *testing.T, kills int) map[string]soakPlayer {
+	t.Helper()
+	<-w.ended
+	var states map[string]struct {
+		Latency, Seconds, Progress, Lasting float64
+		Stalls                              []struct{ At, Seconds float64 }
+		Problems                            []string
+	}
+	if err := json.Unmarshal(w.answer, &states); err != nil {
+		t.Fatalf("%v: %s%s", err, w.answer, w.said.String())
+	}
+	players := make(map[string]soakPlayer)
+	for name, s := range states {
+		p := soakPlayer{Stalls: len(s.Stalls), Longest: s.Lasting, Errors: len(s.Problems), Latency: s.Latency, Missed: s.Seconds - s.Progress, Said: s.Problems}
+		for _, stall := range s.Stalls {
+			p.Longest = max(p.Longest, stall.Seconds)
+		}
+		players[name] = p
+		t.Logf("%s: %+v", name, s)
+		low := strings.HasSuffix(name, "-low")
+		switch {
+		case s.Lasting > 0:
+			t.Errorf("%s stands still in the end, for %.1f s", name, s.Lasting)
+		case !low && (p.Stalls > 0 || p.Errors > 0):
+			t.Errorf("%s has stalled %d times and says %q", name, p.Stalls, s.Problems)
+		case low && p.Stalls > kills:
+			t.Errorf("%s has stalled %d times in %d kills", name, p.Stalls, kills)
+		}
+	}
+	return players
+}
+
+// writeSoak adds the line to the results.
+func writeSoak(t *testing.T, line soakLine) {
+	t.Helper()
+	text, err := json.Marshal(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s", text)
+	file, err := os.OpenFile(filepath.Join(testkit.Root(t), "bench", "results", "soak-live.jsonl"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := fmt.Fprintf(file, "%s\n", text); err != nil {
+		t.Fatal(err)
+	}
+}
