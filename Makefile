@@ -25,6 +25,9 @@ E2E_GO := $(shell find test -name node_modules -prune -o -name '*.go' -print 2>/
 
 TESTSUM := build/testsum
 
+# What tests of live streams push and play with, besides ffmpeg.
+gstreamer := gstreamer1.0-tools gstreamer1.0-rtsp gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
+
 # Real servers that tests talk to, besides Debian's PostgreSQL.
 PEERS := build/versitygw build/pebble build/pebble-challtestsrv
 
@@ -36,7 +39,7 @@ help: ## list the targets
 
 .PHONY: run
 run: build ## start the whole cloud (IN=file gives it a video), and say where it is
-	scripts/need.sh ffmpeg
+	scripts/need.sh ffmpeg $(gstreamer)
 	scripts/run.sh $(if $(IN),'$(IN)')
 
 .PHONY: build
@@ -69,7 +72,7 @@ portable: build/pages ## build without C for linux/amd64 and linux/arm64
 
 .PHONY: test
 test: $(TESTSUM) ## every check and test; installs what they need
-	scripts/need.sh ffmpeg chromium fonts-noto-cjk postgresql iproute2 nginx varnish
+	scripts/need.sh ffmpeg chromium fonts-noto-cjk postgresql iproute2 nginx varnish $(gstreamer)
 	rm -rf build/results
 	@status=0; \
 	$(TESTSUM) step -name build -- $(MAKE) --no-print-directory build build/staticcheck $(PEERS) $(E2E_NPM) || status=1; \
@@ -112,7 +115,7 @@ check-web: $(TESTSUM) web/$(NPM_DONE)
 
 .PHONY: e2e
 e2e: build $(TESTSUM) $(E2E_NPM) ## the built program against players that are not ours
-	@scripts/need.sh ffmpeg chromium fonts-noto-cjk postgresql iproute2 nginx varnish
+	@scripts/need.sh ffmpeg chromium fonts-noto-cjk postgresql iproute2 nginx varnish $(gstreamer)
 	@$(if $(E2E_NODE),$(TESTSUM) node -name e2e-node -- node --test $(E2E_NODE))
 	@$(if $(E2E_GO),$(TESTSUM) go -name e2e -- go test -json -count=1 -timeout 20m ./test/...)
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # need.sh PACKAGE...: install the Debian packages that are missing. A package that
-# is a program is there when the program is (PostgreSQL's lie off the PATH); fonts are
-# looked for on Debian only, and some have another name than their program, or lie
-# where only root looks.
+# is a program is there when the program is (PostgreSQL's lie off the PATH); fonts and
+# plugins are looked for on Debian only, and some have another name than their
+# program, or lie where only root looks.
 set -euo pipefail
 
 present() {
   case $1 in
-    fonts-*) ! command -v apt-get >/dev/null || dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed' ;;
+    fonts-* | gstreamer1.0-*) ! command -v apt-get >/dev/null || dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed' ;;
     postgresql) compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null ;;
     iproute2) command -v ip >/dev/null ;;
     nginx) [ -x /usr/sbin/nginx ] || command -v nginx >/dev/null ;;
