@@ -41,9 +41,10 @@ type Mastering struct {
 // brightest pixel, and the brightest average of a frame. It becomes a clli box.
 type ContentLight struct{ MaxContent, MaxFrameAverage uint16 }
 
-// AudioTrack describes an AAC track to write.
+// AudioTrack describes a track of sound to write.
 type AudioTrack struct {
-	Config               []byte // AudioSpecificConfig
+	Codec                Codec  // AAC, which "" means, or Opus
+	Config               []byte // AudioSpecificConfig, or the payload of dOps
 	Channels, SampleRate int
 	Timescale            uint32 // ticks a second
 	Priming              int64  // ticks at the start that an edit list leaves out
@@ -142,8 +143,18 @@ func audioEntry(a AudioTrack) (ff.Box, error) {
 	if a.Bitrate < 0 || a.Bitrate > math.MaxUint32 {
 		return nil, fmt.Errorf("%d bit/s", a.Bitrate)
 	}
-	if _, err := CodecString(AAC, a.Config); err != nil {
+	if a.Codec == "" {
+		a.Codec = AAC
+	}
+	if a.Codec != AAC && a.Codec != Opus {
+		return nil, fmt.Errorf("codec %q", a.Codec)
+	}
+	if _, err := CodecString(a.Codec, a.Config); err != nil {
 		return nil, err
+	}
+	if a.Codec == Opus { // its samples are always at 48 kHz (Opus in ISOBMFF 4.3.1)
+		config := ff.CreateUnknownBox("dOps", uint64(8+len(a.Config)), a.Config)
+		return ff.CreateAudioSampleEntryBox("Opus", uint16(a.Channels), 16, 48000, config), nil
 	}
 	if len(a.Config) > 64 { // the length of its descriptors is one byte
 		return nil, fmt.Errorf("audio specific config of %d bytes", len(a.Config))

@@ -1,9 +1,11 @@
 package mp4
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	ff "github.com/Eyevinn/mp4ff/mp4"
 )
@@ -18,9 +20,24 @@ type Fragment struct {
 	Samples []Sample
 	// Data holds the bytes of each sample. It is only read.
 	Data [][]byte
+	// Wall is when the first sample was made. It becomes a prft box of version 1 (ISO/IEC
+	// 14496-12, 8.16.5); the zero Time is none.
+	Wall time.Time
+	// Events stand before the moof, each an emsg box of version 1.
+	Events []Event
 }
 
-// AppendFragment appends f to dst, whole: moof and mdat, no styp. Offsets count
+// Event is a message to who plays (ISO/IEC 23009-1, 5.10.3.3).
+type Event struct {
+	Scheme, Value string
+	Timescale     uint32
+	Time          uint64 // of presentation, in ticks of Timescale
+	Duration      uint32 // math.MaxUint32 is unknown
+	ID            uint32
+	Message       []byte
+}
+
+// AppendFragment appends f to dst, whole: its events, prft, moof and mdat, no styp. Offsets count
 // from the moof (default-base-is-moof), so that fragments may be read alone and
 // end to end. Each sample states its own duration, size, flags and signed
 // composition offset, so that nothing depends on defaults of an init segment.
@@ -42,7 +59,10 @@ func AppendFragment(dst []byte, f Fragment) ([]byte, error) {
 		return dst, fmt.Errorf("fragment %d: %w", f.Sequence, err)
 	}
 	moof.Traf.Trun.DataOffset = int32(moof.Size()) + mdatHeader
-	out, err := appendBoxes(slices.Grow(dst, int(moof.Size()+bytes)), moof)
+	out, err := appendBefore(slices.Grow(dst, int(moof.Size()+bytes)+prftSize), &f)
+	if err == nil {
+		out, err = appendBoxes(out, moof)
+	}
 	if err != nil {
 		return dst, fmt.Errorf("fragment %d: %w", f.Sequence, err)
 	}
@@ -51,6 +71,39 @@ func AppendFragment(dst []byte, f Fragment) ([]byte, error) {
 		out = append(out, data...)
 	}
 	return out, nil
+}
+
+const prftSize = 32
+
+// appendBefore appends what stands before the moof.
+func appendBefore(dst []byte, f *Fragment) ([]byte, error) {
+	for i := range f.Events {
+		e := &f.Events[i]
+		box := &ff.EmsgBox{
+			Version: 1, TimeScale: e.Timescale, PresentationTime: e.Time, EventDuration: e.Duration, ID: e.ID,
+			SchemeIDURI: e.Scheme, Value: e.Value, MessageData: e.Message,
+		}
+		var err error
+		if dst, err = appendBoxes(dst, box); err != nil {
+			return dst, err
+		}
+	}
+	if f.Wall.IsZero() {
+		return dst, nil
+	}
+	dst = append(dst, 0, 0, 0, prftSize, 'p', 'r', 'f', 't', 1, 0, 0, encoderInput)
+	dst = binary.BigEndian.AppendUint32(dst, max(f.Track, trackID))
+	dst = binary.BigEndian.AppendUint64(dst, ntp(f.Wall))
+	return binary.BigEndian.AppendUint64(dst, f.DecodeTime), nil
+}
+
+// encoderInput is the flags of the time at which a sample went into the encoder.
+const encoderInput = 0
+
+// ntp is a time as RFC 5905 writes it: seconds since 1900, and 32 bits of fraction.
+func ntp(t time.Time) uint64 {
+	const since1900 = 2208988800
+	return uint64(t.Unix()+since1900)<<32 | uint64(t.Nanosecond())<<32/1e9
 }
 
 func fragmentMoof(f Fragment) (*ff.MoofBox, error) {

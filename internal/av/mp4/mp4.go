@@ -28,6 +28,7 @@ const (
 	HEVC Codec = "hevc" // sample entry hvc1
 	AV1  Codec = "av1"  // sample entry av01
 	AAC  Codec = "aac"  // sample entry mp4a
+	Opus Codec = "opus" // sample entry Opus
 )
 
 // CodecString returns the RFC 6381 name of a track for CODECS and codecs.
@@ -42,9 +43,17 @@ func CodecString(codec Codec, config []byte) (string, error) {
 		return av1.CodecString(config)
 	case AAC:
 		return aac.CodecString(config)
+	case Opus:
+		if len(config) < leastOpus || config[0] != 0 {
+			return "", fmt.Errorf("dOps of %d bytes, or of another version than 0", len(config))
+		}
+		return "opus", nil
 	}
 	return "", fmt.Errorf("unknown codec %q", codec)
 }
+
+// leastOpus is the length of a dOps without a channel mapping table.
+const leastOpus = 11
 
 // Sample is one coded picture or sound frame, in decode order. Times are in
 // ticks of its track. Where it is decoded is the sum of the durations before it.
