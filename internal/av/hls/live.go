@@ -35,6 +35,16 @@ type LivePlaylist struct {
 	MediaSequence         int64 // number of Segments[0], from 0
 	DiscontinuitySequence int64 // how many segments with Discontinuity have gone from the front
 
+	// KeysOnly makes it a playlist of key frames (EXT-X-I-FRAMES-ONLY, 4.4.3.6): the
+	// Range of each segment is one, its Duration the time to the next. It has no parts.
+	KeysOnly bool
+
+	// Text says that the segments are WebVTT: they have no Map, and no parts.
+	Text bool
+
+	// Ranges are what is told of times (EXT-X-DATERANGE).
+	Ranges []DateRange
+
 	// Segments are those that are whole, the oldest first.
 	Segments []LiveSegment
 
@@ -63,6 +73,7 @@ type LivePlaylist struct {
 // LiveSegment is one media segment of a LivePlaylist.
 type LiveSegment struct {
 	URI      string
+	Range    Range // the zero Range is the whole resource
 	Duration time.Duration
 
 	// Map is the URI of the initialization section, of every segment. EXT-X-MAP

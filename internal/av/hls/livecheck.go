@@ -114,6 +114,7 @@ func (r *liveReader) checkDocument() {
 	}
 	r.checkPartsOf(r.out.openLine, p.Open.Parts)
 	r.checkTimes()
+	r.checkRanges()
 	r.checkLowLatency()
 }
 
@@ -129,7 +130,7 @@ func (r *liveReader) checkHeader() {
 	for _, feature := range []struct {
 		used    bool
 		version int64
-	}{{r.ranged, 4}, {r.mapped != "", 6}, {r.seen["EXT-X-SKIP"] > 0, 9}} {
+	}{{r.ranged || p.KeysOnly, 4}, {r.mapped != "", 6}, {r.seen["EXT-X-SKIP"] > 0, 9}} {
 		if feature.used {
 			need = feature.version
 		}
@@ -178,8 +179,11 @@ func (r *liveReader) checkDuration(line int, s *LiveSegment) {
 	if s.Duration.Round(time.Second) > target {
 		r.problem(line, "4.4.3.1", "a segment of %v, above the target duration of %v", s.Duration, target)
 	}
-	if s.Map == "" {
+	if s.Map == "" && !r.out.Playlist.Text {
 		r.problem(line, "4.4.4.5", "a segment without EXT-X-MAP")
+	}
+	if s.Range.Length == 0 && r.out.Playlist.KeysOnly && !s.Gap {
+		r.problem(line, "4.4.3.6", "a key frame without EXT-X-BYTERANGE")
 	}
 	if off := s.partsDuration() - s.Duration; len(s.Parts) > 0 && off.Abs() > partSlack {
 		r.problem(line, "4.4.4.9", "a segment of %v whose parts last %v", s.Duration, s.partsDuration())
@@ -259,6 +263,9 @@ func (r *liveReader) checkTimes() {
 // playlist with parts that goes on.
 func (r *liveReader) checkLowLatency() {
 	p := &r.out.Playlist
+	if p.KeysOnly && (p.PartTarget > 0 || r.hint > 0) {
+		r.problem(0, "4.4.3.6", "a playlist of key frames with parts")
+	}
 	if p.PartTarget == 0 {
 		if r.hint > 0 {
 			r.problem(r.hint, "4.4.3.7", "a hint at a part without EXT-X-PART-INF")

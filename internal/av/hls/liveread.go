@@ -15,7 +15,7 @@ func once(name string) string {
 	case "EXT-X-INDEPENDENT-SEGMENTS", "EXT-X-START":
 		return "4.4.2"
 	case "EXT-X-TARGETDURATION", "EXT-X-MEDIA-SEQUENCE", "EXT-X-DISCONTINUITY-SEQUENCE",
-		"EXT-X-ENDLIST", "EXT-X-PART-INF", "EXT-X-SERVER-CONTROL":
+		"EXT-X-ENDLIST", "EXT-X-I-FRAMES-ONLY", "EXT-X-PART-INF", "EXT-X-SERVER-CONTROL":
 		return "4.4.3"
 	case "EXT-X-SKIP":
 		return "4.4.5"
@@ -110,6 +110,10 @@ func (r *liveReader) playlistTag(name, value string) {
 		p.DiscontinuitySequence = r.number("4.4.3.3", name, value)
 	case "EXT-X-ENDLIST":
 		p.Ended = true
+	case "EXT-X-I-FRAMES-ONLY":
+		p.KeysOnly = true
+	case "EXT-X-DATERANGE":
+		r.dateRange(value)
 	case "EXT-X-PART-INF":
 		a := r.attributes("4.4.3.7", value)
 		p.PartTarget = a.seconds("PART-TARGET", true)
@@ -149,7 +153,7 @@ func (r *liveReader) skip(value string) {
 		r.here("6.2.5.1", "it skips %d segments from %d, which the playlist before did not have", n, p.MediaSequence)
 		return
 	}
-	p.Skip = int(n)
+	p.Skip, p.Text = int(n), before.Text
 	p.Segments = append(p.Segments, before.Segments[from:from+n]...)
 	r.out.lines = make([]int, n)
 	for i := range p.Segments {

@@ -33,7 +33,8 @@ func (r *liveReader) segmentTag(name, value string) {
 		r.readExtinf(value)
 	case "EXT-X-BYTERANGE":
 		r.ranged = true
-		if _, ok := parseRange(value, 0); !ok {
+		var ok bool
+		if r.segment.Range, ok = parseRange(value, 0); !ok {
 			r.here("4.4.4.2", "%q is not a byte range", value)
 		}
 	case "EXT-X-PART":
@@ -110,6 +111,9 @@ func (r *liveReader) uri(line string) {
 	}
 	r.afterHint()
 	r.segment.URI, r.segment.Map = line, r.mapped
+	if len(r.out.Playlist.Segments) == 0 && r.mapped == "" && strings.HasSuffix(line, ".vtt") {
+		r.out.Playlist.Text = true
+	}
 	r.out.Playlist.Segments = append(r.out.Playlist.Segments, r.segment)
 	r.out.lines = append(r.out.lines, r.line)
 	r.segment, r.extinf, r.begun = LiveSegment{}, false, false

@@ -11,6 +11,7 @@ import (
 func (r *liveReader) checkSuccession(before *Checked) {
 	was, is := &before.Playlist, &r.out.Playlist
 	r.checkConstants(was, is)
+	r.checkRangesSame(was, is)
 	gone := is.MediaSequence - was.MediaSequence
 	if gone < 0 {
 		r.problem(r.seen["EXT-X-MEDIA-SEQUENCE"], "6.2.2", "the media sequence went back from %d to %d", was.MediaSequence, is.MediaSequence)
@@ -45,6 +46,9 @@ func (p *LivePlaylist) segmentsDuration() time.Duration {
 
 // checkConstants checks what stays for the life of a playlist.
 func (r *liveReader) checkConstants(was, is *LivePlaylist) {
+	if was.KeysOnly != is.KeysOnly {
+		r.problem(r.seen["EXT-X-I-FRAMES-ONLY"], "6.2.1", "EXT-X-I-FRAMES-ONLY came or went")
+	}
 	if was.Target != is.Target {
 		r.problem(r.seen["EXT-X-TARGETDURATION"], "6.2.1", "the target duration changed from %v to %v", was.Target, is.Target)
 	}
@@ -95,7 +99,7 @@ func (r *liveReader) checkCommon(was, is *LivePlaylist, gone int) {
 // checkSame compares a whole segment with what it was.
 func (r *liveReader) checkSame(line int, i int64, was, is *LiveSegment, edge bool) {
 	msn := r.out.Playlist.MediaSequence + i
-	if was.URI != is.URI || was.Duration != is.Duration || was.Gap != is.Gap {
+	if was.URI != is.URI || was.Range != is.Range || was.Duration != is.Duration || was.Gap != is.Gap {
 		r.problem(line, "6.2.1", "segment %d changed from %s of %v to %s of %v", msn, was.URI, was.Duration, is.URI, is.Duration)
 	}
 	r.checkStartSame(line, msn, was, is)

@@ -16,6 +16,11 @@ func (p *LivePlaylist) check() error {
 	if err := p.checkControl(); err != nil {
 		return fmt.Errorf("live playlist: %w", err)
 	}
+	for i := range p.Ranges {
+		if err := p.Ranges[i].check(); err != nil {
+			return fmt.Errorf("live playlist: date range %q: %w", p.Ranges[i].ID, err)
+		}
+	}
 	before := ""
 	end := p.duration()
 	for i := range p.Segments {
@@ -43,6 +48,8 @@ func (p *LivePlaylist) checkControl() error {
 	switch {
 	case p.Target <= 0 || p.Target%time.Second != 0 || p.Target > maxTarget:
 		return fmt.Errorf("target duration %v is not a positive number of whole seconds, at most an hour", p.Target)
+	case p.PartTarget != 0 && (p.KeysOnly || p.Text):
+		return fmt.Errorf("a playlist of key frames or of text has no parts")
 	case p.PartTarget < 0 || p.PartTarget > p.Target:
 		return fmt.Errorf("part target %v is not between 0 and the target duration %v", p.PartTarget, p.Target)
 	case p.PartTarget == 0 && p.PartHoldBack != 0:
@@ -70,6 +77,15 @@ func (p *LivePlaylist) checkSegment(s *LiveSegment, before string) error {
 	}
 	if s.Duration.Round(time.Microsecond).Round(time.Second) > p.Target {
 		return fmt.Errorf("it lasts %v, above the target duration of %v", s.Duration, p.Target)
+	}
+	if s.Range.Offset < 0 || s.Range.Length < 0 || p.KeysOnly && !s.Gap && s.Range.Length == 0 {
+		return fmt.Errorf("byte range %d@%d is empty or negative", s.Range.Length, s.Range.Offset)
+	}
+	if p.Text {
+		if s.Map != "" {
+			return fmt.Errorf("text has no map")
+		}
+		return checkTime(s.Time)
 	}
 	return checkStart(s, before)
 }

@@ -30,7 +30,11 @@ func (p *LivePlaylist) AppendTo(dst []byte) ([]byte, error) {
 			out = append(out, "#EXT-X-GAP\n"...)
 		}
 		out = appendSeconds(append(out, "#EXTINF:"...), micros(s.Duration))
-		out = append(append(append(out, ",\n"...), s.URI...), '\n')
+		out = append(out, ",\n"...)
+		if s.Range != (Range{}) {
+			out = append(appendInt(appendInt(out, "#EXT-X-BYTERANGE:", s.Range.Length), "@", s.Range.Offset), '\n')
+		}
+		out = append(append(out, s.URI...), '\n')
 	}
 	if len(p.Open.Parts) > 0 {
 		out = appendStart(out, &p.Open, written)
@@ -85,6 +89,9 @@ func (p *LivePlaylist) appendHead(out []byte) []byte {
 	} else {
 		out = append(out, version...)
 	}
+	if p.KeysOnly {
+		out = append(out, "#EXT-X-I-FRAMES-ONLY\n"...)
+	}
 	out = appendInt(out, "#EXT-X-TARGETDURATION:", int64(p.Target/time.Second))
 	out = p.appendControl(append(out, '\n'))
 	if p.PartTarget > 0 {
@@ -96,7 +103,11 @@ func (p *LivePlaylist) appendHead(out []byte) []byte {
 	if p.Skip > 0 {
 		out = appendInt(out, "\n#EXT-X-SKIP:SKIPPED-SEGMENTS=", int64(p.Skip))
 	}
-	return append(out, '\n')
+	out = append(out, '\n')
+	for i := range p.Ranges {
+		out = p.Ranges[i].appendTo(out)
+	}
+	return out
 }
 
 func (p *LivePlaylist) appendControl(out []byte) []byte {
@@ -125,7 +136,7 @@ func appendStart(out []byte, s *LiveSegment, before string) []byte {
 	if s.Discontinuity {
 		out = append(out, "#EXT-X-DISCONTINUITY\n"...)
 	}
-	if s.Map != before {
+	if s.Map != before && s.Map != "" {
 		out = append(append(append(out, `#EXT-X-MAP:URI="`...), s.Map...), "\"\n"...)
 	}
 	if !s.Time.IsZero() {
