@@ -32,6 +32,7 @@ type cutter struct {
 	next    int64      // number of the next segment
 	line    int64      // discontinuities so far
 	jump    bool       // the next segment is at another time of day, and begins with a key frame
+	anchor  *anchor    // of the segments of now
 
 	dependent bool          // the lead's open segment begins without a key frame
 	lastKey   int64         // decode time of the newest key frame; -1 is none
@@ -42,16 +43,19 @@ type cutter struct {
 // boundary is where a segment begins.
 type boundary struct {
 	number        int64
-	at            int64         // ticks of the lead
+	at            int64         // ticks of the lead, where it is decoded
+	shown         int64         // and where its first picture is presented
 	wall          time.Duration // what makes a time of the stream one of the world, if hasWall
 	hasWall       bool
 	discontinuity bool
 	line          int64
-	dependent     bool // the lead has no key frame there
+	dependent     bool    // the lead has no key frame there
+	anchor        *anchor // nil where the time of day is not known
 }
 
 // track is one rendition as it is cut.
 type track struct {
+	g      *Group
 	r      *rendition
 	clock  int64
 	sound  bool
@@ -72,6 +76,8 @@ type track struct {
 	bytes       int
 	independent bool // the open part begins with a key frame
 	sequence    uint32
+	wall        int64  // of day at the zero of the stream, in nanoseconds; 0 is unknown
+	told        uint64 // number of the last event that is in a part
 }
 
 // begin begins a period. Where the tracks are those of the period before, it goes on.
@@ -108,7 +114,7 @@ func sameTrack(a, b hub.Track) bool {
 }
 
 // arrange says which tracks are cut: the first of pictures, which leads, and all
-// sound that HLS players know.
+// sound.
 func arrange(period []hub.Track) (byUnit []*track, order []int, err error) {
 	byUnit = make([]*track, len(period))
 	for i := range period {
@@ -118,12 +124,12 @@ func arrange(period []hub.Track) (byUnit []*track, order []int, err error) {
 		}
 	}
 	for i := range period {
-		if period[i].Codec == hub.AAC {
+		if !period[i].Codec.Video() {
 			order = append(order, i)
 		}
 	}
 	if len(order) == 0 {
-		return nil, nil, fault.New(fault.Invalid, "the stream has neither pictures nor AAC sound: send H.264 and AAC")
+		return nil, nil, fault.New(fault.Invalid, "the stream has neither pictures nor sound: send H.264 and AAC")
 	}
 	return byUnit, order, nil
 }
@@ -151,23 +157,26 @@ func (c *cutter) newTrack(source *hub.Track, name string) (*track, error) {
 	if source.Clock <= 0 {
 		return nil, fmt.Errorf("%s: clock of %d", name, source.Clock)
 	}
-	t := &track{r: c.g.rendition(name), clock: source.Clock, sound: !source.Codec.Video(), frame: nominal(source)}
-	t.limit, t.least = c.g.partTicks(t.clock)
-	t.most = ticks(c.g.o.Longest, t.clock)
+	t := c.g.track(c.g.rendition(name), source.Clock, !source.Codec.Video(), nominal(source))
 	c.g.setInit(t.r, c.next, init)
 	return t, nil
+}
+
+// track returns a track that is cut into parts of the group's length.
+func (g *Group) track(r *rendition, clock int64, sound bool, frame int64) *track {
+	t := &track{g: g, r: r, clock: clock, sound: sound, frame: frame}
+	t.limit, t.least = g.partTicks(clock)
+	t.most = ticks(g.o.Longest, clock)
+	return t
 }
 
 // absent are renditions that have no track in this period: they get gaps.
 func (c *cutter) absent(present []*track) (others []*track) {
 	for _, r := range c.g.all() {
-		if slices.ContainsFunc(present, func(t *track) bool { return t.r == r }) {
+		if r.derived != nil || slices.ContainsFunc(present, func(t *track) bool { return t.r == r }) {
 			continue
 		}
-		t := &track{r: r, clock: 90000, sound: true, frame: 1800}
-		t.limit, t.least = c.g.partTicks(t.clock)
-		t.most = ticks(c.g.o.Longest, t.clock)
-		others = append(others, t)
+		others = append(others, c.g.track(r, 90000, true, 1800))
 	}
 	return others
 }
@@ -175,6 +184,8 @@ func (c *cutter) absent(present []*track) (others []*track) {
 // nominal is what a unit of the track lasts by what is said of it.
 func nominal(source *hub.Track) int64 {
 	switch {
+	case source.Codec == hub.Opus:
+		return max(source.Clock/50, 1)
 	case !source.Codec.Video():
 		return 1024
 	case source.Rate.Valid():
@@ -235,6 +246,9 @@ func (c *cutter) lead(u hub.Unit) error {
 	}
 	c.pending = u
 	length := t.cursor - t.start
+	if u.Key && c.g.breaks.Swap(false) {
+		c.jump = true
+	}
 	cut := u.Key && c.mayEnd(t, length)
 	if !cut && length+t.frame > t.most+t.frame/2 {
 		cut = true
@@ -243,7 +257,8 @@ func (c *cutter) lead(u hub.Unit) error {
 	if cut {
 		return c.cut(t, false)
 	}
-	return c.endPart(t)
+	c.g.reached(t, u.DTS)
+	return t.endPart()
 }
 
 // see notes what a unit tells about key frames and the time of day.
@@ -318,14 +333,16 @@ func (c *cutter) cut(t *track, discontinuity bool) error {
 		c.wall.offset = c.day - at
 	}
 	b := boundary{
-		number: c.next, at: t.cursor, wall: c.wall.offset, hasWall: c.wall.valid,
+		number: c.next, at: t.cursor, shown: max(c.pending.PTS, t.cursor), wall: c.wall.offset, hasWall: c.wall.valid,
 		discontinuity: discontinuity, line: c.line, dependent: c.dependent,
 	}
+	c.moor(t, &b)
 	c.next++
 	c.bounds = append(c.bounds, b)
-	if err := c.turn(t, &b); err != nil {
+	if err := t.turn(&b, b.shown, int64(b.wall+duration(b.at, t.clock))); err != nil {
 		return err
 	}
+	c.g.mark(t, &b)
 	return c.hurry(b.number)
 }
 
@@ -338,25 +355,28 @@ func (c *cutter) endDay(lead *track) {
 	}
 }
 
-// turn ends a track's segment at its cursor and begins the one of b.
-func (c *cutter) turn(t *track, b *boundary) error {
+// turn ends a track's segment at its cursor and begins the one of b, whose first
+// sample is presented at that time, which was that time of day.
+func (t *track) turn(b *boundary, shown, day int64) error {
 	p, buffer, err := t.flush()
 	if err != nil {
 		return err
 	}
 	next := &segment{
-		number: b.number, start: t.cursor, clock: t.clock, discontinuity: b.discontinuity, line: b.line, dependent: b.dependent,
+		number: b.number, discontinuity: b.discontinuity, line: b.line, dependent: b.dependent,
+		start: t.cursor, clock: t.clock, begin: shown, anchor: b.anchor,
 	}
+	t.wall = 0
 	if b.hasWall {
-		next.time = int64(b.wall + duration(t.cursor, t.clock))
+		t.wall, next.time = day-int64(duration(t.cursor, t.clock)), day
 	}
-	c.g.publish(t.r, p, buffer, t.open, next)
+	t.g.publish(t.r, p, buffer, t.open, next)
 	t.open, t.number, t.start, t.part = true, b.number, t.cursor, t.cursor
 	return nil
 }
 
 // endPart ends the open part when the next unit is likely not to fit.
-func (c *cutter) endPart(t *track) error {
+func (t *track) endPart() error {
 	length := t.cursor - t.part
 	if length < t.limit && (length < t.least || length+t.frame <= t.limit) {
 		return nil
@@ -365,7 +385,7 @@ func (c *cutter) endPart(t *track) error {
 	if err != nil {
 		return err
 	}
-	c.g.publish(t.r, p, buffer, false, nil)
+	t.g.publish(t.r, p, buffer, false, nil)
 	return nil
 }
 
@@ -396,6 +416,7 @@ func (c *cutter) finish() error {
 		}
 	}
 	c.bounds, c.begun = c.bounds[:0], false
+	c.g.markEnd(lead)
 	return nil
 }
 
@@ -411,11 +432,16 @@ func (c *cutter) close(t *track) error {
 			return err
 		}
 	}
+	return t.end()
+}
+
+// end ends the open segment of t with nothing after it.
+func (t *track) end() error {
 	p, buffer, err := t.flush()
 	if err != nil {
 		return err
 	}
-	c.g.publish(t.r, p, buffer, true, nil)
+	t.g.publish(t.r, p, buffer, true, nil)
 	t.open = false
 	return nil
 }
@@ -448,9 +474,14 @@ func (t *track) flush() (*part, *buffer, error) {
 	}
 	t.sequence++
 	b := t.r.pool.get(t.bytes + 32*len(t.samples) + 256)
-	data, err := mp4.AppendFragment(b.data, mp4.Fragment{
-		Sequence: t.sequence, DecodeTime: uint64(t.part), Samples: t.samples, Data: t.data,
-	})
+	f := mp4.Fragment{Sequence: t.sequence, DecodeTime: uint64(t.part), Samples: t.samples, Data: t.data}
+	if !t.sound {
+		if t.wall != 0 {
+			f.Wall = time.Unix(0, t.wall+int64(duration(t.part, t.clock)))
+		}
+		f.Events, t.told = t.g.untold(t.told)
+	}
+	data, err := mp4.AppendFragment(b.data, f)
 	if err != nil {
 		b.release()
 		return nil, nil, errors.Join(errPart, err)
@@ -459,6 +490,9 @@ func (t *track) flush() (*part, *buffer, error) {
 	p := &part{
 		duration: t.since(t.cursor) - t.since(t.part), size: int64(len(data)),
 		independent: t.independent, frames: int32(len(t.samples)),
+	}
+	if t.independent && !t.sound && t.part == t.start { // all but the samples after the first
+		p.key = p.size - int64(t.bytes-len(t.data[0]))
 	}
 	clear(t.data)
 	t.samples, t.data, t.bytes, t.part = t.samples[:0], t.data[:0], 0, t.cursor

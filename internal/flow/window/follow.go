@@ -36,6 +36,11 @@ func (c *cutter) advance(t *track) error {
 	return nil
 }
 
+// turn ends the segment of a track that follows, and begins the one of b.
+func (c *cutter) turn(t *track, b *boundary) error {
+	return t.turn(b, t.cursor, int64(b.wall+duration(t.cursor, t.clock)))
+}
+
 // place makes ready for a unit at that time, and reports whether it has a place.
 func (c *cutter) place(t *track, at int64) (bool, error) {
 	first := c.bounds[0]
@@ -82,7 +87,7 @@ func (c *cutter) one(t *track, next int64) error {
 	if b := c.bound(t.number + 1); b != nil && t.cursor >= c.inTicksOf(t, b.at)-t.frame/2 {
 		return c.turn(t, b)
 	}
-	return c.endPart(t)
+	return t.endPart()
 }
 
 // take drops the oldest unit.
@@ -99,7 +104,7 @@ func (c *cutter) gap(t *track, until int64) error {
 		if b != nil {
 			end = min(end, max(c.inTicksOf(t, b.at), t.cursor))
 		}
-		if err := c.gapParts(t, end); err != nil {
+		if err := t.gapParts(end); err != nil {
 			return err
 		}
 		if b == nil || t.cursor < c.inTicksOf(t, b.at) {
@@ -113,7 +118,7 @@ func (c *cutter) gap(t *track, until int64) error {
 }
 
 // gapParts fills the open segment up to end with parts that are not there.
-func (c *cutter) gapParts(t *track, end int64) error {
+func (t *track) gapParts(end int64) error {
 	if t.cursor >= end {
 		return nil
 	}
@@ -122,13 +127,13 @@ func (c *cutter) gapParts(t *track, end int64) error {
 		return err
 	}
 	if p != nil {
-		c.g.publish(t.r, p, buffer, false, nil)
+		t.g.publish(t.r, p, buffer, false, nil)
 	}
 	for t.cursor < end {
 		from := t.cursor
 		t.cursor = min(end, from+t.limit)
 		t.part = t.cursor
-		c.g.publish(t.r, &part{duration: t.since(t.cursor) - t.since(from), gap: true}, nil, false, nil)
+		t.g.publish(t.r, &part{duration: t.since(t.cursor) - t.since(from), gap: true}, nil, false, nil)
 	}
 	return nil
 }

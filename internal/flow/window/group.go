@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"liuyun/internal/base/fault"
@@ -43,6 +44,15 @@ type Group struct {
 	tasks    []task   // for the disk, in their order
 	removals []string // files to delete, before anything is written
 	kick     chan struct{}
+
+	marks    []mark        // the newest boundaries
+	known    int64         // no boundary before that time of the lead comes any more
+	progress chan struct{} // closed when known grows; nil when nobody waits
+	renew    atomic.Bool   // the next segment begins another period of DASH
+	breaks   atomic.Bool   // the next segment with a key frame is a discontinuity
+
+	plan Plan
+	came chan struct{} // closed when a rendition comes; nil when nobody waits
 }
 
 // New opens the window in o.Folder. It starts nothing: see Run.
@@ -98,11 +108,13 @@ func (g *Group) Run(ctx context.Context, r *hub.Reader) error {
 	if err := g.cut.finish(); err != nil {
 		cause = errors.Join(cause, err)
 	}
+	g.hurry(g.firstOpen())
 	well := errors.Is(cause, hub.ErrEnded)
 	g.mu.Lock()
 	g.ended = well
 	g.laterClosed()
 	g.wakeAll()
+	g.advanced()
 	g.mu.Unlock()
 	close(stop)
 	<-stopped
@@ -135,10 +147,12 @@ func (g *Group) read(ctx context.Context, r *hub.Reader) error {
 func (g *Group) End() {
 	g.running.Lock()
 	defer g.running.Unlock()
+	g.hurry(g.firstOpen())
 	g.mu.Lock()
 	g.ended = true
 	g.laterClosed()
 	g.wakeAll()
+	g.advanced()
 	g.mu.Unlock()
 	stop := make(chan struct{})
 	close(stop)
@@ -217,9 +231,12 @@ type rendition struct {
 	version  int64
 	wait     chan struct{} // closed when a part or segment comes; nil when nobody waits
 	texts    [2]text       // the whole playlist, and the delta update
+	keys     text          // the playlist of key frames
 	frames   int64         // of pictures so far
 	lasted   time.Duration // that they were shown
 	waiting  int           // segments that wait for the disk
+	derived  *derived      // nil for what the source sends
+	going    bool          // it is derived, and more may come after the source has ended
 	growing  bool          // so does what came of the open one
 }
 
@@ -273,8 +290,17 @@ func (g *Group) rendition(name string) *rendition {
 	if r := g.named(name); r != nil {
 		return r
 	}
+	return g.add(name)
+}
+
+// add makes a rendition. Group.mu is held.
+func (g *Group) add(name string) *rendition {
 	r := &rendition{name: name}
 	g.renditions = append(g.renditions, r)
+	if g.came != nil {
+		close(g.came)
+		g.came = nil
+	}
 	return r
 }
 
@@ -308,6 +334,9 @@ func (g *Group) publish(r *rendition, p *part, b *buffer, end bool, next *segmen
 		s := r.open
 		p.offset = s.size
 		s.size += p.size
+		if len(s.parts) == 0 {
+			s.key = p.key
+		}
 		s.parts = append(s.parts, *p)
 		if b != nil {
 			s.memory = append(s.memory, b)
@@ -325,7 +354,7 @@ func (g *Group) publish(r *rendition, p *part, b *buffer, end bool, next *segmen
 	if next != nil {
 		next.init, next.uri = r.init(), segmentURI(next.number)
 		next.parts = make([]part, 0, int(g.o.Longest/g.partTarget)+2)
-		r.open, g.ended, g.next = next, false, max(g.next, next.number+1)
+		r.open, g.ended, g.next = next, g.ended && r.derived != nil, max(g.next, next.number+1)
 		g.later(task{line: record{Rendition: r.name, Open: g.openRecord(next.number), Began: next.record()}})
 	}
 	r.wake()

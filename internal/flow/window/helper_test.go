@@ -3,6 +3,7 @@ package window
 import (
 	"encoding/binary"
 	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -220,4 +221,10 @@ func (b *bench) fetch(rendition, name string) []byte {
 		b.t.Fatalf("%s/%s: %d bytes of %d, %v", rendition, name, len(data), f.Size, err)
 	}
 	return data
+}
+
+// isPart reports whether data begins as a part does: with when it was made, events
+// before that, or its moof.
+func isPart(data []byte) bool {
+	return len(data) > 8 && slices.Contains([]string{"prft", "emsg", "moof"}, string(data[4:8]))
 }

@@ -19,6 +19,9 @@ type initSection struct {
 	Height   int               `json:"height,omitempty"`
 	Rate     timebase.Rational `json:"rate,omitzero"`
 	Channels int               `json:"channels,omitempty"`
+	Sampling int               `json:"sampling,omitempty"` // of sound, a second
+	Clock    int64             `json:"clock,omitempty"`    // ticks a second of its times
+	Rung     bool              `json:"rung,omitempty"`     // it is made of the stream
 	Language string            `json:"language,omitempty"`
 
 	uri string
@@ -42,22 +45,30 @@ func newInit(t *hub.Track) (*initSection, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &initSection{Codec: name, Width: t.Width, Height: t.Height, Rate: t.Rate, Channels: t.Channels, Language: t.Language}
+	i := &initSection{
+		Codec: name, Width: t.Width, Height: t.Height, Rate: t.Rate, Channels: t.Channels, Language: t.Language, Clock: t.Clock,
+	}
 	if t.Codec.Video() {
 		i.Data, err = mp4.AppendVideoInit(nil, mp4.VideoTrack{
 			Codec: codec, Config: t.Config, Width: t.Width, Height: t.Height, Timescale: uint32(t.Clock),
 		})
 		return i, err
 	}
-	config, err := aac.Parse(t.Config)
-	if err != nil {
-		return nil, err
+	channels := 0
+	if codec == mp4.Opus { // whose dOps CodecString has checked
+		channels, i.Sampling = int(t.Config[1]), 48000
+	} else {
+		config, err := aac.Parse(t.Config)
+		if err != nil {
+			return nil, err
+		}
+		channels, i.Sampling = config.Channels, config.SampleRate
 	}
 	if i.Channels <= 0 {
-		i.Channels = max(config.Channels, 1)
+		i.Channels = max(channels, 1)
 	}
 	i.Data, err = mp4.AppendAudioInit(nil, mp4.AudioTrack{
-		Config: t.Config, Channels: i.Channels, SampleRate: config.SampleRate, Timescale: uint32(t.Clock), Language: t.Language,
+		Codec: codec, Config: t.Config, Channels: i.Channels, SampleRate: i.Sampling, Timescale: uint32(t.Clock), Language: t.Language,
 	})
 	return i, err
 }
@@ -72,6 +83,8 @@ func codecOf(c hub.Codec) (mp4.Codec, error) {
 		return mp4.AV1, nil
 	case hub.AAC:
 		return mp4.AAC, nil
+	case hub.Opus:
+		return mp4.Opus, nil
 	}
 	return "", fmt.Errorf("no way to package %s", c)
 }

@@ -55,6 +55,9 @@ type segmentRecord struct {
 	Time          int64         `json:"time,omitempty"`
 	Start         int64         `json:"start,omitempty"`
 	Clock         int64         `json:"clock,omitempty"`
+	Begin         int64         `json:"begin,omitempty"`
+	Key           int64         `json:"key,omitempty"`
+	Anchor        *anchor       `json:"anchor,omitempty"`
 	Line          int64         `json:"line,omitempty"`
 	Discontinuity bool          `json:"discontinuity,omitempty"`
 	Dependent     bool          `json:"dependent,omitempty"`
@@ -66,6 +69,7 @@ type segmentRecord struct {
 func (s *segment) record() *segmentRecord {
 	return &segmentRecord{
 		Number: s.number, Init: s.init.Number, Time: s.time, Start: s.start, Clock: s.clock, Line: s.line,
+		Begin: s.begin, Key: s.key, Anchor: s.anchor,
 		Discontinuity: s.discontinuity, Dependent: s.dependent, Gap: s.gap, Duration: s.duration, Size: s.size,
 	}
 }
@@ -73,6 +77,7 @@ func (s *segment) record() *segmentRecord {
 func (r *segmentRecord) segment() *segment {
 	return &segment{
 		number: r.Number, uri: segmentURI(r.Number), time: r.Time, start: r.Start, clock: r.Clock, line: r.Line,
+		begin: r.Begin, key: r.Key, anchor: r.Anchor,
 		discontinuity: r.Discontinuity, dependent: r.Dependent, gap: r.Gap, saved: true, duration: r.Duration, size: r.Size,
 	}
 }
@@ -262,6 +267,9 @@ func (g *Group) resume(h *history) bool {
 	}
 	for _, r := range g.renditions {
 		g.fill(r, lead, h, oldest, newest)
+		if r.init().Rung {
+			r.derived = &derived{g: g, r: r, begun: true, next: newest + 1}
+		}
 	}
 	g.cut.next, g.next = newest+1, newest+1
 	list := lead.segments

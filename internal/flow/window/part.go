@@ -16,10 +16,13 @@ type segment struct {
 	start, clock  int64 // decode time of the first sample, in ticks; ticks a second, 0 if they are not known
 	line          int64 // discontinuities up to and including its own
 	discontinuity bool
-	dependent     bool // begins without a key frame
-	gap           bool // nothing is there
-	saved         bool // on the disk, or a gap
-	gone          bool // out of the window: to be deleted
+	dependent     bool    // begins without a key frame
+	gap           bool    // nothing is there
+	begin         int64   // when its first sample is presented, in ticks of its track
+	key           int64   // bytes up to the end of its first picture; 0 where that is no key frame
+	anchor        *anchor // of its period of DASH; nil where the time of day is not known
+	saved         bool    // on the disk, or a gap
+	gone          bool    // out of the window: to be deleted
 	duration      time.Duration
 	size          int64
 	parts         []part    // nil when it is old
@@ -32,6 +35,7 @@ type segment struct {
 type part struct {
 	duration     time.Duration
 	offset, size int64
+	key          int64 // see segment
 	frames       int32
 	independent  bool // begins with a key frame
 	gap          bool

@@ -59,12 +59,16 @@ func (g *Group) playlist(rendition string, q Query) (Answer, <-chan struct{}, er
 	defer g.mu.Unlock()
 	r := g.named(rendition)
 	switch {
+	case r == nil && g.planned(rendition) != nil && !g.ended:
+		return Answer{}, g.laterRendition(), nil
 	case r == nil && len(g.renditions) > 0:
 		return Answer{}, nil, fault.New(fault.NotFound, "the stream has no rendition %q", rendition)
+	case r != nil && r.derived != nil && len(r.listed(g.first)) == 0 && !r.over(g):
+		return Answer{}, r.later(), nil
 	case r == nil || len(r.listed(g.first)) == 0:
 		return Answer{}, nil, errNotYet()
 	}
-	if !g.ended {
+	if !r.over(g) {
 		ready, err := r.ready(q, g.partTarget)
 		if err != nil {
 			return Answer{}, nil, err
@@ -79,6 +83,9 @@ func (g *Group) playlist(rendition string, q Query) (Answer, <-chan struct{}, er
 	}
 	return Answer{Text: body, Caching: g.caching(q)}, nil, nil
 }
+
+// over reports whether nothing more comes of a rendition.
+func (r *rendition) over(g *Group) bool { return g.ended && !r.going && r.open == nil }
 
 // caching of a playlist: what names its version is that version for as long as
 // somebody may ask for it; what does not is soon another one.
@@ -161,7 +168,7 @@ func (g *Group) describe(r *rendition) *hls.LivePlaylist {
 	p := &hls.LivePlaylist{
 		Target: g.o.Longest, PartTarget: g.partTarget,
 		CanBlockReload: true, PartHoldBack: 3 * g.partTarget, HoldBack: 3 * g.o.Longest, CanSkipUntil: 6 * g.o.Longest,
-		MediaSequence: list[0].number, DiscontinuitySequence: list[0].line, Ended: g.ended,
+		MediaSequence: list[0].number, DiscontinuitySequence: list[0].line, Ended: r.over(g),
 		Segments: make([]hls.LiveSegment, len(list)),
 	}
 	if list[0].discontinuity {
@@ -178,7 +185,7 @@ func (g *Group) describe(r *rendition) *hls.LivePlaylist {
 		}
 		ago += s.duration
 	}
-	if g.ended {
+	if p.Ended {
 		return p
 	}
 	p.Hint = partName(list[len(list)-1].number+1, 0) // if nothing is open, it comes when the stream does

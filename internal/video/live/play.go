@@ -81,6 +81,7 @@ func parseTarget(path string) (target, bool) {
 const (
 	masterName   = "master.m3u8"
 	playlistName = "media.m3u8"
+	keysName     = "keys.m3u8" // of key frames alone
 	playlistType = "application/vnd.apple.mpegurl"
 )
 
@@ -123,6 +124,14 @@ func (s *Service) answerPlay(w http.ResponseWriter, r *http.Request, t target, v
 			return err
 		}
 		answer, err := group.Playlist(r.Context(), rendition, q)
+		if err != nil {
+			return err
+		}
+		s.send(w, r, v, playlistType, answer.Caching, bytes.NewReader(answer.Text))
+		return nil
+	}
+	if name == keysName {
+		answer, err := group.Keys(rendition)
 		if err != nil {
 			return err
 		}
