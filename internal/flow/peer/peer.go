@@ -24,7 +24,7 @@ import (
 )
 
 // Server keeps the connections of publishers and viewers. Its fields are set before
-// it is used, and not changed then. See [Server.Run], [Server.WHIP], [Server.ServeWHEP].
+// it is used, and not changed then. See [Server.Listen], [Server.WHIP], [Server.ServeWHEP].
 type Server struct {
 	Desk ingest.Desk
 	Log  *slog.Logger
@@ -85,19 +85,22 @@ type engine struct {
 
 func (e *engine) port() int { return e.udp.LocalAddr().(*net.UDPAddr).Port }
 
-// Run listens on one UDP and one TCP port of address until ctx ends; then it ends all
-// sessions. A port that is taken is a syscall.EADDRINUSE in what it returns.
-func (s *Server) Run(ctx context.Context, address string, ready func()) error {
+// Listen opens one UDP and one TCP port of address. A port that is taken is a
+// syscall.EADDRINUSE in what it returns. [Server.Serve] has to follow.
+func (s *Server) Listen(ctx context.Context, address string) error {
 	e, err := s.open(ctx, address)
 	if err != nil {
 		return err
 	}
-	defer e.close()
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.engine = e
-	s.mu.Unlock()
-	s.Log.Info("WebRTC is listened for", "address", e.udp.LocalAddr().String(), "turn", s.TURN)
-	ready()
+	return nil
+}
+
+// Serve keeps the ports open until ctx ends; then it ends all sessions.
+func (s *Server) Serve(ctx context.Context) error {
+	e := s.running()
 	<-ctx.Done()
 	s.mu.Lock()
 	s.engine = nil
@@ -106,6 +109,7 @@ func (s *Server) Run(ctx context.Context, address string, ready func()) error {
 	}
 	s.mu.Unlock()
 	s.work.Wait()
+	e.close()
 	return nil
 }
 
