@@ -43,6 +43,10 @@ type Ingest struct {
 		// RotateKey and never again.
 		Key string `json:"key"`
 	} `json:"rtmp"`
+	RTSP struct {
+		// URL ends with the key in the answers of Create and RotateKey, and never again.
+		URL string `json:"url"`
+	} `json:"rtsp"`
 }
 
 // StreamPlayback is where a stream is watched. URLs may be paths: see [Client.Resolve].

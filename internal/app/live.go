@@ -13,14 +13,17 @@ import (
 	"liuyun/internal/video/vod"
 )
 
-// rtmpPort is where encoders push unless somebody says otherwise.
-const rtmpPort = 1935
+// Where encoders push unless somebody says otherwise.
+const (
+	rtmpPort = 1935
+	rtspPort = 8554
+)
 
 // buildLive makes what keeps streams.
 func (n *serving) buildLive(c *control, who *self, signer *guard.Signer) *live.Service {
 	return live.New(live.Deps{
 		DB: c.db, Bus: c.bus, Signer: signer, Config: n.Config.Live, Log: n.Log, Node: who.id(), Folder: n.data.Join(liveName),
-		ViewerURL: n.Config.Viewer.URL, SignedFor: n.Config.Viewer.SignedFor, Reach: n.reachRTMP,
+		ViewerURL: n.Config.Viewer.URL, SignedFor: n.Config.Viewer.SignedFor, Reach: n.reachMedia,
 		Room:   func() error { return n.Config.Blob.Reserve(n.data.Path()).CheckRoom(0) },
 		Served: c.usage.ServedBytes,
 	})
@@ -31,27 +34,30 @@ func (n *serving) addLive(c *control) {
 	if !slices.Contains(n.Roles, RoleLive) {
 		return
 	}
-	on := live.Listeners{RTMP: n.rtmpListener()}
+	on := live.Listeners{
+		RTMP: n.mediaListener(n.Config.Live.RTMPListen, rtmpPort),
+		RTSP: n.mediaListener(n.Config.Live.RTSPListen, rtspPort),
+	}
 	n.add("live", func(ctx context.Context, ready func()) error { return c.streams.Run(ctx, on, ready) }, nil)
 }
 
-// rtmpListener is where RTMP is listened for: where the configuration says, or on
-// the usual port beside the other listener. Where that takes any free port, so does
+// mediaListener is where a protocol is listened for: where the configuration says, or
+// on its usual port beside the other listener. Where that takes any free port, so does
 // this one; and a usual port that another program has, such as another server on
 // this machine, keeps nothing else from working.
-func (n *serving) rtmpListener() live.Listener {
-	if n.Config.Live.RTMPListen != "" {
-		return live.Listener{Address: n.Config.Live.RTMPListen}
+func (n *serving) mediaListener(configured string, usual int) live.Listener {
+	if configured != "" {
+		return live.Listener{Address: configured}
 	}
 	host, port, _ := net.SplitHostPort(n.Listen) // looked at already, see nodeAddresses
 	if port != "0" {
-		port = strconv.Itoa(rtmpPort)
+		port = strconv.Itoa(usual)
 	}
 	return live.Listener{Address: net.JoinHostPort(host, port), Optional: true}
 }
 
-// reachRTMP is a listener's address as encoders dial it.
-func (n *serving) reachRTMP(listener string) string {
+// reachMedia is a listener's address as encoders dial it.
+func (n *serving) reachMedia(listener string) string {
 	if reachable := n.reachableAs(listener); len(reachable) > 0 {
 		return reachable[0]
 	}

@@ -87,7 +87,7 @@ func (s *Service) answer(r *stream, key string, err error) (*streamOutput, error
 		return nil, err
 	}
 	d := s.document(r)
-	d.Ingest.RTMP.Key = key
+	d.Ingest.show(key)
 	return &streamOutput{web.ETag(r.Rev), d}, nil
 }
 

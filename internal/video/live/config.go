@@ -13,6 +13,8 @@ import (
 type Config struct {
 	RTMPListen  string        `conf:"rtmp_listen" help:"Where encoders push by RTMP, host:port; empty for port 1935 of the host in --listen."`
 	RTMPURL     string        `conf:"rtmp_url" help:"The address that encoders are told, such as rtmp://live.example.org/live; empty for the listener's own."`
+	RTSPListen  string        `conf:"rtsp_listen" help:"Where cameras push and players read by RTSP, host:port; empty for port 8554 of the host in --listen. Over UDP it is the port of the same number and the next."`
+	RTSPURL     string        `conf:"rtsp_url" help:"The address that cameras are told, such as rtsp://live.example.org:8554/live; empty for the listener's own."`
 	Window      time.Duration `conf:"window" help:"How far back viewers of a stream can go."`
 	WindowBytes conf.Bytes    `conf:"window_bytes" help:"How much of the disk that may take, a stream."`
 	Part        time.Duration `conf:"part" help:"How long the parts of segments are: shorter is closer to live and asks more of servers and networks."`
@@ -25,15 +27,15 @@ func DefaultConfig() Config {
 
 // Validate checks the section.
 func (c Config) Validate() error {
-	if c.RTMPListen != "" {
-		if _, _, err := net.SplitHostPort(c.RTMPListen); err != nil {
-			return fault.New(fault.Invalid, "rtmp_listen %q: write host:port, as in 0.0.0.0:1935", c.RTMPListen)
+	for _, p := range []struct{ scheme, listen, url, port string }{
+		{"rtmp", c.RTMPListen, c.RTMPURL, "1935"}, {"rtsp", c.RTSPListen, c.RTSPURL, "8554"},
+	} {
+		if _, _, err := net.SplitHostPort(p.listen); p.listen != "" && err != nil {
+			return fault.New(fault.Invalid, "%s_listen %q: write host:port, as in 0.0.0.0:%s", p.scheme, p.listen, p.port)
 		}
-	}
-	if c.RTMPURL != "" {
-		u, err := url.Parse(c.RTMPURL)
-		if err != nil || u.Scheme != "rtmp" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-			return fault.New(fault.Invalid, "rtmp_url %q is not an address such as rtmp://live.example.org/live", c.RTMPURL)
+		u, err := url.Parse(p.url)
+		if p.url != "" && (err != nil || u.Scheme != p.scheme || u.Host == "" || u.RawQuery != "" || u.Fragment != "") {
+			return fault.New(fault.Invalid, "%[1]s_url %[2]q is not an address such as %[1]s://live.example.org/live", p.scheme, p.url)
 		}
 	}
 	if c.Window < time.Minute || c.Window > 7*24*time.Hour {

@@ -8,7 +8,7 @@ import (
 // document is the stream as the API and events show it. The key is never in it.
 func (s *Service) document(r *stream) *Stream {
 	d := &Stream{
-		ID: r.ID, Name: r.Name, Status: r.Status, Ingest: Ingest{RTMP{URL: s.rtmpURL()}},
+		ID: r.ID, Name: r.Name, Status: r.Status, Ingest: s.ingest(),
 		Health: s.health(r.ID), CreatedAt: r.Created, UpdatedAt: r.Updated, Rev: r.Rev,
 	}
 	if !r.LiveSince.IsZero() {
@@ -20,6 +20,22 @@ func (s *Service) document(r *stream) *Stream {
 	}
 	d.Playback = s.playback(r, expires)
 	return d
+}
+
+// ingest is where encoders send, without a key.
+func (s *Service) ingest() Ingest {
+	return Ingest{RTMP: RTMP{URL: s.rtmpURL()}, RTSP: RTSP{URL: s.ingestURL("rtsp", s.Config.RTSPURL)}}
+}
+
+// show puts a key that was just made into what encoders are told.
+func (i *Ingest) show(key string) {
+	if key == "" {
+		return
+	}
+	i.RTMP.Key = key
+	if i.RTSP.URL != "" {
+		i.RTSP.URL += "/" + key
+	}
 }
 
 // playback is where a stream plays, until expires or for ever.

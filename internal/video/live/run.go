@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/flow/rtmp"
+	"liuyun/internal/flow/rtsp"
 )
 
 // Listener is where a protocol is listened for.
@@ -23,7 +25,7 @@ type Listener struct {
 
 // Listeners are where encoders and readers connect.
 type Listeners struct {
-	RTMP Listener
+	RTMP, RTSP Listener
 }
 
 // Run takes in streams until ctx ends; then encoders are told to go, and what is in
@@ -58,18 +60,29 @@ func (s *Service) Run(ctx context.Context, on Listeners, ready func()) error {
 type server func(ctx context.Context) error
 
 // listen opens the ports.
-func (s *Service) listen(on Listeners) ([]server, error) {
-	var servers []server
-	socket, err := s.listenTCP("RTMP", "rtmp_listen", on.RTMP)
-	if err != nil {
-		return nil, err
-	}
-	if socket != nil {
-		s.mu.Lock()
-		s.listener = socket.Addr().String()
-		s.mu.Unlock()
-		r := &rtmp.Server{Desk: s, Log: s.Log}
-		servers = append(servers, func(ctx context.Context) error { return r.Serve(ctx, socket) })
+func (s *Service) listen(on Listeners) (servers []server, err error) {
+	var opened []net.Listener
+	for _, p := range []struct {
+		scheme string
+		on     Listener
+		serve  func(context.Context, net.Listener) error
+	}{
+		{"rtmp", on.RTMP, (&rtmp.Server{Desk: s, Log: s.Log}).Serve},
+		{"rtsp", on.RTSP, (&rtsp.Server{Desk: s, Log: s.Log}).Serve},
+	} {
+		socket, err := s.listenTCP(strings.ToUpper(p.scheme), p.scheme+"_listen", p.on)
+		if err != nil {
+			for _, o := range opened {
+				o.Close()
+			}
+			return nil, err
+		}
+		if socket == nil {
+			continue
+		}
+		s.listens(p.scheme, socket.Addr().String())
+		opened = append(opened, socket)
+		servers = append(servers, func(ctx context.Context) error { return p.serve(ctx, socket) })
 	}
 	return servers, nil
 }

@@ -51,12 +51,12 @@ type Service struct {
 	ids   id.Maker
 	views viewCache
 
-	mu       sync.Mutex
-	listener string // where RTMP is listened for, "" nowhere
-	running  context.Context
-	sessions map[string]*session
-	heads    map[string]time.Duration // how far the time of a stream has come that has no session
-	work     sync.WaitGroup           // sessions
+	mu        sync.Mutex
+	listening map[string]string // by protocol: the address
+	running   context.Context
+	sessions  map[string]*session
+	heads     map[string]time.Duration // how far the time of a stream has come that has no session
+	work      sync.WaitGroup           // sessions
 
 	windowMu sync.Mutex
 	windows  map[string]*window.Group
@@ -64,21 +64,34 @@ type Service struct {
 
 // New returns a service.
 func New(d Deps) *Service {
-	return &Service{Deps: d, sessions: make(map[string]*session), heads: make(map[string]time.Duration), windows: make(map[string]*window.Group)}
+	return &Service{
+		Deps: d, listening: make(map[string]string), sessions: make(map[string]*session), heads: make(map[string]time.Duration), windows: make(map[string]*window.Group),
+	}
 }
 
-// rtmpURL is what encoders are told.
-func (s *Service) rtmpURL() string {
-	if s.Config.RTMPURL != "" {
-		return s.Config.RTMPURL
-	}
+// listens notes where a protocol is listened for.
+func (s *Service) listens(protocol, address string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.listener == "" {
+	s.listening[protocol] = address
+}
+
+// ingestURL is what encoders of a protocol are told, without a key: what is configured,
+// or where it is listened for; "" for nowhere.
+func (s *Service) ingestURL(protocol, configured string) string {
+	if configured != "" {
+		return configured
+	}
+	s.mu.Lock()
+	address := s.listening[protocol]
+	s.mu.Unlock()
+	if address == "" {
 		return ""
 	}
-	return "rtmp://" + s.Reach(s.listener) + "/live"
+	return protocol + "://" + s.Reach(address) + "/live"
 }
+
+func (s *Service) rtmpURL() string { return s.ingestURL("rtmp", s.Config.RTMPURL) }
 
 // create makes a stream and its key.
 func (s *Service) create(ctx context.Context, r *stream) (key string, err error) {

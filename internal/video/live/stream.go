@@ -81,6 +81,12 @@ type Stream struct {
 // Ingest says where an encoder sends.
 type Ingest struct {
 	RTMP RTMP `json:"rtmp"`
+	RTSP RTSP `json:"rtsp"`
+}
+
+// RTSP is for cameras and programs that push by it.
+type RTSP struct {
+	URL string `json:"url" doc:"With the stream key at its end when that is made, and never again. Empty where no RTSP is listened for."`
 }
 
 // RTMP is for encoders such as OBS and ffmpeg: the address is the server, the key

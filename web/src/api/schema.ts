@@ -699,6 +699,7 @@ export interface components {
         };
         Ingest: {
             rtmp: components["schemas"]["RTMP"];
+            rtsp: components["schemas"]["RTSP"];
         };
         Job: {
             asset: string;
@@ -997,6 +998,10 @@ export interface components {
             /** @description Shown when it is made, and never again; else empty. */
             key: string;
             /** @description Empty where no RTMP is listened for. */
+            url: string;
+        };
+        RTSP: {
+            /** @description With the stream key at its end when that is made, and never again. Empty where no RTSP is listened for. */
             url: string;
         };
         Rendition: {
