@@ -54,7 +54,7 @@ func (c *cloud) serve(t *testing.T) *logBuffer {
 	ctx, stop := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
-		ended <- c.Run(ctx, Listeners{RTMP: Listener{Address: "127.0.0.1:0"}}, func() { close(ready) })
+		ended <- c.Run(ctx, Listeners{RTMP: Listener{Address: "127.0.0.1:0"}, RTSP: Listener{Address: "127.0.0.1:0"}}, func() { close(ready) })
 	}()
 	t.Cleanup(func() {
 		stop()
