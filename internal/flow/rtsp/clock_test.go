@@ -130,3 +130,17 @@ func indexes(n int) []int {
 	}
 	return slices.Clone(list)
 }
+
+// Loss is what was lost since it was last asked for.
+func TestQuality(t *testing.T) {
+	t.Parallel()
+	r := &receiver{received: 90}
+	r.lose(10)
+	if q := r.quality(); q.Loss != 0.1 {
+		t.Errorf("%v", q.Loss)
+	}
+	r.received += 50
+	if q := r.quality(); q.Loss != 0 {
+		t.Errorf("later %v", q.Loss)
+	}
+}

@@ -159,7 +159,7 @@ func (h *handler) admit(r *gortsplib.ServerHandlerOnAnnounceCtx, key, name strin
 	defer cancel()
 	in, err := h.Desk.Publish(asking, key, ingest.Connection{
 		Protocol: "rtsp", Encoder: name, Remote: remote.String(), Backup: query.Get("backup") == "1",
-		Kick: func(why string) { e.kick(r.Session, why) },
+		Kick: func(why string) { e.kick(r.Session, why) }, Quality: taken.quality,
 	})
 	if err == nil {
 		if err = taken.begin(in); err != nil {
@@ -271,9 +271,12 @@ func (h *handler) OnConnClose(r *gortsplib.ServerHandlerOnConnCloseCtx) {
 	h.Log.Debug("an RTSP connection has ended", "from", r.Conn.NetConn().RemoteAddr().String(), "cause", r.Error)
 }
 
-// OnPacketsLost and those after it keep the library from writing to the log itself.
+// OnPacketsLost counts packets of an encoder that did not come. Without this and those
+// after it the library would write to the log itself.
 func (h *handler) OnPacketsLost(r *gortsplib.ServerHandlerOnPacketsLostCtx) {
-	h.Log.Debug("packets were lost", "count", r.Lost)
+	if e, ok := r.Session.UserData().(*encoder); ok {
+		e.lose(r.Lost)
+	}
 }
 
 // OnDecodeError is told of packets that are none.

@@ -30,7 +30,10 @@ type receiver struct {
 	closed   bool
 	clock    clock
 	tracks   []*inTrack
-	unusable int64 // packets
+	received int64 // packets
+	unusable int64 // of those
+	lost     int64
+	before   [2]int64 // received and lost when quality was last asked for
 }
 
 // inTrack is a track that is taken.
@@ -145,6 +148,7 @@ func (r *receiver) packet(t *inTrack, p *rtp.Packet) {
 	if r.closed {
 		return
 	}
+	r.received++
 	frames, err := t.take(p)
 	if err != nil {
 		r.unusable++
@@ -183,6 +187,25 @@ func (r *receiver) report(track int, report *rtcp.SenderReport) {
 	if !r.closed {
 		r.clock.report(track, report)
 	}
+}
+
+// lose notes packets that did not come.
+func (r *receiver) lose(count uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lost += int64(min(count, 1<<16)) // of a jump in the numbers nothing is known
+}
+
+// quality is how many packets were lost since it was last asked for.
+func (r *receiver) quality() ingest.Quality {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	received, lost := r.received-r.before[0], r.lost-r.before[1]
+	r.before = [2]int64{r.received, r.lost}
+	if lost == 0 {
+		return ingest.Quality{}
+	}
+	return ingest.Quality{Loss: float64(lost) / float64(received+lost)}
 }
 
 // stop has nothing more go to the input. It may be called more than once.

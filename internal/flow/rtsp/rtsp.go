@@ -38,6 +38,9 @@ const (
 type Server struct {
 	Desk ingest.Desk
 	Log  *slog.Logger
+	// Sent counts bytes that players of a stream were sent. It must be quick; nil does
+	// nothing.
+	Sent func(stream string, bytes int64)
 }
 
 // Serve takes in encoders and players until ctx ends; then they are told to go. It

@@ -110,6 +110,8 @@ func descriptionOf(tracks []hub.Track) (*description.Session, []*outTrack, error
 type player struct {
 	from   net.Addr
 	log    *slog.Logger
+	id     string // of the stream
+	sent   func(stream string, bytes int64)
 	reader *hub.Reader
 	known  []hub.Track // that the player was told of
 	tracks []*outTrack
@@ -154,7 +156,8 @@ func (h *handler) newPlayer(r *gortsplib.ServerHandlerOnSetupCtx) (*player, erro
 		return nil, err
 	}
 	remote := r.Conn.NetConn().RemoteAddr()
-	p := &player{from: remote, log: h.Log.With("player", remote.String(), "stream", path.Base(r.Path)), done: make(chan struct{})}
+	id := path.Base(r.Path)
+	p := &player{from: remote, log: h.Log.With("player", remote.String(), "stream", id), id: id, sent: h.Sent, done: make(chan struct{})}
 	err := p.open(h, r.Path, r.Query)
 	if err != nil {
 		h.door.sessions.give(p.host())
@@ -237,11 +240,16 @@ func (p *player) send(session *gortsplib.ServerSession, t *outTrack, u hub.Unit)
 	if p.epoch.IsZero() {
 		p.epoch = u.Wall.Add(-at)
 	}
+	bytes := 0
 	for _, packet := range packets {
 		packet.Timestamp += stamp
 		if err := p.write(session, t.media, packet, p.epoch.Add(at)); err != nil {
 			return err
 		}
+		bytes += packet.MarshalSize()
+	}
+	if p.sent != nil {
+		p.sent(p.id, int64(bytes))
 	}
 	return nil
 }
