@@ -49,6 +49,8 @@ type Format struct {
 	// Ticks and Scale are the frame rate, Scale / Ticks frames a second; 0 where it
 	// does not say.
 	Ticks, Scale int64
+	// Fields says that pictures may be coded as fields, so that some may be interlaced.
+	Fields bool
 }
 
 // FormatOf reads config, the payload of an avcC box.
@@ -64,7 +66,7 @@ func FormatOf(config []byte) (Format, error) {
 	if err != nil {
 		return Format{}, err
 	}
-	f := Format{Width: set.width, Height: set.height}
+	f := Format{Width: set.width, Height: set.height, Fields: set.fields}
 	if set.units > 0 && set.scale > 0 {
 		f.Ticks, f.Scale = 2*int64(set.units), int64(set.scale)
 	}

@@ -15,6 +15,7 @@ type sequenceSet struct {
 	chroma, luma8, chroma8      byte // format, and depths less 8
 	width, height               int  // that are shown
 	units, scale                uint32
+	fields                      bool // not frame_mbs_only_flag
 }
 
 var errSet = errors.New("h264 sequence parameter set: it is malformed")
@@ -56,7 +57,7 @@ func readSequenceSet(unit []byte) (sequenceSet, error) {
 	s.width, s.height = 16*int(r.Golomb(most)+1), 16*int(r.Golomb(most)+1)
 	field := 1
 	if !r.Flag() { // frame_mbs_only_flag
-		field = 2
+		field, s.fields = 2, true
 		r.Flag() // mb_adaptive_frame_field_flag
 	}
 	s.height *= field

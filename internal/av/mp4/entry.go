@@ -1,6 +1,7 @@
 package mp4
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"strings"
@@ -153,7 +154,14 @@ func audioEntry(a AudioTrack) (ff.Box, error) {
 		return nil, err
 	}
 	if a.Codec == Opus { // its samples are always at 48 kHz (Opus in ISOBMFF 4.3.1)
-		config := ff.CreateUnknownBox("dOps", uint64(8+len(a.Config)), a.Config)
+		raw, err := appendBoxes(nil, ff.CreateUnknownBox("dOps", uint64(8+len(a.Config)), a.Config))
+		if err != nil {
+			return nil, err
+		}
+		config, err := decode[*ff.DopsBox](bytes.NewReader(raw), box{kind: "dOps", end: int64(len(raw))})
+		if err != nil {
+			return nil, err
+		}
 		return ff.CreateAudioSampleEntryBox("Opus", uint16(a.Channels), 16, 48000, config), nil
 	}
 	if len(a.Config) > 64 { // the length of its descriptors is one byte

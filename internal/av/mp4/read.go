@@ -180,6 +180,8 @@ func (t *trackReader) track() (*Track, error) {
 		return nil, errors.New("no timescale")
 	case t.entry.codec == "":
 		return nil, errors.New("no sample description")
+	case t.entry.codec == Opus:
+		return nil, errors.New("Opus is read from streams only")
 	case (t.entry.codec == AAC) != (t.handler == "soun"):
 		return nil, fmt.Errorf("%s in a %q track", t.entry.codec, t.handler)
 	}
@@ -258,6 +260,8 @@ func parseDescription(stsd []byte) (sampleEntry, error) {
 		return parseVisual(stsd, b, AV1, "av1C")
 	case "mp4a":
 		return parseAudio(stsd, b)
+	case "Opus":
+		return parseOpus(stsd, b)
 	}
 	return sampleEntry{}, fmt.Errorf("sample entry %q is not supported", b.kind)
 }
@@ -284,10 +288,28 @@ func parseVisual(stsd []byte, b box, codec Codec, configKind string) (sampleEntr
 	}, nil
 }
 
+// audioFields is how many bytes of an AudioSampleEntry stand before its boxes.
+const audioFields = 28
+
+// parseOpus reads an OpusSampleEntry (Encapsulation of Opus in ISOBMFF, 4.3.1).
+func parseOpus(stsd []byte, b box) (sampleEntry, error) {
+	if b.end-b.body < audioFields {
+		return sampleEntry{}, errors.New("Opus: cut short")
+	}
+	dops, found, err := find(bytes.NewReader(stsd), b.body+audioFields, b.end, "dOps")
+	switch {
+	case err != nil:
+		return sampleEntry{}, fmt.Errorf("Opus: %w", err)
+	case !found || dops.end-dops.body < leastOpus:
+		return sampleEntry{}, errors.New("Opus: no dOps box")
+	}
+	config := bytes.Clone(stsd[dops.body:dops.end])
+	return sampleEntry{codec: Opus, config: config, channels: int(config[1]), sampleRate: 48000}, nil
+}
+
 // parseAudio reads an AudioSampleEntry of MPEG-4 audio (ISO/IEC 14496-12, 12.2.3).
 func parseAudio(stsd []byte, b box) (sampleEntry, error) {
-	const fields = 28
-	if b.end-b.body < fields {
+	if b.end-b.body < audioFields {
 		return sampleEntry{}, errors.New("mp4a: cut short")
 	}
 	body := stsd[b.body:]
@@ -295,7 +317,7 @@ func parseAudio(stsd []byte, b box) (sampleEntry, error) {
 		return sampleEntry{}, fmt.Errorf("mp4a: QuickTime sound description version %d", version)
 	}
 	r := bytes.NewReader(stsd)
-	esds, found, err := find(r, b.body+fields, b.end, "esds")
+	esds, found, err := find(r, b.body+audioFields, b.end, "esds")
 	if err != nil {
 		return sampleEntry{}, fmt.Errorf("mp4a: %w", err)
 	}
