@@ -39,7 +39,7 @@ help: ## list the targets
 
 .PHONY: run
 run: build ## start the whole cloud (IN=file gives it a video), and say where it is
-	scripts/need.sh ffmpeg $(gstreamer)
+	scripts/need.sh ffmpeg srt-tools $(gstreamer)
 	scripts/run.sh $(if $(IN),'$(IN)')
 
 .PHONY: build
@@ -72,7 +72,7 @@ portable: build/pages ## build without C for linux/amd64 and linux/arm64
 
 .PHONY: test
 test: $(TESTSUM) ## every check and test; installs what they need
-	scripts/need.sh ffmpeg chromium fonts-noto-cjk postgresql iproute2 nginx varnish $(gstreamer)
+	scripts/need.sh ffmpeg chromium fonts-noto-cjk postgresql iproute2 srt-tools nginx varnish $(gstreamer)
 	rm -rf build/results
 	@status=0; \
 	$(TESTSUM) step -name build -- $(MAKE) --no-print-directory build build/staticcheck $(PEERS) $(E2E_NPM) || status=1; \
@@ -115,7 +115,7 @@ check-web: $(TESTSUM) web/$(NPM_DONE)
 
 .PHONY: e2e
 e2e: build $(TESTSUM) $(E2E_NPM) ## the built program against players that are not ours
-	@scripts/need.sh ffmpeg chromium fonts-noto-cjk postgresql iproute2 nginx varnish $(gstreamer)
+	@scripts/need.sh ffmpeg chromium fonts-noto-cjk postgresql iproute2 srt-tools nginx varnish $(gstreamer)
 	@$(if $(E2E_NODE),$(TESTSUM) node -name e2e-node -- node --test $(E2E_NODE))
 	@$(if $(E2E_GO),$(TESTSUM) go -name e2e -- go test -json -count=1 -timeout 20m ./test/...)
 

@@ -37,6 +37,7 @@ func families() []family {
 		{"go.uber.org/zap", "internal/kit/guard", "certmagic logs to it, and we hand that to slog"},
 		{"github.com/tus/tusd/v2", "internal/video/vod", "uploads come to one place"},
 		{"github.com/bluenviron/gortmplib", "internal/flow/rtmp", "others see units of a hub"},
+		{"github.com/datarhei/gosrt", "internal/flow/srt", "others see an input and a hub's reader"},
 		{"github.com/bluenviron/gortsplib/v5", "internal/flow/rtsp", "others see an input, or units of a hub"},
 		{"github.com/bluenviron/mediacommon/v2", "internal/flow", "gortsplib takes its types"},
 		{"github.com/pion/rtp", "internal/flow", "gortsplib and pion/webrtc hand out its packets"},
