@@ -199,6 +199,20 @@ func (r *Reader) Next(ctx context.Context) (Item, error) {
 	}
 }
 
+// Ready reports whether Next has something to return at once.
+func (r *Reader) Ready() bool {
+	s := r.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.ended != nil:
+		return true
+	case !r.begun || r.next < s.first:
+		return s.decodable()
+	}
+	return r.next < s.first+uint64(s.count)
+}
+
 // take returns an item, or what to wait for.
 func (r *Reader) take() (Item, <-chan struct{}, error) {
 	s := r.stream

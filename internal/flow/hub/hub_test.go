@@ -40,6 +40,13 @@ func wantTracks(t *testing.T, r *Reader, n int, lost bool) {
 	}
 }
 
+func wantReady(t *testing.T, r *Reader, want bool) {
+	t.Helper()
+	if got := r.Ready(); got != want {
+		t.Errorf("ready: %v, want %v", got, want)
+	}
+}
+
 // A reader begins at the newest key frame, with the tracks before it.
 func TestReaderBeginsAtAKeyFrame(t *testing.T) {
 	t.Parallel()
@@ -51,14 +58,18 @@ func TestReaderBeginsAtAKeyFrame(t *testing.T) {
 	s.Write(picture(3, true))
 	s.Write(picture(4, false))
 	r := s.Read()
+	wantReady(t, r, true)
 	wantTracks(t, r, 2, false)
 	wantUnit(t, r, 3, false)
+	wantReady(t, r, true)
 	wantUnit(t, r, 4, false)
+	wantReady(t, r, false)
 	s.Begin(video()[:1])
 	s.Write(picture(5, true))
 	wantTracks(t, r, 1, false)
 	wantUnit(t, r, 5, false)
 	s.End(nil)
+	wantReady(t, r, true)
 	if _, err := r.Next(t.Context()); !errors.Is(err, ErrEnded) {
 		t.Errorf("got %v, want the end", err)
 	}

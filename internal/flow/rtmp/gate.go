@@ -5,19 +5,17 @@ import (
 	"fmt"
 )
 
-// gate looks at the bytes of an RTMP connection before the library that reads them
-// does, and refuses what would cost too much: the library takes messages of 10 MiB
-// in each of 62 chunk streams at a time, and follows objects as deep as they go. It
-// knows chunks (RTMP 1.0, 5.3) and no more.
+// gate looks at the bytes of an RTMP connection before the library that reads its
+// first messages does, and refuses what would cost too much: the library takes
+// messages of 10 MiB in each of 62 chunk streams at a time, and follows objects as
+// deep as they go. It knows chunks (RTMP 1.0, 5.3) and no more.
 type gate struct {
-	phase  gatePhase
-	want   int    // bytes until the phase is over
-	seen   []byte // of the phase, where they matter
-	chunk  uint32 // the most bytes of a message in a chunk
-	chunks [64]chunkStream
-	now    *chunkStream // whose chunk it is
-	kind   byte         // of the chunk's header
-	begun  int64        // bytes of messages that are not whole yet
+	chunkState
+	phase gatePhase
+	want  int          // bytes until the phase is over
+	seen  []byte       // of the phase, where they matter
+	now   *chunkStream // whose chunk it is
+	kind  byte         // of the chunk's header
 }
 
 type gatePhase int
@@ -30,159 +28,90 @@ const (
 	gateBody
 )
 
-// chunkStream is what a chunk may leave out because an earlier one had it.
-type chunkStream struct {
-	known    bool
-	extended bool   // timestamps have 32 bits
-	length   uint32 // of the message
-	got      uint32 // of it
-	message  byte   // type
-	control  []byte // the message itself, where it is for the gate, too
-}
-
 const (
-	greeting      = 1 + 1536 + 1536 // C0, C1, C2
-	plainVersion  = 3
-	firstChunk    = 128 // bytes, until another size is set
-	largestChunk  = 8 << 20
-	largestMedia  = 8 << 20
-	largestWord   = 64 << 10 // of a message that is no media
-	mostBegun     = 12 << 20
-	setChunkSize  = 1
-	abortMessage  = 2
-	audioMessage  = 8
-	videoMessage  = 9
-	longTimestamp = 0xffffff
+	greeting     = 1 + 1536 + 1536 // C0, C1, C2
+	plainVersion = 3
 )
 
-func newGate() *gate { return &gate{want: greeting, chunk: firstChunk} }
+func newGate() *gate { return &gate{want: greeting, chunkState: newChunkState()} }
 
-// pass looks at what has come. After an error nothing more may be passed on.
-func (g *gate) pass(p []byte) error {
-	for len(p) > 0 {
-		take := min(g.want, len(p))
+// pass looks at what has come, as far as the end of the message or of the greeting
+// that it begins in, and returns how much that was. After an error nothing more may be
+// passed on.
+func (g *gate) pass(p []byte) (int, error) {
+	passed := 0
+	for passed < len(p) {
+		part := p[passed:min(len(p), passed+g.want)]
 		switch {
 		case g.phase == gateGreeting:
-			if g.want == greeting && p[0] != plainVersion {
-				return fmt.Errorf("rtmp version %d", p[0])
+			if g.want == greeting && part[0] != plainVersion {
+				return 0, fmt.Errorf("rtmp version %d", part[0])
 			}
 		case g.phase == gateBody:
-			if g.now.message == setChunkSize || g.now.message == abortMessage {
-				g.now.control = append(g.now.control, p[:take]...)
+			if g.concerns(g.now) {
+				g.now.body = append(g.now.body, part...)
 			}
-			g.now.got += uint32(take)
+			g.now.got += uint32(len(part))
 		default:
-			g.seen = append(g.seen, p[:take]...)
+			g.seen = append(g.seen, part...)
 		}
-		p, g.want = p[take:], g.want-take
+		passed, g.want = passed+len(part), g.want-len(part)
 		for g.want == 0 {
-			if err := g.turn(); err != nil {
-				return err
+			whole, err := g.turn()
+			if err != nil {
+				return 0, err
+			}
+			if whole {
+				return passed, nil
 			}
 		}
 	}
-	return nil
+	return passed, nil
 }
 
-// turn goes on to the next phase.
-func (g *gate) turn() error {
+// turn goes on to the next phase, and reports whether something is whole.
+func (g *gate) turn() (whole bool, err error) {
 	seen := g.seen
 	g.seen = g.seen[:0]
 	switch g.phase {
+	case gateGreeting:
+		whole = true
 	case gateBasic:
 		id := seen[0] & 0x3f
 		if id < 2 {
-			return fmt.Errorf("a chunk stream with a long id")
+			return false, fmt.Errorf("a chunk stream with a long id")
 		}
-		g.now, g.kind = &g.chunks[id], seen[0]>>6
-		g.phase, g.want = gateHeader, [4]int{11, 7, 3, 0}[g.kind]
-		return nil
+		g.now, g.kind = &g.streams[id], seen[0]>>6
+		g.phase, g.want = gateHeader, headerSize(g.kind)
+		return false, nil
 	case gateHeader:
-		return g.header(seen)
-	case gateExtended:
-		if g.kind != 3 {
-			g.now.extended = binary.BigEndian.Uint32(seen) >= longTimestamp
+		long, err := g.header(g.now, g.kind, seen)
+		if long {
+			g.phase, g.want = gateExtended, 4
 		}
-		return g.body()
+		if long || err != nil {
+			return false, err
+		}
+		return false, g.body()
+	case gateExtended:
+		g.now.stamped(g.kind, binary.BigEndian.Uint32(seen))
+		return false, g.body()
 	case gateBody:
-		if err := g.end(); err != nil {
-			return err
+		if whole, err = g.end(g.now); err != nil {
+			return false, err
 		}
 	}
 	g.phase, g.want = gateBasic, 1
-	return nil
-}
-
-// header reads a chunk's header without its first byte.
-func (g *gate) header(seen []byte) error {
-	s := g.now
-	switch {
-	case g.kind != 0 && !s.known:
-		return fmt.Errorf("a chunk stream begins in the middle")
-	case g.kind != 3 && s.got > 0:
-		return fmt.Errorf("a message begins within another")
-	}
-	long := s.extended
-	if g.kind != 3 {
-		long = seen[0] == 0xff && seen[1] == 0xff && seen[2] == 0xff
-		s.extended = false
-	}
-	if g.kind < 2 {
-		s.known, s.message = true, seen[6]
-		s.length = uint32(seen[3])<<16 | uint32(seen[4])<<8 | uint32(seen[5])
-		most := uint32(largestWord)
-		if s.message == audioMessage || s.message == videoMessage {
-			most = largestMedia
-		}
-		if s.length > most {
-			return fmt.Errorf("a message of %d bytes, type %d", s.length, s.message)
-		}
-	}
-	if long {
-		g.phase, g.want = gateExtended, 4
-		return nil
-	}
-	return g.body()
+	return whole, nil
 }
 
 // body begins the part of a message that is in the chunk.
-func (g *gate) body() error {
-	if g.now.got == 0 {
-		if g.begun += int64(g.now.length); g.begun > mostBegun {
-			return fmt.Errorf("%d bytes of messages at a time", g.begun)
-		}
-		g.now.control = g.now.control[:0]
-	}
-	g.phase, g.want = gateBody, int(min(g.now.length-g.now.got, g.chunk))
-	return nil
+func (g *gate) body() (err error) {
+	g.phase = gateBody
+	g.want, err = g.begin(g.now)
+	return err
 }
 
-// end ends a chunk, and its message when that is whole.
-func (g *gate) end() error {
-	s := g.now
-	if s.got < s.length {
-		return nil
-	}
-	g.begun -= int64(s.length)
-	s.got = 0
-	if len(s.control) < 4 {
-		return nil
-	}
-	value := binary.BigEndian.Uint32(s.control)
-	switch s.message {
-	case setChunkSize:
-		if value == 0 || value > largestChunk {
-			return fmt.Errorf("chunks of %d bytes", value)
-		}
-		g.chunk = value
-	case abortMessage:
-		if value >= uint32(len(g.chunks)) {
-			return nil
-		}
-		if aborted := &g.chunks[value]; aborted.got > 0 {
-			g.begun -= int64(aborted.length)
-			aborted.got, aborted.length = 0, 0
-		}
-	}
-	return nil
-}
+// between reports whether no message is in the middle, so that another reader can go
+// on from here.
+func (g *gate) between() bool { return g.phase == gateBasic && g.begun == 0 }

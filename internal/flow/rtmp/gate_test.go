@@ -1,21 +1,21 @@
 package rtmp
 
 import (
+	"bufio"
 	"bytes"
-	"io"
 	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/bluenviron/gortmplib/pkg/bytecounter"
-	"github.com/bluenviron/gortmplib/pkg/message"
+	rtmpmessage "github.com/bluenviron/gortmplib/pkg/message"
 )
 
 // greeted is a gate behind the handshake.
 func greeted(t testing.TB) *gate {
 	g := newGate()
-	if err := g.pass(append([]byte{3}, make([]byte, greeting-1)...)); err != nil {
-		t.Fatal(err)
+	if n, err := g.pass(append([]byte{3}, make([]byte, greeting)...)); err != nil || n != greeting {
+		t.Fatalf("%d bytes pass of a greeting: %v", n, err)
 	}
 	return g
 }
@@ -52,15 +52,17 @@ func TestGate(t *testing.T) {
 		for _, step := range []int{1, 7, len(test.bytes)} { // however it comes
 			g := greeted(t)
 			var err error
-			for p := test.bytes; len(p) > 0 && err == nil; p = p[min(step, len(p)):] {
-				err = g.pass(p[:min(step, len(p))])
+			for p := test.bytes; len(p) > 0 && err == nil; {
+				var n int
+				n, err = g.pass(p[:min(step, len(p))])
+				p = p[n:]
 			}
 			if (err == nil) != (test.why == "") || (err != nil && !strings.Contains(err.Error(), test.why)) {
 				t.Errorf("%s, %d bytes at a time: %v, want %q", test.name, step, err, test.why)
 			}
 		}
 	}
-	if err := newGate().pass([]byte("GET /")); err == nil {
+	if _, err := newGate().pass([]byte("GET /")); err == nil {
 		t.Error("HTTP is let through")
 	}
 }
@@ -68,15 +70,22 @@ func TestGate(t *testing.T) {
 // gated reads through a gate.
 type gated struct {
 	gate *gate
-	from io.Reader
+	from *bufio.Reader
 }
 
 func (g gated) Read(p []byte) (int, error) {
-	n, err := g.from.Read(p)
-	if refused := g.gate.pass(p[:n]); refused != nil {
-		return 0, refused
+	if _, err := g.from.Peek(1); err != nil {
+		return 0, err
 	}
-	return n, err
+	seen, err := g.from.Peek(min(len(p), g.from.Buffered()))
+	if err != nil {
+		return 0, err
+	}
+	n, err := g.gate.pass(seen)
+	if err != nil {
+		return 0, err
+	}
+	return g.from.Read(p[:n])
 }
 
 func (gated) Write(p []byte) (int, error) { return len(p), nil }
@@ -88,8 +97,8 @@ func FuzzGate(f *testing.F) {
 	f.Add(bytes.Join([][]byte{chunk(6, videoMessage, largestMedia, make([]byte, 128)...), chunk(2, abortMessage, 4, 0, 0, 0, 6), {0xc0 | 6}, chunk(7, 18, 9, 3)}, nil))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		g := greeted(t)
-		counter := bytecounter.NewReadWriter(gated{g, bytes.NewReader(data)})
-		r := message.NewReadWriter(counter, counter, false)
+		counter := bytecounter.NewReadWriter(gated{g, bufio.NewReader(bytes.NewReader(data))})
+		r := rtmpmessage.NewReadWriter(counter, counter, false)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		for {

@@ -4,12 +4,11 @@ import (
 	"io"
 	"time"
 
-	"github.com/bluenviron/gortmplib"
 	"github.com/bluenviron/gortmplib/pkg/amf0"
-	"github.com/bluenviron/gortmplib/pkg/message"
 
+	"liuyun/internal/av/av1"
 	"liuyun/internal/av/bits"
-	"liuyun/internal/av/h264"
+	"liuyun/internal/av/opus"
 	"liuyun/internal/base/fault"
 	"liuyun/internal/flow/hub"
 	"liuyun/internal/flow/ingest"
@@ -17,48 +16,85 @@ import (
 
 // publisher hands on what one encoder sends.
 type publisher struct {
-	in    ingest.Input
-	stamp ingest.Unwrapper // of pictures and sound, which have one clock
-	size  int              // bytes of the length of a NAL unit
-	units [][]byte         // of one picture; of the call
+	in      ingest.Input
+	stamp   ingest.Unwrapper // of pictures and sound, which have one clock
+	lengths int              // bytes of the length of a NAL unit
+	units   [][]byte         // of one picture; of the call
+
+	pictures, sound track
+}
+
+func newPublisher(in ingest.Input) *publisher {
+	return &publisher{in: in, stamp: ingest.Unwrapper{Bits: 32}, lengths: 4}
 }
 
 // receive passes on what comes until the connection ends, or must.
-func (p *publisher) receive(rtmp *gortmplib.ServerConn) error {
-	p.stamp.Bits = 32
+func (p *publisher) receive(c *connection) error {
+	r, err := c.reader(largestMedia)
+	if err != nil {
+		return err
+	}
+	var acked uint32
 	for {
-		m, err := rtmp.Read()
+		m, err := r.next()
 		if err != nil {
 			return err
 		}
 		if err := p.message(m, time.Now()); err != nil {
 			return err
 		}
-		if command, ok := m.(*message.CommandAMF0); ok && (command.Name == "FCUnpublish" || command.Name == "deleteStream") {
-			return io.EOF
+		if err := c.control(m, r.window, &acked); err != nil {
+			return err
 		}
 	}
 }
 
-// message takes one message of RTMP.
-func (p *publisher) message(m message.Message, now time.Time) error {
-	switch m := m.(type) {
-	case *message.DataAMF0:
-		p.metadata(m.Payload)
-	case *message.Video:
+// message takes one message. Io.EOF is the encoder's word that it has done.
+func (p *publisher) message(m message, now time.Time) error {
+	switch m.kind {
+	case videoMessage:
 		return p.video(m, now)
-	case *message.Audio:
+	case audioMessage:
 		return p.audio(m, now)
-	case *message.VideoExSequenceStart, *message.VideoExMultitrack:
-		return fault.New(fault.Invalid, "the pictures are not H.264 as RTMP has always carried it; choose H.264 in the encoder")
-	case *message.AudioExSequenceStart, *message.AudioExMultitrack:
-		return fault.New(fault.Invalid, "the sound is not AAC as RTMP has always carried it; choose AAC in the encoder")
+	case dataAMF0:
+		p.metadata(m.body)
+	case dataAMF3:
+		p.metadata(m.body[min(1, len(m.body)):]) // a byte, then as the other
+	case commandAMF0, commandAMF3:
+		if ends(m) {
+			return io.EOF
+		}
 	}
 	return nil
 }
 
+// ends reports whether a command is one with which encoders and viewers go.
+func ends(m message) bool {
+	body := m.body
+	if m.kind == commandAMF3 {
+		body = body[min(1, len(body)):]
+	}
+	const text = 2 // marker of a string
+	if len(body) < 3 || body[0] != text {
+		return false
+	}
+	length := int(body[1])<<8 | int(body[2])
+	if len(body) < 3+length {
+		return false
+	}
+	switch string(body[3 : 3+length]) {
+	case "FCUnpublish", "deleteStream", "closeStream":
+		return true
+	}
+	return false
+}
+
 // metadata learns of what the encoder will send.
-func (p *publisher) metadata(payload amf0.Data) {
+func (p *publisher) metadata(body []byte) {
+	payload, err := amf0.Unmarshal(body)
+	if err != nil {
+		return // nothing depends on it
+	}
 	for _, value := range payload {
 		var o amf0.Object
 		switch v := value.(type) {
@@ -81,62 +117,75 @@ func names(o amf0.Object, field string) bool {
 	return found && value != float64(0)
 }
 
-func (p *publisher) video(m *message.Video, now time.Time) error {
-	if m.Codec != message.CodecH264 {
-		return fault.New(fault.Invalid, "the pictures are not H.264; choose H.264 in the encoder")
+// ticks are those of a millisecond.
+const ticks = ingest.Timescale / 1000
+
+func (p *publisher) video(m message, now time.Time) error {
+	t, err := videoTag(m.body, &p.pictures)
+	switch {
+	case err == errTag:
+		return fault.Wrap(err, fault.Invalid, "the encoder's pictures cannot be read")
+	case err != nil:
+		return err
+	case t.codec == "":
+		return nil
+	case t.start:
+		return p.configure(t)
 	}
-	switch m.Type {
-	case message.VideoTypeConfig:
-		var sequence, picture [][]byte
-		for _, set := range m.AVCConfig.SequenceParameterSets {
-			sequence = append(sequence, set.NALUnit)
+	p.units = p.units[:0]
+	if t.codec == hub.AV1 {
+		if p.units, err = av1.Split(p.units, t.data); err != nil {
+			p.units = nil // it counts as one that cannot be used
 		}
-		for _, set := range m.AVCConfig.PictureParameterSets {
-			picture = append(picture, set.NALUnit)
-		}
-		config, err := h264.Config(sequence, picture)
-		if err != nil {
-			return fault.Wrap(err, fault.Invalid, "the encoder's H.264 configuration cannot be read")
-		}
-		p.size = int(m.AVCConfig.LengthSizeMinusOne) + 1
-		return p.in.Video(hub.H264, config)
-	case message.VideoTypeAU:
-		p.units = p.units[:0]
-		for unit, err := range bits.NALUnits(m.AU, p.size) {
+	} else {
+		for unit, err := range bits.NALUnits(t.data, p.lengths) {
 			if err != nil {
 				p.units = p.units[:0]
 				break
 			}
 			p.units = append(p.units, unit)
 		}
-		dts := p.stamp.Unwrap(milliseconds(m.DTS))
-		return p.in.Picture(ingest.Picture{Units: p.units, DTS: dts * ticks, PTS: (dts + signed24(m.PTSDelta)) * ticks, At: now})
 	}
-	return nil
+	dts := p.stamp.Unwrap(uint64(m.stamp))
+	return p.in.Picture(ingest.Picture{Units: p.units, DTS: dts * ticks, PTS: (dts + t.offset) * ticks, At: now})
 }
 
-func (p *publisher) audio(m *message.Audio, now time.Time) error {
+// configure takes a configuration record. Where lengths of NAL units are in it, that
+// is the last two bits of a byte.
+func (p *publisher) configure(t tag) error {
+	at := -1
+	switch t.codec {
+	case hub.H264:
+		at = 4
+	case hub.H265:
+		at = 21
+	}
+	if at >= 0 && at < len(t.data) {
+		p.lengths = int(t.data[at]&3) + 1
+	}
+	if len(t.data) == 0 {
+		return nil // some say so that none has changed
+	}
+	return p.in.Video(t.codec, t.data)
+}
+
+func (p *publisher) audio(m message, now time.Time) error {
+	t, err := audioTag(m.body, &p.sound)
 	switch {
-	case m.Codec != message.CodecMPEG4Audio:
-		return fault.New(fault.Invalid, "the sound is not AAC; choose AAC in the encoder")
-	case m.AACType == message.AudioAACTypeConfig && m.AACConfig != nil:
-		config, err := m.AACConfig.Marshal()
+	case err == errTag:
+		return fault.Wrap(err, fault.Invalid, "the encoder's sound cannot be read")
+	case err != nil:
+		return err
+	case t.codec == "" || (t.start && len(t.data) == 0):
+		return nil
+	case t.start && t.codec == hub.Opus:
+		c, err := opus.ParseHead(t.data)
 		if err != nil {
-			return fault.Wrap(err, fault.Invalid, "the encoder's AAC configuration cannot be read")
+			return fault.Wrap(err, fault.Invalid, "the encoder's Opus configuration cannot be read")
 		}
-		return p.in.Audio(hub.AAC, config)
-	case m.AACType == message.AudioAACTypeAU:
-		return p.in.Sound(ingest.Sound{Data: m.AU, PTS: p.stamp.Unwrap(milliseconds(m.DTS)) * ticks, At: now})
+		return p.in.Audio(t.codec, c.Record())
+	case t.start:
+		return p.in.Audio(t.codec, t.data)
 	}
-	return nil
+	return p.in.Sound(ingest.Sound{Data: t.data, PTS: p.stamp.Unwrap(uint64(m.stamp)) * ticks, At: now})
 }
-
-// ticks are those of a millisecond.
-const ticks = ingest.Timescale / 1000
-
-// milliseconds is a timestamp as it was on the wire.
-func milliseconds(d time.Duration) uint64 { return uint64(d / time.Millisecond) }
-
-// signed24 is a composition time: a signed number of 24 bits, which the library
-// takes for an unsigned one.
-func signed24(d time.Duration) int64 { return int64(int32(uint32(d/time.Millisecond)<<8) >> 8) }

@@ -1,8 +1,10 @@
-// Package rtmp takes in what encoders push by RTMP, and knows of its wire alone: who
-// may send, and what becomes of it, is an ingest.Desk's.
+// Package rtmp takes in what encoders push by RTMP and Enhanced RTMP, and sends streams
+// to those who play them. It knows of the wire alone: who may send and see, and what
+// becomes of it, is an ingest.Desk's.
 package rtmp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -15,18 +17,20 @@ import (
 	"github.com/bluenviron/gortmplib"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/flow/hub"
 	"liuyun/internal/flow/ingest"
 )
 
-// Limits of what comes in. Who has not shown a key yet gets little of everything.
+// Limits of what comes in. Who is not known yet gets little of everything.
 const (
-	mostConnections = 1000
-	mostOfOne       = 64 // from one address
-	mostStrangers   = 64 // that have not shown a key yet
+	mostConnections = 8000
+	mostStrangers   = 256  // who have not shown a key, or what they want to see
+	mostViewers     = 1000 // from one address; encoders have a key each
 	strangerTime    = 10 * time.Second
 	strangerBytes   = 64 << 10
 	readTime        = 15 * time.Second // without a byte: the encoder is gone
 	writeTime       = 5 * time.Second
+	playTime        = 10 * time.Second // without a place for a byte: the viewer is
 	farewellTime    = time.Second
 )
 
@@ -34,8 +38,12 @@ const (
 type ingress struct {
 	mu        sync.Mutex
 	open      map[*connection]struct{}
-	from      map[string]int // by address
+	viewers   map[string]int // by address
 	strangers int
+}
+
+func newIngress() *ingress {
+	return &ingress{open: make(map[*connection]struct{}), viewers: make(map[string]int)}
 }
 
 // enter takes in a connection, or says why not.
@@ -44,26 +52,30 @@ func (g *ingress) enter(c *connection) string {
 	defer g.mu.Unlock()
 	switch {
 	case len(g.open) >= mostConnections:
-		return "there are too many encoders"
-	case g.from[c.host] >= mostOfOne:
-		return "there are too many encoders at this address"
+		return "there are too many connections"
 	case g.strangers >= mostStrangers:
-		return "too many encoders connect at once"
+		return "too many connect at once"
 	}
 	g.open[c] = struct{}{}
-	g.from[c.host]++
 	g.strangers++
 	return ""
 }
 
-// known counts a connection no longer as one without a key.
-func (g *ingress) known(c *connection) {
+// known counts a connection no longer as a stranger's. It reports whether there is
+// room for another viewer of that address.
+func (g *ingress) known(c *connection, viewer bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !c.trusted() {
-		g.strangers--
-		c.trust()
+	if viewer && g.viewers[c.host] >= mostViewers {
+		return false
 	}
+	g.strangers--
+	c.trust(viewer)
+	if viewer {
+		c.viewer = true
+		g.viewers[c.host]++
+	}
+	return true
 }
 
 func (g *ingress) exit(c *connection) {
@@ -73,8 +85,11 @@ func (g *ingress) exit(c *connection) {
 		g.strangers--
 	}
 	delete(g.open, c)
-	if g.from[c.host]--; g.from[c.host] == 0 {
-		delete(g.from, c.host)
+	if !c.viewer {
+		return
+	}
+	if g.viewers[c.host]--; g.viewers[c.host] == 0 {
+		delete(g.viewers, c.host)
 	}
 }
 
@@ -86,16 +101,22 @@ func (g *ingress) kickAll(why string) {
 	}
 }
 
-// Server takes in connections. All fields must be set.
+// Server takes in connections of encoders and of viewers.
 type Server struct {
 	Desk ingest.Desk
 	Log  *slog.Logger
+	// Protocol is what its connections are called: "rtmps" where the listener encrypts;
+	// "" is "rtmp".
+	Protocol string
+	// Sent counts bytes that viewers of a stream were sent. It must be quick; nil does
+	// not count.
+	Sent func(stream string, bytes int64)
 }
 
 // Serve takes in connections until ctx ends; then who is connected is told, and Serve
 // returns when all are gone. It closes the socket.
 func (s *Server) Serve(ctx context.Context, socket net.Listener) error {
-	encoders := &ingress{open: make(map[*connection]struct{}), from: make(map[string]int)}
+	encoders := newIngress()
 	stop := context.AfterFunc(ctx, func() { socket.Close() })
 	defer stop()
 	defer socket.Close()
@@ -138,7 +159,7 @@ func (s *Server) accept(ctx context.Context, socket net.Listener, encoders *ingr
 }
 
 // serve is the life of one connection.
-func (s *Server) serve(ctx context.Context, c *connection, encoders *ingress) {
+func (s *Server) serve(ctx context.Context, c *connection, all *ingress) {
 	log := s.Log.With("from", c.net.RemoteAddr().String())
 	rtmp := &gortmplib.ServerConn{RW: c}
 	err := rtmp.Initialize()
@@ -149,28 +170,29 @@ func (s *Server) serve(ctx context.Context, c *connection, encoders *ingress) {
 		log.Info("a connection to the RTMP port came to nothing", "cause", err)
 		return
 	}
+	if rtmp.Publish {
+		s.publish(ctx, c, rtmp, all, log)
+	} else {
+		s.play(ctx, c, rtmp, all, log)
+	}
+}
+
+// publish is the life of an encoder's connection, once it has said hello.
+func (s *Server) publish(ctx context.Context, c *connection, rtmp *gortmplib.ServerConn, all *ingress, log *slog.Logger) {
 	key := path.Base(rtmp.URL.Path)
 	log = log.With("key", ingest.MaskKey(key))
-	refuse := func(err error) {
-		log.Warn("an encoder was refused", "reason", fault.Message(err))
-		c.tell(rtmp, "error", "NetStream.Publish.BadName", fault.Message(err))
-	}
-	if !rtmp.Publish {
-		refuse(fault.New(fault.Invalid, "this port takes streams in and gives none out"))
-		return
-	}
 	joining, cancel := context.WithTimeout(ctx, strangerTime)
 	in, err := s.Desk.Publish(joining, key, ingest.Connection{
-		Protocol: "rtmp", Encoder: rtmp.FlashVer, Remote: c.net.RemoteAddr().String(), Backup: rtmp.URL.Query().Get("backup") == "1", Kick: c.kick,
+		Protocol: cmp.Or(s.Protocol, "rtmp"), Encoder: rtmp.FlashVer, Remote: c.net.RemoteAddr().String(), Backup: rtmp.URL.Query().Get("backup") == "1", Kick: c.kick,
 	})
 	cancel()
 	if err != nil {
-		refuse(err)
+		log.Warn("an encoder was refused", "reason", fault.Message(err))
+		c.tell(rtmp, "error", "NetStream.Publish.BadName", fault.Message(err))
 		return
 	}
-	encoders.known(c)
-	p := publisher{in: in}
-	err = p.receive(rtmp)
+	all.known(c, false)
+	err = newPublisher(in).receive(c)
 	in.Close()
 	switch why := c.kicked(); {
 	case why != "":
@@ -184,4 +206,47 @@ func (s *Server) serve(ctx context.Context, c *connection, encoders *ingress) {
 	default:
 		log.Warn("an encoder was lost", "cause", err)
 	}
+}
+
+// play is the life of a viewer's connection, once it has said hello.
+func (s *Server) play(ctx context.Context, c *connection, rtmp *gortmplib.ServerConn, all *ingress, log *slog.Logger) {
+	id := path.Base(rtmp.URL.Path)
+	refuse := func(err error) {
+		log.Info("a viewer was refused", "reason", fault.Message(err))
+		c.tell(rtmp, "error", "NetStream.Play.StreamNotFound", fault.Message(err))
+	}
+	joining, cancel := context.WithTimeout(ctx, strangerTime)
+	program, err := s.Desk.Watch(joining, id, rtmp.URL.Query().Get("token"))
+	cancel()
+	if err != nil {
+		refuse(err)
+		return
+	}
+	if !all.known(c, true) {
+		refuse(fault.New(fault.Unavailable, "there are too many viewers at this address"))
+		return
+	}
+	log = log.With("stream", id)
+	log.Info("a viewer watches by RTMP")
+	watching, stop := context.WithCancelCause(ctx)
+	var listening sync.WaitGroup
+	listening.Go(func() { stop(c.listen()) })
+	p := &player{c: c, sent: func(bytes int64) {
+		if s.Sent != nil {
+			s.Sent(id, bytes)
+		}
+	}}
+	err = p.play(watching, program.Source())
+	switch why := c.kicked(); {
+	case why != "":
+		log.Info("a viewer was sent away", "reason", why)
+		c.tell(rtmp, "status", "NetStream.Play.Stop", why)
+	case errors.Is(err, hub.ErrEnded):
+		c.tell(rtmp, "status", "NetStream.Play.Stop", "the stream has ended")
+	default:
+		log.Info("a viewer is gone", "cause", errors.Join(err, context.Cause(watching)))
+	}
+	c.net.Close()
+	listening.Wait()
+	stop(nil)
 }
