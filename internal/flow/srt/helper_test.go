@@ -29,6 +29,7 @@ type desk struct {
 	holder   *input
 	last     ingest.Connection
 	pictures int
+	times    []int64 // PTS of pictures
 	sounds   int
 	came     int // publishers
 	gone     int
@@ -64,6 +65,7 @@ func (in *input) Picture(p ingest.Picture) error {
 	in.desk.mu.Lock()
 	defer in.desk.mu.Unlock()
 	in.desk.pictures++
+	in.desk.times = append(in.desk.times, p.PTS)
 	return in.Feed.Picture(p)
 }
 
@@ -95,6 +97,8 @@ func (d *desk) Watch(_ context.Context, id, token string) (ingest.Program, error
 type program struct{ *desk }
 
 func (p program) Source() *hub.Stream { return p.stream }
+func (program) Enter() func() { return func() {} }
+
 func (program) Rungs() []ingest.Rung  { return nil }
 func (program) Opus(context.Context) (*hub.Stream, func(), error) {
 	return nil, nil, fault.New(fault.Unavailable, "no sound")
@@ -110,7 +114,12 @@ func (d *desk) state() (pictures, sounds, came, gone int) {
 // start runs a server and returns its port.
 func start(t *testing.T, d *desk, passphrase string, latency time.Duration) (address string) {
 	t.Helper()
-	l, err := Listen("127.0.0.1:0", latency)
+	return startAt(t, d, "127.0.0.1:0", passphrase, latency)
+}
+
+func startAt(t *testing.T, d *desk, address, passphrase string, latency time.Duration) string {
+	t.Helper()
+	l, err := Listen(address, latency)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -152,6 +152,7 @@ func (s *Server) play(ctx context.Context, caller gosrt.ConnRequest, want reques
 	defer c.close()
 	answered()
 	log.Info("a reader comes", "stream", want.name)
+	defer program.Enter()()
 	reading, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s.running.Go(func() { // readers send nothing: this ends with the connection

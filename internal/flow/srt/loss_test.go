@@ -1,0 +1,173 @@
+package srt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// On a way of 300 ms there and back that loses 2 % of its packets each way, all
+// pictures arrive where the latency is four times that.
+const (
+	oneWay  = 150 * time.Millisecond
+	lostOf  = 0.02
+	patient = 1200 * time.Millisecond
+	seconds = 30
+)
+
+// arrives sends a film to the address and looks whether all of it has come.
+func arrives(t *testing.T, d *desk, address string, inside ...string) {
+	t.Helper()
+	args := film(t, fmt.Sprint(seconds), "-f", "mpegts", fmt.Sprintf("srt://%s?streamid=publish:lys_key&latency=%d&connect_timeout=20000", address, patient.Microseconds()))
+	args = append(inside, args...)
+	sends := run(t, args[0], args[1:]...)
+	var worst float64
+	var rtt time.Duration
+	until(t, "the end", func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.came > 0 {
+			q := d.last.Quality()
+			worst, rtt = max(worst, q.Loss), max(rtt, q.RTT)
+		}
+		return d.came == 1 && d.gone == 1
+	})
+	<-sends.done
+	pictures, sounds, _, _ := d.state()
+	t.Logf("%d pictures, %d frames of sound; round trip %v, loss up to %.1f %%", pictures, sounds, rtt, 100*worst)
+	// A program that ends leaves behind what was lost of its last latency.
+	lastWords := int(patient/time.Second+1) * 25
+	if pictures < seconds*25-lastWords {
+		t.Errorf("%d pictures of %d have come", pictures, seconds*25)
+	}
+	if worst == 0 || rtt < 2*oneWay-50*time.Millisecond {
+		t.Errorf("the way is better than it should be: %v, %.2f", rtt, worst)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i, pts := range d.times[1:] {
+		if step := pts - d.times[i]; step != 3600 {
+			t.Errorf("picture %d is %d ticks after the one before it, want 3600", i+1, step)
+		}
+	}
+}
+
+// By a relay of our own, which every machine has.
+func TestLossyRelay(t *testing.T) {
+	t.Parallel()
+	d := newDesk()
+	arrives(t, d, relay(t, start(t, d, "", patient)))
+}
+
+// relay passes datagrams on as a bad way does.
+func relay(t *testing.T, to string) string {
+	t.Helper()
+	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := net.Dial("udp", to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var caller struct {
+		sync.Mutex
+		address net.Addr
+	}
+	var running sync.WaitGroup
+	pass := func(read func([]byte) (int, error), write func([]byte)) {
+		type late struct {
+			at   time.Time
+			data []byte
+		}
+		way := make(chan late, 8192)
+		running.Go(func() {
+			defer close(way)
+			for buffer := make([]byte, 2000); ; {
+				n, err := read(buffer)
+				if errors.Is(err, net.ErrClosed) {
+					return
+				}
+				if err == nil && rand.Float64() >= lostOf {
+					way <- late{time.Now().Add(oneWay), append([]byte(nil), buffer[:n]...)}
+				}
+			}
+		})
+		running.Go(func() {
+			for l := range way {
+				time.Sleep(time.Until(l.at))
+				write(l.data)
+			}
+		})
+	}
+	pass(func(b []byte) (int, error) {
+		n, from, err := socket.ReadFrom(b)
+		caller.Lock()
+		defer caller.Unlock()
+		caller.address = from
+		return n, err
+	}, func(b []byte) { _, _ = far.Write(b) })
+	pass(far.Read, func(b []byte) {
+		caller.Lock()
+		defer caller.Unlock()
+		if caller.address != nil {
+			_, _ = socket.WriteTo(b, caller.address)
+		}
+	})
+	t.Cleanup(func() {
+		socket.Close()
+		far.Close()
+		running.Wait()
+	})
+	return socket.LocalAddr().String()
+}
+
+// By the kernel, in a network namespace, where that is permitted and there is netem.
+func TestLossyNamespace(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root may make a network namespace")
+	}
+	for _, name := range []string{"ip", "tc"} {
+		if _, err := exec.LookPath(name); err != nil {
+			t.Skipf("there is no %s command (iproute2)", name)
+		}
+	}
+	n := rand.IntN(1 << 14)
+	space, near, far := fmt.Sprintf("liuyun-srt%d", n), fmt.Sprintf("ly%dc", n), fmt.Sprintf("ly%dd", n)
+	address := func(machine int) string { return fmt.Sprintf("198.19.%d.%d", n>>6, n&63<<2+machine) } // for tests: RFC 2544
+	if out, err := exec.Command("ip", "netns", "add", space).CombinedOutput(); err != nil {
+		t.Skipf("network namespaces are not permitted here: %v %s", err, out)
+	}
+	t.Cleanup(func() { command(t, "ip netns delete "+space) })
+	command(t, "ip link add "+near+" type veth peer name "+far+" netns "+space)
+	command(t, "ip address add "+address(1)+"/30 dev "+near)
+	command(t, "ip link set "+near+" up")
+	command(t, "ip -n "+space+" address add "+address(2)+"/30 dev "+far)
+	command(t, "ip -n "+space+" link set "+far+" up")
+	bad := fmt.Sprintf("root netem delay %dms loss %g%%", oneWay.Milliseconds(), 100*lostOf)
+	if out, err := exec.Command("tc", strings.Fields("qdisc add dev "+near+" "+bad)...).CombinedOutput(); err != nil {
+		t.Skipf("this kernel has no netem: %v %s", err, out)
+	}
+	command(t, "tc -n "+space+" qdisc add dev "+far+" "+bad)
+	d := newDesk()
+	arrives(t, d, startAt(t, d, address(1)+":0", "", patient), "ip", "netns", "exec", space)
+}
+
+func command(t *testing.T, line string) {
+	t.Helper()
+	words := strings.Fields(line)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, words[0], words[1:]...).CombinedOutput(); err != nil {
+		t.Errorf("%s: %v %s", line, err, out)
+	}
+}
