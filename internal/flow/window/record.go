@@ -27,11 +27,13 @@ type Cell struct {
 	// Start is the decode time of its first sample in ticks of Clock, which is 0 where a
 	// version before wrote it that did not note them.
 	Start     int64         `json:"start"`
+	Begin     int64         `json:"begin"` // when that sample is presented
 	Clock     int64         `json:"clock"`
 	Duration  time.Duration `json:"duration"`
 	Size      int64         `json:"size"`
 	Gap       bool          `json:"gap,omitempty"`       // nothing is there
 	Dependent bool          `json:"dependent,omitempty"` // it begins without a key frame
+	Hidden    bool          `json:"hidden,omitempty"`    // players are not offered it, see [Plan]
 }
 
 // Name is the name of the segment's file.
@@ -166,7 +168,8 @@ func (g *Group) rowAt(number int64) *Row {
 		row.Discontinuity = row.Discontinuity || s.discontinuity
 		c := Cell{
 			Rendition: r.name, Number: number, Init: s.init.Number, Start: s.start, Clock: s.clock,
-			Duration: s.duration, Size: s.size, Gap: s.gap, Dependent: s.dependent,
+			Begin: s.begin, Duration: s.duration, Size: s.size, Gap: s.gap, Dependent: s.dependent,
+			Hidden: g.plan.WithoutSource && r.derived == nil && s.init.Channels == 0,
 		}
 		if s.time != 0 {
 			c.Time = time.Unix(0, s.time).UTC()
