@@ -97,7 +97,7 @@ func (s *Service) Routes(api *web.API) {
 
 type listInput struct {
 	web.PageQuery
-	Status string `query:"status" enum:"created,uploading,queued,processing,ready,failed" doc:"Only assets in this state."`
+	Status string `query:"status" enum:"created,uploading,queued,processing,recording,ready,failed" doc:"Only assets in this state."`
 	Text   string `query:"q" maxLength:"200" doc:"Only assets whose name contains this."`
 }
 

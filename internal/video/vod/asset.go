@@ -12,12 +12,14 @@ import (
 type Status string
 
 // created → uploading → queued → processing → ready or failed. An asset that is
-// imported from an address goes from created to queued.
+// imported from an address goes from created to queued; one that is recorded from a
+// stream is recording until it is ready.
 const (
 	Created    Status = "created"    // nothing of its source is here
 	Uploading  Status = "uploading"  // some bytes are
 	Queued     Status = "queued"     // waits for a worker
 	Processing Status = "processing" // a worker has it
+	Recording  Status = "recording"  // it is copied from a stream as that comes
 	Ready      Status = "ready"
 	Failed     Status = "failed"
 )
@@ -46,7 +48,8 @@ type asset struct {
 	Job              string // the last one for it
 	Version          int64  // counts those jobs
 	Result           *encode.Result
-	Garbage          []string // blob prefixes that nobody needs any more
+	Recorded         *recorded // nil unless it was a stream
+	Garbage          []string  // blob prefixes that nobody needs any more
 	Created          time.Time
 	Updated          time.Time
 	ReadyAt          time.Time
@@ -66,10 +69,10 @@ type subtitle struct {
 type Asset struct {
 	ID         string             `json:"id"`
 	Name       string             `json:"name"`
-	Status     Status             `json:"status" enum:"created,uploading,queued,processing,ready,failed"`
+	Status     Status             `json:"status" enum:"created,uploading,queued,processing,recording,ready,failed"`
 	WaitingFor *string            `json:"waiting_for" doc:"What holds it up: storage while a disk is full, else null."`
 	Progress   float64            `json:"progress" minimum:"0" maximum:"1" doc:"Of the phase that runs."`
-	Phase      string             `json:"phase" enum:",upload,import,analyse,encode,package"`
+	Phase      string             `json:"phase" enum:",upload,import,analyse,encode,package,record"`
 	Error      *job.Failure       `json:"error"`
 	Duration   float64            `json:"duration" doc:"Seconds."`
 	Size       int64              `json:"size" doc:"Bytes of the source."`
@@ -81,6 +84,7 @@ type Asset struct {
 	Thumbnails Thumbnails         `json:"thumbnails"`
 	Warnings   []encode.Warning   `json:"warnings" nullable:"false"`
 	Options    encode.Options     `json:"options"`
+	Recording  *AssetRecording    `json:"recording" doc:"What it is a recording of; null unless it was a stream."`
 	CreatedAt  time.Time          `json:"created_at"`
 	UpdatedAt  time.Time          `json:"updated_at"`
 	ReadyAt    *time.Time         `json:"ready_at"`

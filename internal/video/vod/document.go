@@ -15,7 +15,7 @@ func (s *Service) document(tx *store.Tx, a *asset) (*Asset, error) {
 	d := &Asset{
 		ID: a.ID, Name: a.Name, Status: a.Status, Error: a.Error, Size: a.Size, Options: a.Options,
 		Tracks: []encode.Track{}, Renditions: []encode.Rendition{}, Subtitles: []SubtitleState{}, Warnings: []encode.Warning{},
-		CreatedAt: a.Created, UpdatedAt: a.Updated, Rev: a.Rev,
+		Recording: a.Recorded.document(), CreatedAt: a.Created, UpdatedAt: a.Updated, Rev: a.Rev,
 	}
 	if !a.ReadyAt.IsZero() {
 		d.ReadyAt = &a.ReadyAt
@@ -56,6 +56,9 @@ func (s *Service) addProgress(tx *store.Tx, a *asset, d *Asset) error {
 		if a.Size > 0 {
 			d.Progress = float64(a.Received) / float64(a.Size)
 		}
+		return nil
+	case Recording:
+		d.Phase = "record"
 		return nil
 	case Created, Failed:
 		return nil

@@ -1,6 +1,12 @@
 package vod
 
-import "liuyun/internal/kit/store"
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"liuyun/internal/kit/store"
+)
 
 // Holding is what the record of an asset names in the blob store. What is made
 // while an asset is on its way is none of it: that can be made again.
@@ -23,7 +29,7 @@ const holdingBatch = 1000
 func Holdings(tx *store.Tx, fn func(Holding) error) error {
 	last := ""
 	for {
-		list, err := queryAssets(tx, `WHERE deleted = 0 AND id > ? ORDER BY id LIMIT ?`, last, holdingBatch)
+		list, err := heldAssets(tx, last)
 		if err != nil {
 			return err
 		}
@@ -39,8 +45,35 @@ func Holdings(tx *store.Tx, fn func(Holding) error) error {
 	}
 }
 
+// heldAssets reads of assets what holding needs, and no more: the records may be those
+// of an earlier version, which a backup does not change.
+func heldAssets(tx *store.Tx, after string) ([]*asset, error) {
+	rows, err := tx.Query(`SELECT id, tenant, name, status, received, source, subtitles, result FROM assets
+		WHERE deleted = 0 AND id > ? ORDER BY id LIMIT ?`, after, holdingBatch)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []*asset
+	for rows.Next() {
+		var a asset
+		var subtitles, result string
+		if err := rows.Scan(&a.ID, &a.Tenant, &a.Name, &a.Status, &a.Received, &a.Source, &subtitles, &result); err != nil {
+			return nil, err
+		}
+		if err := errors.Join(json.Unmarshal([]byte(subtitles), &a.Subtitles), json.Unmarshal([]byte(result), &a.Result)); err != nil {
+			return nil, fmt.Errorf("asset %s: %w", a.ID, err)
+		}
+		list = append(list, &a)
+	}
+	return list, rows.Err()
+}
+
 func (a *asset) holding() Holding {
 	h := Holding{Asset: a.ID, Tenant: a.Tenant, Name: a.Name, Bytes: a.stored()}
+	if a.Status == Recording { // its segments belong to nobody until it is ready
+		h.Bytes = 0
+	}
 	if a.Source != "" {
 		h.Objects = append(h.Objects, a.Source)
 	}

@@ -80,6 +80,9 @@ const unnamed = "untitled"
 
 // mayReceive says why an asset takes no upload, or nil.
 func (a *asset) mayReceive() error {
+	if err := a.noSource("upload the file as a new asset"); err != nil {
+		return err
+	}
 	switch {
 	case a.Status == Uploading:
 		return fault.New(fault.Conflict, "another upload to this asset is under way; go on with it, or delete it first")

@@ -272,6 +272,9 @@ func (s *Service) remove(ctx context.Context, tenant, id string, match func(rev 
 // retry has a failed asset made again.
 func (s *Service) retry(ctx context.Context, tenant, id string) (*asset, error) {
 	return s.change(ctx, tenant, id, event.AssetUpdated, func(tx *store.Tx, a *asset) error {
+		if err := a.noSource("what was not recorded cannot be recorded again"); err != nil {
+			return err
+		}
 		switch {
 		case a.Status != Failed:
 			return fault.New(fault.Conflict, "the asset is %s; only a failed one can be tried again", a.Status)

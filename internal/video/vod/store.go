@@ -50,27 +50,28 @@ func Migrations() store.Migrations {
 			Postgres: `CREATE TABLE playback_secrets (number BIGINT PRIMARY KEY, secret BYTEA NOT NULL)`,
 		},
 		{SQL: `CREATE INDEX assets_stored ON assets (tenant, deleted, stored)`},
+		{SQL: `ALTER TABLE assets ADD COLUMN recorded TEXT NOT NULL DEFAULT 'null'`},
 	}}
 }
 
 const assetColumns = `id, tenant, name, status, error, policy, options, received, size, stored, source, address, subtitles,
-	job, version, result, garbage, created, updated, ready, touched, deleted, rev`
+	job, version, result, garbage, created, updated, ready, touched, deleted, rev, recorded`
 
 type scanner interface{ Scan(...any) error }
 
 func scanAsset(row scanner) (*asset, error) {
 	var a asset
-	var failure, options, subtitles, result, garbage string
+	var failure, options, subtitles, result, garbage, recorded string
 	var stored, created, updated, ready, touched, deleted int64
 	err := row.Scan(&a.ID, &a.Tenant, &a.Name, &a.Status, &failure, &a.Policy, &options, &a.Received, &a.Size, &stored, &a.Source, &a.Address, &subtitles,
-		&a.Job, &a.Version, &result, &garbage, &created, &updated, &ready, &touched, &deleted, &a.Rev)
+		&a.Job, &a.Version, &result, &garbage, &created, &updated, &ready, &touched, &deleted, &a.Rev, &recorded)
 	if err != nil {
 		return nil, err
 	}
 	for _, document := range []struct {
 		text string
 		into any
-	}{{failure, &a.Error}, {options, &a.Options}, {subtitles, &a.Subtitles}, {result, &a.Result}, {garbage, &a.Garbage}} {
+	}{{failure, &a.Error}, {options, &a.Options}, {subtitles, &a.Subtitles}, {result, &a.Result}, {garbage, &a.Garbage}, {recorded, &a.Recorded}} {
 		if err := json.Unmarshal([]byte(document.text), document.into); err != nil {
 			return nil, fmt.Errorf("asset %s: %w", a.ID, err)
 		}
@@ -82,11 +83,11 @@ func scanAsset(row scanner) (*asset, error) {
 
 func (a *asset) values() []any {
 	return []any{a.Tenant, a.Name, a.Status, encoded(a.Error), a.Policy, encoded(a.Options), a.Received, a.Size, a.stored(), a.Source, a.Address, encoded(a.Subtitles),
-		a.Job, a.Version, encoded(a.Result), encoded(a.Garbage), store.Time(a.Created), store.Time(a.Updated), store.Time(a.ReadyAt), store.Time(a.Touched), store.Time(a.Deleted), a.Rev}
+		a.Job, a.Version, encoded(a.Result), encoded(a.Garbage), store.Time(a.Created), store.Time(a.Updated), store.Time(a.ReadyAt), store.Time(a.Touched), store.Time(a.Deleted), a.Rev, encoded(a.Recorded)}
 }
 
 func insertAsset(tx *store.Tx, a *asset) error {
-	_, err := tx.Exec(`INSERT INTO assets (`+assetColumns+`) VALUES (?`+strings.Repeat(`, ?`, 22)+`)`, append([]any{a.ID}, a.values()...)...)
+	_, err := tx.Exec(`INSERT INTO assets (`+assetColumns+`) VALUES (?`+strings.Repeat(`, ?`, 23)+`)`, append([]any{a.ID}, a.values()...)...)
 	return err
 }
 

@@ -80,7 +80,7 @@ func mayChangeSubtitles(a *asset) error {
 	if a.Status != Ready {
 		return fault.New(fault.Conflict, "the asset is %s; subtitles can be changed when it is ready", a.Status)
 	}
-	return nil
+	return a.noSource("subtitles can be added to what was uploaded")
 }
 
 // dropSubtitle takes a language out of the record; its file is garbage.
