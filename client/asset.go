@@ -20,6 +20,7 @@ const (
 	Uploading  Status = "uploading"  // bytes come in
 	Queued     Status = "queued"     // waits for a worker
 	Processing Status = "processing" // is being encoded
+	Recording  Status = "recording"  // is being copied from a stream
 	Ready      Status = "ready"      // can be watched
 	Failed     Status = "failed"     // see Error
 )
@@ -45,7 +46,7 @@ type Asset struct {
 	// else empty.
 	WaitingFor string  `json:"waiting_for"`
 	Progress   float64 `json:"progress"` // of the phase, from 0 to 1
-	Phase      string  `json:"phase"`    // upload, import, analyse, encode or package
+	Phase      string  `json:"phase"`    // upload, import, analyse, encode, package or record
 	// Failure says why the asset failed; nil unless it did.
 	Failure    *Failure      `json:"error"`
 	Duration   float64       `json:"duration"` // seconds; 0 while unknown
@@ -58,10 +59,20 @@ type Asset struct {
 	Thumbnails Thumbnails    `json:"thumbnails"`
 	Warnings   []Failure     `json:"warnings"` // what was odd about the source
 	Options    EncodeOptions `json:"options"`
-	CreatedAt  time.Time     `json:"created_at"`
-	UpdatedAt  time.Time     `json:"updated_at"`
-	ReadyAt    *time.Time    `json:"ready_at"`
-	Rev        int64         `json:"rev"` // grows with each change
+	// Recording is what it is a recording of; nil unless it was a stream.
+	Recording *AssetRecording `json:"recording"`
+	CreatedAt time.Time       `json:"created_at"`
+	UpdatedAt time.Time       `json:"updated_at"`
+	ReadyAt   *time.Time      `json:"ready_at"`
+	Rev       int64           `json:"rev"` // grows with each change
+}
+
+// AssetRecording says of what an asset is a recording. The times are nil until it is
+// ready.
+type AssetRecording struct {
+	Stream string     `json:"stream"`
+	Start  *time.Time `json:"start"`
+	End    *time.Time `json:"end"`
 }
 
 // Failure is what went wrong, or what was odd.

@@ -23,16 +23,18 @@ const (
 
 // Stream is something live: encoders send to it, viewers watch it.
 type Stream struct {
-	ID        string         `json:"id"`
-	Name      string         `json:"name"`
-	Status    StreamStatus   `json:"status"`
-	Ingest    Ingest         `json:"ingest"`
-	Playback  StreamPlayback `json:"playback"`
-	Health    *StreamHealth  `json:"health"`     // nil while nobody sends
-	LiveSince *time.Time     `json:"live_since"` // nil unless it is on air
-	CreatedAt time.Time      `json:"created_at"`
-	UpdatedAt time.Time      `json:"updated_at"`
-	Rev       int64          `json:"rev"` // grows with each change
+	ID        string           `json:"id"`
+	Name      string           `json:"name"`
+	Status    StreamStatus     `json:"status"`
+	Ingest    Ingest           `json:"ingest"`
+	Playback  StreamPlayback   `json:"playback"`
+	Record    bool             `json:"record"`     // it is recorded whenever it is on air
+	Recording *StreamRecording `json:"recording"`  // nil unless it is recorded now
+	Health    *StreamHealth    `json:"health"`     // nil while nobody sends
+	LiveSince *time.Time       `json:"live_since"` // nil unless it is on air
+	CreatedAt time.Time        `json:"created_at"`
+	UpdatedAt time.Time        `json:"updated_at"`
+	Rev       int64            `json:"rev"` // grows with each change
 }
 
 // Ingest is where an encoder sends.
@@ -55,6 +57,15 @@ type StreamPlayback struct {
 	HLS     string     `json:"hls"`
 	Embed   string     `json:"embed"`   // a page for an iframe
 	Expires *time.Time `json:"expires"` // of signed URLs
+}
+
+// StreamRecording is what is recorded of a stream now.
+type StreamRecording struct {
+	Asset    string    `json:"asset"` // ready when the recording has ended
+	Since    time.Time `json:"since"`
+	Duration float64   `json:"duration"` // seconds that are stored
+	Stored   int64     `json:"stored"`   // bytes of that
+	Problem  string    `json:"problem"`  // why nothing can be stored for now
 }
 
 // StreamHealth is how a stream goes, as of the last second.
@@ -90,6 +101,7 @@ const streamsPath = "/v1/streams"
 type NewStream struct {
 	Name   string `json:"name,omitempty"`
 	Policy Policy `json:"playback_policy,omitempty"`
+	Record bool   `json:"record,omitempty"` // whenever it is on air, each time into an asset
 }
 
 // Create makes a stream. Its key is shown this once.
@@ -114,6 +126,7 @@ func (s Streams) Get(ctx context.Context, id string) (r Stream, err error) {
 type StreamChange struct {
 	Name   *string `json:"name,omitempty"`
 	Policy *Policy `json:"playback_policy,omitempty"`
+	Record *bool   `json:"record,omitempty"`
 	// Rev, when it is not 0, must be the stream's, or nothing changes and the
 	// error is a Conflict.
 	Rev int64 `json:"-"`
@@ -146,4 +159,38 @@ func (s Streams) SignedPlayback(ctx context.Context, id string, expiresIn time.D
 		ExpiresIn int64 `json:"expires_in,omitempty"`
 	}{int64(expiresIn / time.Second)}
 	return p, s.c.post(ctx, at(streamsPath, id)+"/playback", in, &p)
+}
+
+// NewClip says what of a stream is to be a clip: from Start, or the Last before End.
+type NewClip struct {
+	Name  string
+	Start time.Time
+	Last  time.Duration
+	End   time.Time // zero is now
+}
+
+// Clip is an asset that is made of what a stream has in its window.
+type Clip struct {
+	Asset string     `json:"asset"` // ready when all of it is stored
+	Name  string     `json:"name"`
+	Start time.Time  `json:"start"` // really: at a key frame
+	End   *time.Time `json:"end"`   // nil where it goes up to now
+}
+
+// Clip makes an asset of what viewers can go back to. Nothing is encoded again, so
+// that it begins and ends a little before and after what was asked.
+func (s Streams) Clip(ctx context.Context, id string, clip NewClip) (c Clip, err error) {
+	in := struct {
+		Name  string     `json:"name,omitempty"`
+		Start *time.Time `json:"start,omitempty"`
+		End   *time.Time `json:"end,omitempty"`
+		Last  float64    `json:"last,omitempty"`
+	}{Name: clip.Name, Last: clip.Last.Seconds()}
+	if !clip.Start.IsZero() {
+		in.Start = &clip.Start
+	}
+	if !clip.End.IsZero() {
+		in.End = &clip.End
+	}
+	return c, s.c.post(ctx, at(streamsPath, id)+"/clips", in, &c)
 }

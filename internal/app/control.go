@@ -143,7 +143,6 @@ func (n *serving) buildServices(ctx context.Context, c *control, who *self, node
 		return err
 	}
 	signer := guard.NewSigner(secrets[0], secrets[1:]...)
-	c.streams = n.buildLive(c, who, signer)
 	c.assets = vod.New(vod.Deps{
 		DB: c.db, Bus: c.bus, Jobs: c.jobs, Blob: c.objects, Signer: signer,
 		Viewer: n.Config.Viewer, Log: n.Log, Room: n.room,
@@ -154,6 +153,7 @@ func (n *serving) buildServices(ctx context.Context, c *control, who *self, node
 		Received: func(tx *store.Tx, tenant string) error { return c.usage.Add(tx, tenant, meter.Usage{Uploads: 1}) },
 		Served:   c.usage.ServedBytes,
 	})
+	c.streams = n.buildLive(c, who, signer)
 	c.uploads, err = vod.NewUploads(vod.UploadDeps{Assets: c.assets, Blob: c.objects, Config: n.Config.Upload, Show: c.assets.Show, Log: n.Log})
 	return err
 }

@@ -24,9 +24,28 @@ func (n *serving) buildLive(c *control, who *self, signer *guard.Signer) *live.S
 	return live.New(live.Deps{
 		DB: c.db, Bus: c.bus, Signer: signer, Config: n.Config.Live, Log: n.Log, Node: who.id(), Folder: n.data.Join(liveName),
 		ViewerURL: n.Config.Viewer.URL, SignedFor: n.Config.Viewer.SignedFor, Reach: n.reachMedia,
+		Assets: recordings{c.assets}, Objects: c.objects,
 		Room:   func() error { return n.Config.Blob.Reserve(n.data.Path()).CheckRoom(0) },
 		Served: c.usage.ServedBytes,
 	})
+}
+
+// recordings lets streams be recorded into assets.
+type recordings struct{ assets *vod.Service }
+
+func (r recordings) Begin(tx *store.Tx, of live.Recorded) (asset, folder string, err error) {
+	return r.assets.BeginRecording(tx, vod.NewRecording{Tenant: of.Tenant, Name: of.Name, Stream: of.Stream, Policy: vod.Policy(of.Policy)})
+}
+
+func (r recordings) Grow(ctx context.Context, asset string, bytes int64) error {
+	return r.assets.GrowRecording(ctx, asset, bytes)
+}
+
+func (r recordings) End(tx *store.Tx, asset string, end live.RecordingEnd) error {
+	if end.Result == nil {
+		return r.assets.FailRecording(tx, asset, end.Cause)
+	}
+	return r.assets.PublishRecording(tx, asset, end.Result, end.Start, end.End, end.Scrap)
 }
 
 // addLive adds what takes streams in, where this node has that role.

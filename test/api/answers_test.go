@@ -6,10 +6,14 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"liuyun/internal/testkit"
+	"liuyun/test/program"
 )
 
 // driver asks, holds each exchange to the document, and remembers what was asked.
@@ -182,6 +186,7 @@ func (d *driver) streams(t *testing.T) {
 	d.call(t, http.StatusOK, "GET", path, nil)
 	d.call(t, http.StatusOK, "PATCH", path, `{"name":"Other","playback_policy":"signed"}`, header{"If-Match", made.header.Get("ETag")})
 	d.call(t, http.StatusPreconditionFailed, "PATCH", path, `{"name":"more"}`, header{"If-Match", made.header.Get("ETag")})
+	d.clip(t, path, made)
 	d.call(t, http.StatusOK, "POST", path+"/keys?grace=60", nil)
 	d.call(t, http.StatusUnprocessableEntity, "POST", path+"/keys?grace=-1", nil)
 	d.call(t, http.StatusOK, "POST", path+"/playback", `{"expires_in":60}`)
@@ -189,6 +194,31 @@ func (d *driver) streams(t *testing.T) {
 	d.call(t, http.StatusPreconditionFailed, "DELETE", path, nil, header{"If-Match", `"0"`})
 	d.call(t, http.StatusNoContent, "DELETE", path, nil)
 	d.call(t, http.StatusNotFound, "GET", path, nil)
+}
+
+// clip makes a clip of a stream that an encoder sends to.
+func (d *driver) clip(t *testing.T, path string, made answer) {
+	d.call(t, http.StatusBadRequest, "POST", path+"/clips", `{"start":"2026-01-02T03:04:05Z","last":5}`)
+	d.call(t, http.StatusOK, "PATCH", path, `{"record":true,"playback_policy":"public"}`)
+	command := exec.CommandContext(t.Context(), testkit.FFmpeg(t), "-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc2=size=160x90:rate=10",
+		"-c:v", "libx264", "-preset", "ultrafast", "-g", "10", "-pix_fmt", "yuv420p", "-f", "flv", made.text("ingest", "rtmp", "url")+"/"+made.text("ingest", "rtmp", "key"))
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer command.Wait()
+	defer command.Process.Kill()
+	if !program.Eventually(patience, func() bool {
+		return d.ask(t, http.StatusOK, "GET", path, nil).text("recording", "asset") != "" &&
+			send(t, d.request(t, "GET", "/play/"+made.text("id")+"/master.m3u8", nil)).status == http.StatusOK
+	}) {
+		t.Fatal("what the encoder sends does not come")
+	}
+	d.call(t, http.StatusOK, "GET", path, nil)
+	clip := d.call(t, http.StatusAccepted, "POST", path+"/clips", `{"name":"片段","last":3600}`).text("asset")
+	d.call(t, http.StatusOK, "GET", "/v1/assets/"+clip, nil)
+	d.until(t, clip, "ready")
+	d.call(t, http.StatusOK, "GET", "/v1/assets/"+clip, nil)
+	d.call(t, http.StatusConflict, "PUT", "/v1/assets/"+clip+"/subtitles/en", "WEBVTT\n\n00:00.000 --> 00:01.000\nx\n", header{"Content-Type", "text/vtt"})
 }
 
 func (d *driver) subtitles(t *testing.T, path string) {

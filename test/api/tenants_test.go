@@ -76,6 +76,7 @@ func forms() map[string]form {
 		"get-stream":       {things: stream}, "delete-stream": {things: stream}, "rotate-stream-key": {things: stream},
 		"update-stream":        {things: stream, body: `{"name":"stolen"}`},
 		"sign-stream-playback": {things: stream, body: `{}`},
+		"create-clip":          {things: stream, body: `{"last":5}`},
 		"create-stream":        {body: `{"name":"new"}`},
 		"get-job":              {things: []string{"job"}},
 		"create-key":           {body: `{"name":"new","scopes":["keys:write"]}`},

@@ -32,7 +32,7 @@ func (s *Service) Routes(api *web.API) {
 	read, write := guard.AssetsRead, guard.AssetsWrite
 	web.Add(api, op("list-streams", http.MethodGet, "/v1/streams", "List streams, newest first", read), s.apiList)
 	web.Add(api, op("get-stream", http.MethodGet, "/v1/streams/{id}", "Get a stream: its state and how it goes", read), s.apiGet)
-	web.Add(api, op("update-stream", http.MethodPatch, "/v1/streams/{id}", "Rename a stream, or change who may play it", write), s.apiUpdate)
+	web.Add(api, op("update-stream", http.MethodPatch, "/v1/streams/{id}", "Rename a stream, change who may play it, or record it", write), s.apiUpdate)
 	web.Add(api, op("delete-stream", http.MethodDelete, "/v1/streams/{id}", "Delete a stream, also while it is on air", write), s.apiDelete)
 
 	create := op("create-stream", http.MethodPost, "/v1/streams", "Create a stream", write)
@@ -44,6 +44,7 @@ func (s *Service) Routes(api *web.API) {
 	rotate.Description = "The answer has the new key, this once. Who is on air stays there; the key before lets encoders in for as long as grace says."
 	web.Add(api, rotate, s.apiRotate)
 
+	s.clipRoutes(api, op)
 	web.Add(api, op("sign-stream-playback", http.MethodPost, "/v1/streams/{id}/playback", "Make addresses that play for a time", read), s.apiSign)
 }
 
@@ -100,6 +101,7 @@ func (s *Service) apiGet(ctx context.Context, in *StreamPath) (*streamOutput, er
 type NewStream struct {
 	Name   string `json:"name,omitempty" maxLength:"500" doc:"For people."`
 	Policy Policy `json:"playback_policy,omitempty" enum:"public,signed" doc:"Who may play it; public unless said."`
+	Record bool   `json:"record,omitempty" doc:"Record it whenever it is on air, each time into an asset that who may play it may play."`
 }
 
 type createStreamInput struct{ Body NewStream }
@@ -113,7 +115,7 @@ func (s *Service) apiCreate(ctx context.Context, in *createStreamInput) (*stream
 	if err != nil {
 		return nil, err
 	}
-	r := &stream{Tenant: who.Tenant, Name: name, Policy: in.Body.Policy}
+	r := &stream{Tenant: who.Tenant, Name: name, Policy: in.Body.Policy, Record: in.Body.Record}
 	if r.Name == "" {
 		r.Name = unnamed
 	}
@@ -137,6 +139,7 @@ func cleanName(name string) (string, error) {
 type StreamChange struct {
 	Name   *string `json:"name,omitempty" minLength:"1" maxLength:"500"`
 	Policy *Policy `json:"playback_policy,omitempty" enum:"public,signed"`
+	Record *bool   `json:"record,omitempty" doc:"Begin or stop to record it, also while it is on air."`
 }
 
 type updateStreamInput struct {
@@ -164,8 +167,14 @@ func (s *Service) apiUpdate(ctx context.Context, in *updateStreamInput) (*stream
 		if in.Body.Policy != nil {
 			r.Policy = *in.Body.Policy
 		}
+		if in.Body.Record != nil {
+			r.Record = *in.Body.Record
+		}
 		return nil
 	})
+	if err == nil {
+		s.wantRecording(r)
+	}
 	return s.answer(r, "", err)
 }
 

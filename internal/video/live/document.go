@@ -9,7 +9,7 @@ import (
 func (s *Service) document(r *stream) *Stream {
 	d := &Stream{
 		ID: r.ID, Name: r.Name, Status: r.Status, Ingest: s.ingest(),
-		Health: s.health(r.ID), CreatedAt: r.Created, UpdatedAt: r.Updated, Rev: r.Rev,
+		Record: r.Record, Recording: s.recordingOf(r.ID), Health: s.health(r.ID), CreatedAt: r.Created, UpdatedAt: r.Updated, Rev: r.Rev,
 	}
 	if !r.LiveSince.IsZero() {
 		d.LiveSince = &r.LiveSince

@@ -49,6 +49,9 @@ func (s *Service) Run(ctx context.Context, on Listeners, ready func()) error {
 	if err := s.resume(ctx); err != nil {
 		return err
 	}
+	if err := s.resumeRecordings(ctx); err != nil {
+		return err
+	}
 	ready()
 	err = serveAll(ctx, servers)
 	stop()

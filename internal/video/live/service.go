@@ -15,6 +15,7 @@ import (
 	"liuyun/internal/base/id"
 	"liuyun/internal/contract/event"
 	"liuyun/internal/flow/window"
+	"liuyun/internal/kit/blob"
 	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/store"
 )
@@ -33,6 +34,8 @@ type Deps struct {
 	Config Config
 	Log    *slog.Logger
 
+	Assets    Assets        // keep what is recorded
+	Objects   blob.Store    // of assets
 	Node      string        // of this process
 	Folder    string        // a folder a stream lies below it
 	ViewerURL string        // before /play and /embed; "" is relative
@@ -56,7 +59,10 @@ type Service struct {
 	running   context.Context
 	sessions  map[string]*session
 	heads     map[string]time.Duration // how far the time of a stream has come that has no session
-	work      sync.WaitGroup           // sessions
+	work      sync.WaitGroup           // sessions and recordings
+
+	recordMu  sync.Mutex
+	recorders map[string]*recorder // by the asset
 
 	windowMu sync.Mutex
 	windows  map[string]*window.Group
@@ -66,7 +72,21 @@ type Service struct {
 func New(d Deps) *Service {
 	return &Service{
 		Deps: d, listening: make(map[string]string), sessions: make(map[string]*session), heads: make(map[string]time.Duration), windows: make(map[string]*window.Group),
+		recorders: make(map[string]*recorder),
 	}
+}
+
+// context is that of what goes on beyond a request. It has ended where no streams are
+// taken in, and when the server stops.
+func (s *Service) context() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running != nil {
+		return s.running
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ended
 }
 
 // listens notes where a protocol is listened for.
@@ -193,7 +213,7 @@ func (s *Service) remove(ctx context.Context, tenant, id string, match func(rev 
 			return ctx.Err()
 		}
 	}
-	return s.forget(id)
+	return s.forgetDeleted(ctx, id)
 }
 
 // setStatus writes where a stream is. A stream that is gone has no state.

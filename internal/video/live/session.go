@@ -29,7 +29,9 @@ type session struct {
 	mu      sync.Mutex
 	channel *ingest.Channel // into source
 	holder  *input
-	closing bool // nobody may join any more
+	closing bool  // nobody may join any more
+	record  bool  // it is to be recorded, …
+	from    int64 // … from that segment on
 	report  *StreamHealth
 	ticked  time.Time
 
@@ -100,8 +102,9 @@ func (l *session) retire() bool {
 	return l.closing
 }
 
-// tick measures the last second. It returns nil where nobody sends.
-func (l *session) tick() *StreamHealth {
+// tick measures the last second, and adds what others have noticed. It returns nil
+// where nobody sends.
+func (l *session) tick(noticed []StreamProblem) *StreamHealth {
 	w := l.group.Health()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -112,6 +115,7 @@ func (l *session) tick() *StreamHealth {
 	l.holder.feed.Tick(now.Sub(l.ticked))
 	l.ticked = now
 	l.report = l.holder.health(w)
+	l.report.Problems = append(l.report.Problems, noticed...)
 	return l.report
 }
 
@@ -148,6 +152,8 @@ func (s *Service) session(r *stream, from Status, fn func(*session) error) (*ses
 		id: r.ID, tenant: r.Tenant, group: group, source: hub.New(hubLimits()), log: s.Log.With("stream", r.ID, "name", r.Name, "tenant", r.Tenant),
 		wake: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{}),
 	}
+	l.record = r.Record
+	l.from, _ = group.Next()
 	// Time goes on from session to session, so that what is in the window stays before
 	// what comes.
 	l.channel = ingest.NewChannel(l.source, max(time.Since(r.Created), s.heads[r.ID]))
@@ -171,8 +177,11 @@ func (s *Service) supervise(ctx context.Context, l *session, from Status) {
 	cutting.Go(func() { l.cut(ctx) })
 	life := lifecycle{
 		facts: l.facts, wake: l.wake, log: l.log,
-		tell:   func(ctx context.Context, to Status) error { return s.setStatus(ctx, l.id, to) },
-		second: func(now Status) { s.announce(l, now, l.tick()) },
+		tell: func(ctx context.Context, to Status) error { return s.setStatus(ctx, l.id, to) },
+		second: func(now Status) {
+			s.followRecording(ctx, l, now)
+			s.announce(l, now, l.tick(s.recordingProblems(l.id)))
+		},
 	}
 	for life.run(ctx, from); ctx.Err() == nil && !l.retire(); {
 		life.run(ctx, Connecting)
@@ -184,6 +193,9 @@ func (s *Service) supervise(ctx context.Context, l *session, from Status) {
 		l.source.End(nil) // viewers see that it is over
 	}
 	cutting.Wait()
+	if running := s.context(); running.Err() == nil {
+		s.endRecording(running, l.id)
+	}
 	l.mu.Lock()
 	head := l.channel.Head()
 	l.mu.Unlock()

@@ -31,28 +31,52 @@ func Migrations() store.Migrations {
 			CREATE INDEX streams_by_tenant ON streams (tenant, id);
 			CREATE INDEX streams_by_status ON streams (tenant, status, id);
 			CREATE INDEX streams_by_old_key ON streams (old_key_hash) WHERE old_key_hash <> '';`},
+		{SQL: `ALTER TABLE streams ADD COLUMN record BIGINT NOT NULL DEFAULT 0`},
+		{SQL: `
+			CREATE TABLE recordings (
+				asset TEXT PRIMARY KEY,
+				stream TEXT NOT NULL,
+				tenant TEXT NOT NULL,
+				node TEXT NOT NULL,
+				folder TEXT NOT NULL,
+				first_segment BIGINT NOT NULL,
+				last_segment BIGINT NOT NULL,
+				clip BIGINT NOT NULL,
+				started BIGINT NOT NULL
+			);
+			CREATE INDEX recordings_by_node ON recordings (node);
+			CREATE INDEX recordings_by_stream ON recordings (stream);`},
 	}}
 }
 
-const streamColumns = `id, tenant, name, status, policy, key_hash, old_key_hash, old_key_until, node, live_since, created, updated, rev`
+const streamColumns = `id, tenant, name, status, policy, key_hash, old_key_hash, old_key_until, node, live_since, created, updated, rev, record`
 
 type scanner interface{ Scan(...any) error }
 
 func scanStream(row scanner) (*stream, error) {
 	var s stream
-	var oldUntil, since, created, updated int64
-	err := row.Scan(&s.ID, &s.Tenant, &s.Name, &s.Status, &s.Policy, &s.Key, &s.OldKey, &oldUntil, &s.Node, &since, &created, &updated, &s.Rev)
+	var oldUntil, since, created, updated, record int64
+	err := row.Scan(&s.ID, &s.Tenant, &s.Name, &s.Status, &s.Policy, &s.Key, &s.OldKey, &oldUntil, &s.Node, &since, &created, &updated, &s.Rev, &record)
+	s.Record = record != 0
 	s.OldUntil, s.LiveSince = store.FromTime(oldUntil), store.FromTime(since)
 	s.Created, s.Updated = store.FromTime(created), store.FromTime(updated)
 	return &s, err
 }
 
 func (s *stream) values() []any {
-	return []any{s.Tenant, s.Name, s.Status, s.Policy, s.Key, s.OldKey, store.Time(s.OldUntil), s.Node, store.Time(s.LiveSince), store.Time(s.Created), store.Time(s.Updated), s.Rev}
+	return []any{s.Tenant, s.Name, s.Status, s.Policy, s.Key, s.OldKey, store.Time(s.OldUntil), s.Node, store.Time(s.LiveSince), store.Time(s.Created), store.Time(s.Updated), s.Rev, number(s.Record)}
+}
+
+// number is a bool as both databases keep it.
+func number(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func insertStream(tx *store.Tx, s *stream) error {
-	_, err := tx.Exec(`INSERT INTO streams (`+streamColumns+`) VALUES (?`+strings.Repeat(`, ?`, 12)+`)`, append([]any{s.ID}, s.values()...)...)
+	_, err := tx.Exec(`INSERT INTO streams (`+streamColumns+`) VALUES (?`+strings.Repeat(`, ?`, 13)+`)`, append([]any{s.ID}, s.values()...)...)
 	return err
 }
 

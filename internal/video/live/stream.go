@@ -40,6 +40,7 @@ type stream struct {
 	OldUntil         time.Time // until when that one lets encoders in
 	Node             string    // on which it is on air, or was the last time
 	LiveSince        time.Time // zero unless it is on air
+	Record           bool      // whenever it is on air
 	Created, Updated time.Time
 	Rev              int64
 }
@@ -66,16 +67,18 @@ func hashKey(key string) string {
 
 // Stream is what the API shows.
 type Stream struct {
-	ID        string         `json:"id"`
-	Name      string         `json:"name"`
-	Status    Status         `json:"status" enum:"idle,connecting,live,reconnecting,ended"`
-	Ingest    Ingest         `json:"ingest"`
-	Playback  StreamPlayback `json:"playback"`
-	Health    *StreamHealth  `json:"health" doc:"How it goes; null unless an encoder sends to this node."`
-	LiveSince *time.Time     `json:"live_since" doc:"Null unless it is on air."`
-	CreatedAt time.Time      `json:"created_at"`
-	UpdatedAt time.Time      `json:"updated_at"`
-	Rev       int64          `json:"rev" doc:"Changes with every change; the ETag."`
+	ID        string           `json:"id"`
+	Name      string           `json:"name"`
+	Status    Status           `json:"status" enum:"idle,connecting,live,reconnecting,ended"`
+	Ingest    Ingest           `json:"ingest"`
+	Playback  StreamPlayback   `json:"playback"`
+	Record    bool             `json:"record" doc:"Whether it is recorded whenever it is on air, each time into an asset."`
+	Recording *StreamRecording `json:"recording" doc:"What is recorded now, or not stored yet; null for nothing, and on other nodes."`
+	Health    *StreamHealth    `json:"health" doc:"How it goes; null unless an encoder sends to this node."`
+	LiveSince *time.Time       `json:"live_since" doc:"Null unless it is on air."`
+	CreatedAt time.Time        `json:"created_at"`
+	UpdatedAt time.Time        `json:"updated_at"`
+	Rev       int64            `json:"rev" doc:"Changes with every change; the ETag."`
 }
 
 // Ingest says where an encoder sends.
@@ -127,6 +130,6 @@ type StreamHealth struct {
 
 // StreamProblem is something that the sender should see to.
 type StreamProblem struct {
-	Code    string `json:"code" enum:"key_frames,no_pictures,sound_missing,jumps,storage"`
+	Code    string `json:"code" enum:"key_frames,no_pictures,sound_missing,jumps,storage,recording"`
 	Message string `json:"message"`
 }

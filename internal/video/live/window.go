@@ -71,7 +71,10 @@ func (s *Service) clean(ctx context.Context) error {
 			continue
 		}
 		err := s.DB.Read(ctx, func(tx *store.Tx) error {
-			_, err := findStream(tx, "", name)
+			recorded, err := listRecordings(tx, `WHERE stream = ?`, name)
+			if err == nil && len(recorded) == 0 {
+				_, err = findStream(tx, "", name)
+			}
 			return err
 		})
 		if fault.CodeOf(err) == fault.NotFound {
