@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Stream, StreamHealth } from '../../api/types';
-import { follow, problemWord, pushCommand } from './streams';
+import { follow, problemWord, pushCommand, waysOf } from './streams';
 
 const health = { bitrate: 3_000_000, problems: [] } as unknown as StreamHealth;
 const stream = { id: 'str_1', name: 'Town hall', status: 'live', rev: 3, health, ingest: { rtmp: { url: 'rtmp://h/live', key: '' } }, playback: {} } as unknown as Stream;
@@ -24,4 +24,14 @@ it('has words for the problems of the API, and for no others', () => {
   expect(problemWord('another')).toBeUndefined();
 });
 
-it('writes a command that sends to the key', () => expect(pushCommand('rtmp://h/live', 'lys_x')).toMatch(/ -f flv "rtmp:\/\/h\/live\/lys_x"$/));
+it('writes commands that send to the key', () => {
+  expect(pushCommand('rtmp', 'rtmp://h/live', 'lys_x')).toMatch(/ -f flv "rtmp:\/\/h\/live\/lys_x"$/);
+  expect(pushCommand('rtsp', 'rtsp://h:8554/live', 'lys_x')).toMatch(/ -f rtsp -rtsp_transport tcp "rtsp:\/\/h:8554\/live\/lys_x"$/);
+  expect(pushCommand('srt', 'srt://h:8890', 'lys_x')).toMatch(/ -f mpegts "srt:\/\/h:8890\?streamid=publish:lys_x"$/);
+});
+
+it('lists what is listened for', () => {
+  const ingest = { rtmp: { url: '', key: '' }, srt: { url: 'srt://h:8890' }, rtsp: { url: 'rtsp://h:8554/live' }, whip: { url: '' } };
+  expect(waysOf({ ...stream, ingest } as unknown as Stream)).toEqual(['srt', 'rtsp']);
+  expect(waysOf(stream)).toEqual(['rtmp']);
+});

@@ -55,7 +55,23 @@ const problemWords: Readonly<Record<string, Key>> = {
 /** problemWord says a problem in the viewer's language; undefined where only the server has words for it. */
 export const problemWord = (code: string): Key | undefined => problemWords[code];
 
+/** Way is a protocol by which encoders send. */
+export type Way = 'rtmp' | 'srt' | 'rtsp' | 'whip';
+
+/** waysOf lists the protocols that the server listens for, the usual one first. */
+export const waysOf = (stream: Stream): Way[] => (['rtmp', 'srt', 'rtsp', 'whip'] as const).filter((way) => serverOf(stream, way));
+
+/** serverOf is where a protocol is sent to, without the key; empty where it is not listened for. */
+export const serverOf = (stream: Stream, way: Way): string => (stream.ingest as Partial<Record<Way, { readonly url: string }>>)[way]?.url ?? '';
+
+/** addressOf is a server's address and the key in one, as programs take it. */
+export function addressOf(way: Way, server: string, key: string): string {
+  return way === 'srt' ? `${server}?streamid=publish:${key}` : `${server}/${key}`;
+}
+
+const muxers: Readonly<Record<Way, string>> = { rtmp: '-f flv', srt: '-f mpegts', rtsp: '-f rtsp -rtsp_transport tcp', whip: '' };
+
 /** pushCommand is the line that sends a file as an encoder does. */
-export function pushCommand(url: string, key: string): string {
-  return `ffmpeg -re -i film.mp4 -c:v libx264 -preset veryfast -b:v 3M -maxrate 3M -bufsize 6M -pix_fmt yuv420p -force_key_frames "expr:gte(t,n_forced*2)" -c:a aac -b:a 128k -f flv "${url}/${key}"`;
+export function pushCommand(way: Way, server: string, key: string): string {
+  return `ffmpeg -re -i film.mp4 -c:v libx264 -preset veryfast -b:v 3M -maxrate 3M -bufsize 6M -pix_fmt yuv420p -force_key_frames "expr:gte(t,n_forced*2)" -c:a aac -b:a 128k ${muxers[way]} "${addressOf(way, server, key)}"`;
 }
