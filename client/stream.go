@@ -49,12 +49,17 @@ type Ingest struct {
 		// URL ends with the key in the answers of Create and RotateKey, and never again.
 		URL string `json:"url"`
 	} `json:"rtsp"`
+	WHIP struct {
+		// URL takes an offer of WebRTC, with the key as Authorization: Bearer.
+		URL string `json:"url"`
+	} `json:"whip"`
 }
 
 // StreamPlayback is where a stream is watched. URLs may be paths: see [Client.Resolve].
 type StreamPlayback struct {
 	Policy  Policy     `json:"policy,omitempty"`
 	HLS     string     `json:"hls"`
+	WHEP    string     `json:"whep"`    // WebRTC: within a fraction of a second; "" where there is none
 	Embed   string     `json:"embed"`   // a page for an iframe
 	Expires *time.Time `json:"expires"` // of signed URLs
 }

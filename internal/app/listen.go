@@ -34,6 +34,9 @@ func (n *serving) handler(c *control) http.Handler {
 	mux.Handle("/docs", api)
 	mux.Handle("/docs/", api)
 	mux.Handle("/play/", byKind(c.streams.Play(), c.assets.Play()))
+	for _, path := range []string{"/whip", "/whip/{session}"} {
+		mux.Handle("OPTIONS "+path, c.streams.WHIP()) // before a page of another origin publishes
+	}
 	pages := console.Console(n.viewerOrigins()...)
 	mux.Handle("/console/", pages)
 	embed := console.Embed()

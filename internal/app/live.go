@@ -17,6 +17,7 @@ import (
 const (
 	rtmpPort = 1935
 	rtspPort = 8554
+	peerPort = 8189 // media of WebRTC
 )
 
 // buildLive makes what keeps streams.
@@ -56,6 +57,8 @@ func (n *serving) addLive(c *control) {
 	on := live.Listeners{
 		RTMP: n.mediaListener(n.Config.Live.RTMPListen, rtmpPort),
 		RTSP: n.mediaListener(n.Config.Live.RTSPListen, rtspPort),
+
+		WebRTC: n.mediaListener(n.Config.Live.WebRTCListen, peerPort),
 	}
 	n.add("live", func(ctx context.Context, ready func()) error { return c.streams.Run(ctx, on, ready) }, nil)
 }

@@ -69,7 +69,7 @@ func TestAnswers(t *testing.T) {
 		run  func(*driver, *testing.T)
 	}{
 		{"session", (*driver).session}, {"tenants", (*driver).tenants}, {"keys", (*driver).keys}, {"webhooks", (*driver).webhooks},
-		{"assets", (*driver).assets}, {"streams", (*driver).streams}, {"uploads", (*driver).uploads}, {"rest", (*driver).rest}, {"nodes", (*driver).nodes},
+		{"assets", (*driver).assets}, {"streams", (*driver).streams}, {"webrtc", (*driver).webrtc}, {"uploads", (*driver).uploads}, {"rest", (*driver).rest}, {"nodes", (*driver).nodes},
 	} {
 		if !t.Run(part.name, func(t *testing.T) { part.run(d, t) }) {
 			return
@@ -219,6 +219,31 @@ func (d *driver) clip(t *testing.T, path string, made answer) {
 	d.until(t, clip, "ready")
 	d.call(t, http.StatusOK, "GET", "/v1/assets/"+clip, nil)
 	d.call(t, http.StatusConflict, "PUT", "/v1/assets/"+clip+"/subtitles/en", "WEBVTT\n\n00:00.000 --> 00:01.000\nx\n", header{"Content-Type", "text/vtt"})
+}
+
+// offer is what a browser says that publishes sound.
+const offer = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n" +
+	"m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=rtcp-mux\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\n" +
+	"a=fingerprint:sha-256 00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F\r\n" +
+	"a=setup:actpass\r\na=mid:0\r\na=sendonly\r\na=rtpmap:111 opus/48000/2\r\n"
+
+func (d *driver) webrtc(t *testing.T) {
+	made := d.call(t, http.StatusCreated, "POST", "/v1/streams", `{"name":"By a browser"}`)
+	api, key := d.key, made.text("ingest", "rtmp", "key")
+	defer func() { d.key = api }()
+	sdp, fragment := header{"Content-Type", "application/sdp"}, header{"Content-Type", "application/trickle-ice-sdpfrag"}
+	d.key = "lys_wrong"
+	d.call(t, http.StatusForbidden, "POST", made.text("ingest", "whip", "url"), offer, sdp)
+	d.key = key
+	d.call(t, http.StatusBadRequest, "POST", "/whip", "no offer", sdp)
+	session := d.call(t, http.StatusCreated, "POST", "/whip", offer, sdp)
+	path := session.header.Get("Location")
+	d.call(t, http.StatusNoContent, "PATCH", path, "a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\n", fragment, header{"If-Match", session.header.Get("ETag")})
+	d.call(t, http.StatusPreconditionFailed, "PATCH", path, "a=ice-ufrag:abcd\r\n", fragment, header{"If-Match", `"other"`})
+	d.call(t, http.StatusNotFound, "DELETE", "/whip/absent", nil)
+	d.call(t, http.StatusOK, "DELETE", path, nil)
+	d.key = api
+	d.call(t, http.StatusNoContent, "DELETE", "/v1/streams/"+made.text("id"), nil)
 }
 
 func (d *driver) subtitles(t *testing.T, path string) {

@@ -32,6 +32,7 @@ type pictures struct {
 	*viewer
 	now    *reading
 	next   *reading // what is to be sent from a key frame on, or nil
+	begun  time.Time
 	offset uint32   // of the RTP timestamps
 	stamp  int64    // of the last picture, without offset; 0: none was sent
 }
@@ -50,7 +51,7 @@ func (v *viewer) sendPictures() error {
 		switch {
 		case err != nil:
 			err = p.replace(err)
-		case v.again.Swap(false):
+		case v.again.Swap(false) && time.Since(p.begun) > settleTime:
 			err = p.begin()
 		case item.Tracks == nil:
 			err = p.take(item.Unit)
@@ -122,6 +123,10 @@ func (p *pictures) replace(cause error) error {
 	return p.begin()
 }
 
+// settleTime is how long a key frame may be under way: who asks for another meanwhile
+// has not seen it yet.
+const settleTime = 250 * time.Millisecond
+
 // begin sends what there is from the newest key frame on. So that the viewer is at
 // once where the others are, these pictures are to be shown a millisecond after
 // another; the newest has the time that it has for all.
@@ -143,6 +148,7 @@ func (p *pictures) begin() error {
 			ctx = noWait()
 		}
 	}
+	p.begun = time.Now()
 	newest := waiting[len(waiting)-1].PTS
 	for i, u := range waiting {
 		before := len(waiting) - 1 - i

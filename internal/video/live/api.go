@@ -45,6 +45,7 @@ func (s *Service) Routes(api *web.API) {
 	web.Add(api, rotate, s.apiRotate)
 
 	s.clipRoutes(api, op)
+	s.whipRoutes(api)
 	web.Add(api, op("sign-stream-playback", http.MethodPost, "/v1/streams/{id}/playback", "Make addresses that play for a time", read), s.apiSign)
 }
 
@@ -214,6 +215,7 @@ type signInput struct {
 // SignedStreamPlayback is the addresses of one stream that play until they expire.
 type SignedStreamPlayback struct {
 	HLS     string    `json:"hls"`
+	WHEP    string    `json:"whep"`
 	Embed   string    `json:"embed"`
 	Expires time.Time `json:"expires"`
 }
@@ -231,5 +233,5 @@ func (s *Service) apiSign(ctx context.Context, in *signInput) (*signOutput, erro
 	}
 	expires := time.Now().Add(holds).Truncate(time.Second).UTC()
 	p := s.playback(r, expires)
-	return &signOutput{SignedStreamPlayback{p.HLS, p.Embed, expires}}, nil
+	return &signOutput{SignedStreamPlayback{p.HLS, p.WHEP, p.Embed, expires}}, nil
 }

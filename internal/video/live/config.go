@@ -11,13 +11,16 @@ import (
 
 // Config is the section "live" of the configuration.
 type Config struct {
-	RTMPListen  string        `conf:"rtmp_listen" help:"Where encoders push by RTMP, host:port; empty for port 1935 of the host in --listen."`
-	RTMPURL     string        `conf:"rtmp_url" help:"The address that encoders are told, such as rtmp://live.example.org/live; empty for the listener's own."`
-	RTSPListen  string        `conf:"rtsp_listen" help:"Where cameras push and players read by RTSP, host:port; empty for port 8554 of the host in --listen. Over UDP it is the port of the same number and the next."`
-	RTSPURL     string        `conf:"rtsp_url" help:"The address that cameras are told, such as rtsp://live.example.org:8554/live; empty for the listener's own."`
-	Window      time.Duration `conf:"window" help:"How far back viewers of a stream can go."`
-	WindowBytes conf.Bytes    `conf:"window_bytes" help:"How much of the disk that may take, a stream."`
-	Part        time.Duration `conf:"part" help:"How long the parts of segments are: shorter is closer to live and asks more of servers and networks."`
+	RTMPListen   string        `conf:"rtmp_listen" help:"Where encoders push by RTMP, host:port; empty for port 1935 of the host in --listen."`
+	RTMPURL      string        `conf:"rtmp_url" help:"The address that encoders are told, such as rtmp://live.example.org/live; empty for the listener's own."`
+	RTSPListen   string        `conf:"rtsp_listen" help:"Where cameras push and players read by RTSP, host:port; empty for port 8554 of the host in --listen. Over UDP it is the port of the same number and the next."`
+	RTSPURL      string        `conf:"rtsp_url" help:"The address that cameras are told, such as rtsp://live.example.org:8554/live; empty for the listener's own."`
+	WebRTCListen string        `conf:"webrtc_listen" help:"Where media of WebRTC comes and goes, host:port, one UDP and one TCP port; empty for port 8189 of the host in --listen."`
+	WebRTCHosts  []string      `conf:"webrtc_hosts" help:"Names or addresses by which browsers elsewhere reach that port, besides this machine's own: the public address of a machine behind NAT."`
+	TURNListen   string        `conf:"turn_listen" help:"Where TURN is listened for, host:port, UDP and TCP, for browsers whose network lets nothing else through, as 0.0.0.0:3478; empty for nowhere."`
+	Window       time.Duration `conf:"window" help:"How far back viewers of a stream can go."`
+	WindowBytes  conf.Bytes    `conf:"window_bytes" help:"How much of the disk that may take, a stream."`
+	Part         time.Duration `conf:"part" help:"How long the parts of segments are: shorter is closer to live and asks more of servers and networks."`
 }
 
 // DefaultConfig keeps two hours.
@@ -37,6 +40,9 @@ func (c Config) Validate() error {
 		if p.url != "" && (err != nil || u.Scheme != p.scheme || u.Host == "" || u.RawQuery != "" || u.Fragment != "") {
 			return fault.New(fault.Invalid, "%[1]s_url %[2]q is not an address such as %[1]s://live.example.org/live", p.scheme, p.url)
 		}
+	}
+	if err := c.validateWebRTC(); err != nil {
+		return err
 	}
 	if c.Window < time.Minute || c.Window > 7*24*time.Hour {
 		return fault.New(fault.Invalid, "window is %s; choose between 1m and 168h", c.Window)

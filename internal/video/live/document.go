@@ -24,7 +24,11 @@ func (s *Service) document(r *stream) *Stream {
 
 // ingest is where encoders send, without a key.
 func (s *Service) ingest() Ingest {
-	return Ingest{RTMP: RTMP{URL: s.rtmpURL()}, RTSP: RTSP{URL: s.ingestURL("rtsp", s.Config.RTSPURL)}}
+	i := Ingest{RTMP: RTMP{URL: s.rtmpURL()}, RTSP: RTSP{URL: s.ingestURL("rtsp", s.Config.RTSPURL)}}
+	if s.hasWebRTC() {
+		i.WHIP.URL = whipPath
+	}
+	return i
 }
 
 // show puts a key that was just made into what encoders are told.
@@ -41,6 +45,9 @@ func (i *Ingest) show(key string) {
 // playback is where a stream plays, until expires or for ever.
 func (s *Service) playback(r *stream, expires time.Time) StreamPlayback {
 	p := StreamPlayback{Policy: r.Policy, HLS: s.address("play", r.ID, expires, "master.m3u8"), Embed: s.address("embed", r.ID, expires, "")}
+	if s.hasWebRTC() {
+		p.WHEP = s.address("play", r.ID, expires, whepName)
+	}
 	if !expires.IsZero() {
 		p.Expires = &expires
 	}

@@ -21,14 +21,20 @@ import (
 const allowedMethods = "GET, HEAD, OPTIONS"
 
 // Play serves /play/[~token/]<stream>/<file>: GET, HEAD and OPTIONS, byte ranges,
-// reads from pages of any origin. A request for a playlist may wait for what it
-// asks for (rfc8216bis 6.2.5.2), and so may one for a part that was announced. It
+// reads from pages of any origin; and WHEP below the name "whep". A request for a
+// playlist may wait for what it asks for (rfc8216bis 6.2.5.2), and so may one for a part that was announced. It
 // must not be behind a wrapped ResponseWriter, so that segments leave by sendfile.
 //
 // Addresses are the same for every viewer, and what is answered says how long a
 // cache may keep it, so that any cache in front serves all but the first of them.
 func (s *Service) Play() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if t, ok := parseTarget(r.URL.Path); ok {
+			if session, ok := whepSession(t.file); ok {
+				s.peers.ServeWHEP(w, r, t.stream, t.token, session)
+				return
+			}
+		}
 		allowAnyOrigin(w.Header())
 		switch r.Method {
 		case http.MethodGet, http.MethodHead:

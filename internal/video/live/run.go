@@ -25,7 +25,7 @@ type Listener struct {
 
 // Listeners are where encoders and readers connect.
 type Listeners struct {
-	RTMP, RTSP Listener
+	RTMP, RTSP, WebRTC Listener
 }
 
 // Run takes in streams until ctx ends; then encoders are told to go, and what is in
@@ -37,7 +37,7 @@ func (s *Service) Run(ctx context.Context, on Listeners, ready func()) error {
 	if err := s.clean(ctx); err != nil {
 		return fmt.Errorf("remove what deleted streams left: %w", err)
 	}
-	servers, err := s.listen(on)
+	servers, err := s.listen(ctx, on)
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (s *Service) Run(ctx context.Context, on Listeners, ready func()) error {
 type server func(ctx context.Context) error
 
 // listen opens the ports.
-func (s *Service) listen(on Listeners) (servers []server, err error) {
+func (s *Service) listen(ctx context.Context, on Listeners) (servers []server, err error) {
 	var opened []net.Listener
 	for _, p := range []struct {
 		scheme string
@@ -86,6 +86,16 @@ func (s *Service) listen(on Listeners) (servers []server, err error) {
 		s.listens(p.scheme, socket.Addr().String())
 		opened = append(opened, socket)
 		servers = append(servers, func(ctx context.Context) error { return p.serve(ctx, socket) })
+	}
+	peers, err := s.listenWebRTC(ctx, on.WebRTC)
+	if err != nil {
+		for _, o := range opened {
+			o.Close()
+		}
+		return nil, err
+	}
+	if peers != nil {
+		servers = append(servers, peers)
 	}
 	return servers, nil
 }

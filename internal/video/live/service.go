@@ -14,6 +14,7 @@ import (
 	"liuyun/internal/base/fault"
 	"liuyun/internal/base/id"
 	"liuyun/internal/contract/event"
+	"liuyun/internal/flow/peer"
 	"liuyun/internal/flow/window"
 	"liuyun/internal/kit/blob"
 	"liuyun/internal/kit/guard"
@@ -66,14 +67,18 @@ type Service struct {
 
 	windowMu sync.Mutex
 	windows  map[string]*window.Group
+
+	peers *peer.Server
 }
 
 // New returns a service.
 func New(d Deps) *Service {
-	return &Service{
+	s := &Service{
 		Deps: d, listening: make(map[string]string), sessions: make(map[string]*session), heads: make(map[string]time.Duration), windows: make(map[string]*window.Group),
 		recorders: make(map[string]*recorder),
 	}
+	s.peers = s.newPeers()
+	return s
 }
 
 // context is that of what goes on beyond a request. It has ended where no streams are

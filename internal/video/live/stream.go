@@ -85,6 +85,12 @@ type Stream struct {
 type Ingest struct {
 	RTMP RTMP `json:"rtmp"`
 	RTSP RTSP `json:"rtsp"`
+	WHIP WHIP `json:"whip"`
+}
+
+// WHIP is for browsers and encoders that publish by WebRTC.
+type WHIP struct {
+	URL string `json:"url" doc:"Where an offer is posted, with the stream key as Authorization: Bearer. Empty where no WebRTC is listened for."`
 }
 
 // RTSP is for cameras and programs that push by it.
@@ -103,6 +109,7 @@ type RTMP struct {
 type StreamPlayback struct {
 	Policy  Policy     `json:"policy" enum:"public,signed"`
 	HLS     string     `json:"hls"`
+	WHEP    string     `json:"whep" doc:"For viewers by WebRTC, who see it within a fraction of a second. Empty where no WebRTC is listened for."`
 	Embed   string     `json:"embed"`
 	Expires *time.Time `json:"expires" doc:"When the addresses end; null for never."`
 }

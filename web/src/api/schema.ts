@@ -370,8 +370,28 @@ export interface paths {
         delete: operations["delete-stream"];
         options?: never;
         head?: never;
-        /** Rename a stream, or change who may play it */
+        /** Rename a stream, change who may play it, or record it */
         patch: operations["update-stream"];
+        trace?: never;
+    };
+    "/v1/streams/{id}/clips": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make an asset of a part of the window
+         * @description Nothing is encoded again, so that it is cut between segments: it begins at or before start, at a key frame, and ends at or after end. The answer says where. Who may play the stream may play it.
+         */
+        post: operations["create-clip"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/v1/streams/{id}/keys": {
@@ -595,6 +615,47 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/whip": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Publish a stream from a browser or an encoder (WHIP, RFC 9725)
+         * @description The offer has H.264 with packetization-mode 1, Opus, or both. It may have several layers of the pictures (simulcast): the largest that comes is used.
+         */
+        post: operations["publish-whip"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/whip/{session}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End a session */
+        delete: operations["end-whip"];
+        options?: never;
+        head?: never;
+        /**
+         * Add candidates to a session, or restart its ICE
+         * @description A restart is answered with 200 and a fragment of SDP.
+         */
+        patch: operations["change-whip"];
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -612,7 +673,7 @@ export interface components {
             name: string;
             options: components["schemas"]["Options"];
             /** @enum {string} */
-            phase: "" | "upload" | "import" | "analyse" | "encode" | "package";
+            phase: "" | "upload" | "import" | "analyse" | "encode" | "package" | "record";
             playback: components["schemas"]["Playback"];
             /**
              * Format: double
@@ -621,6 +682,7 @@ export interface components {
             progress: number;
             /** Format: date-time */
             ready_at: string | null;
+            recording: components["schemas"]["AssetRecording"] | null;
             /** @description In mp4 is an address. */
             renditions: components["schemas"]["Rendition"][];
             /**
@@ -634,7 +696,7 @@ export interface components {
              */
             size: number;
             /** @enum {string} */
-            status: "created" | "uploading" | "queued" | "processing" | "ready" | "failed";
+            status: "created" | "uploading" | "queued" | "processing" | "recording" | "ready" | "failed";
             /**
              * Format: int64
              * @description Bytes of what was made of it.
@@ -654,6 +716,32 @@ export interface components {
             name?: string;
             /** @enum {string} */
             playback_policy?: "public" | "signed";
+        };
+        AssetRecording: {
+            /** Format: date-time */
+            end: string | null;
+            /**
+             * Format: date-time
+             * @description When what is in it happened; null until it is ready.
+             */
+            start: string | null;
+            /** @description str_…, which may be deleted since. */
+            stream: string;
+        };
+        Clip: {
+            /** @description ast_…, which is ready when all of it is stored. */
+            asset: string;
+            /**
+             * Format: date-time
+             * @description When it really ends; null where that is not known before the asset is ready, because it goes up to now.
+             */
+            end: string | null;
+            name: string;
+            /**
+             * Format: date-time
+             * @description When it really begins: at the key frame before what was asked.
+             */
+            start: string;
         };
         Delivery: {
             /** Format: int64 */
@@ -700,6 +788,7 @@ export interface components {
         Ingest: {
             rtmp: components["schemas"]["RTMP"];
             rtsp: components["schemas"]["RTSP"];
+            whip: components["schemas"]["WHIP"];
         };
         Job: {
             asset: string;
@@ -805,6 +894,25 @@ export interface components {
             /** @description Where its source is fetched from, http or https. */
             url?: string;
         };
+        NewClip: {
+            /**
+             * Format: date-time
+             * @description And ends; now unless said.
+             */
+            end?: string;
+            /**
+             * Format: double
+             * @description Seconds before the end, in place of start.
+             */
+            last?: number;
+            /** @description For people; without one that of the stream and the time. */
+            name?: string;
+            /**
+             * Format: date-time
+             * @description The time of day with which it begins.
+             */
+            start?: string;
+        };
         NewJoinToken: {
             /**
              * Format: int64
@@ -832,6 +940,8 @@ export interface components {
              * @enum {string}
              */
             playback_policy?: "public" | "signed";
+            /** @description Record it whenever it is on air, each time into an asset that who may play it may play. */
+            record?: boolean;
         };
         NewWebhook: {
             /** @description True unless said. */
@@ -1050,6 +1160,7 @@ export interface components {
             /** Format: date-time */
             expires: string;
             hls: string;
+            whep: string;
         };
         Stream: {
             /** Format: date-time */
@@ -1064,6 +1175,9 @@ export interface components {
             live_since: string | null;
             name: string;
             playback: components["schemas"]["StreamPlayback"];
+            /** @description Whether it is recorded whenever it is on air, each time into an asset. */
+            record: boolean;
+            recording: components["schemas"]["StreamRecording"] | null;
             /**
              * Format: int64
              * @description Changes with every change; the ETag.
@@ -1078,6 +1192,8 @@ export interface components {
             name?: string;
             /** @enum {string} */
             playback_policy?: "public" | "signed";
+            /** @description Begin or stop to record it, also while it is on air. */
+            record?: boolean;
         };
         StreamHealth: {
             /** @description RFC 6381; empty without sound. */
@@ -1145,6 +1261,8 @@ export interface components {
             hls: string;
             /** @enum {string} */
             policy: "public" | "signed";
+            /** @description For viewers by WebRTC, who see it within a fraction of a second. Empty where no WebRTC is listened for. */
+            whep: string;
         };
         StreamPlaybackTime: {
             /**
@@ -1155,8 +1273,26 @@ export interface components {
         };
         StreamProblem: {
             /** @enum {string} */
-            code: "key_frames" | "no_pictures" | "sound_missing" | "jumps" | "storage";
+            code: "key_frames" | "no_pictures" | "sound_missing" | "jumps" | "storage" | "recording";
             message: string;
+        };
+        StreamRecording: {
+            /** @description ast_…, which is ready when the recording has ended. */
+            asset: string;
+            /**
+             * Format: double
+             * @description Seconds that are stored.
+             */
+            duration: number;
+            /** @description Why nothing can be stored for now; else empty. */
+            problem: string;
+            /** Format: date-time */
+            since: string;
+            /**
+             * Format: int64
+             * @description Bytes of that.
+             */
+            stored: number;
         };
         SubtitleState: {
             language: string;
@@ -1238,6 +1374,10 @@ export interface components {
             to: string;
             total: components["schemas"]["UsageAmounts"];
         };
+        WHIP: {
+            /** @description Where an offer is posted, with the stream key as Authorization: Bearer. Empty where no WebRTC is listened for. */
+            url: string;
+        };
         Warning: {
             code: string;
             message: string;
@@ -1282,7 +1422,7 @@ export interface operations {
                 /** @description The cursor in next of the page before. */
                 after?: string;
                 /** @description Only assets in this state. */
-                status?: "created" | "uploading" | "queued" | "processing" | "ready" | "failed";
+                status?: "created" | "uploading" | "queued" | "processing" | "recording" | "ready" | "failed";
                 /** @description Only assets whose name contains this. */
                 q?: string;
             };
@@ -2450,6 +2590,47 @@ export interface operations {
             };
         };
     };
+    "create-clip": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+                /** @description Any text of at most 255 characters, such as a random UUID. Who sends the same request again with it within 24 hours gets the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description Stream, str_… */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewClip"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Clip"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "rotate-stream-key": {
         parameters: {
             query?: {
@@ -3217,6 +3398,123 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Delivery"];
                 };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "publish-whip": {
+        parameters: {
+            query?: {
+                /** @description 1 says that it is the second of two encoders of a stream. */
+                backup?: string;
+            };
+            header: {
+                /** @description Bearer and the stream key. */
+                Authorization: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/sdp": string;
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description Of the session's ICE credentials. */
+                    ETag?: string;
+                    /** @description Where TURN is, with credentials that hold for a while. */
+                    Link?: string;
+                    /** @description Of the session. */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/sdp": string;
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "end-whip": {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Bearer and the stream key. */
+                Authorization: string;
+            };
+            path: {
+                session: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "change-whip": {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Bearer and the stream key. */
+                Authorization: string;
+                /** @description The ETag, to add candidates; * to restart ICE. */
+                "If-Match"?: string;
+            };
+            path: {
+                session: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/trickle-ice-sdpfrag": string;
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description Of the session's ICE credentials. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Error */
             default: {
