@@ -250,9 +250,13 @@ func (c *cutter) lead(u hub.Unit) error {
 		c.jump = true
 	}
 	cut := u.Key && c.mayEnd(t, length)
-	if !cut && length+t.frame > t.most+t.frame/2 {
+	switch {
+	case cut:
+	case length+t.frame > t.most+t.frame/2:
 		cut = true
 		c.g.count(func(h *Health) { h.Dependent++ })
+	case c.isFirst() && c.g.o.Soon > 0:
+		cut = duration(length, t.clock) >= c.g.o.Soon
 	}
 	if cut {
 		return c.cut(t, false)
@@ -286,9 +290,8 @@ func (c *cutter) see(t *track, u *hub.Unit) {
 // mayEnd reports whether a segment of that length ends at a key frame.
 func (c *cutter) mayEnd(t *track, length int64) bool {
 	o := &c.g.o
-	now := c.bounds[len(c.bounds)-1]
 	target := o.Segment
-	if now.number == c.g.begins { // so that a stream starts soon
+	if c.isFirst() { // so that a stream starts soon
 		target = min(target, time.Second)
 	}
 	switch {
@@ -302,6 +305,9 @@ func (c *cutter) mayEnd(t *track, length int64) bool {
 		return duration(length, t.clock)+c.interval > o.Longest
 	}
 }
+
+// isFirst reports whether the lead is in the first segment there ever was.
+func (c *cutter) isFirst() bool { return c.bounds[len(c.bounds)-1].number == c.g.begins }
 
 // resume begins segments with a unit of the lead, after nothing or a break.
 func (c *cutter) resume(t *track, u hub.Unit) error {

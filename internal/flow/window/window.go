@@ -26,6 +26,9 @@ type Options struct {
 	// Longest is the longest segment, whole seconds: the TARGETDURATION, which never
 	// changes. Default one and a half times Segment.
 	Longest time.Duration
+	// Soon is how long the first segment of all is, whether a key frame comes then or not:
+	// before there is one, players have nothing to begin with. Default: until a key frame.
+	Soon time.Duration
 	// Part is how long parts are at most. Default 500 ms.
 	Part time.Duration
 	// MaxBytes bounds the folder: the oldest segments go first. 0 is no bound.
@@ -62,10 +65,14 @@ type Answer struct {
 
 // File is a part, a segment or an init section. Whoever opened it closes it.
 type File struct {
-	// Content is an *os.File for a segment on the disk.
+	// Content is an *os.File for a segment on the disk, and an io.WriterTo for what lies
+	// in memory.
 	Content io.ReadSeeker
-	Size    int64
-	Type    string // of its content, as HTTP says it
+	// Grows is set instead for a segment that is not whole yet: reading it waits for what
+	// comes, and ends where the segment does. Size is unknown then.
+	Grows io.Reader
+	Size  int64
+	Type  string // of its content, as HTTP says it
 	Caching
 	close func()
 }
