@@ -75,6 +75,10 @@ type Item struct {
 type Limits struct {
 	Units int
 	Bytes int64
+	// Span is how long units are held that nobody would begin with: those before the
+	// newest key frame. A reader that lags more loses them. 0 is as long as the others
+	// allow.
+	Span time.Duration
 }
 
 // DefaultLimits hold about ten seconds of a usual stream.
@@ -89,7 +93,7 @@ type Stream struct {
 	limits Limits
 
 	mu      sync.Mutex
-	items   []Item // a ring; the oldest is at head
+	ring    []slot // the oldest is at head
 	head    int
 	count   int
 	first   uint64 // number of the oldest item
@@ -101,9 +105,16 @@ type Stream struct {
 	arrived chan struct{}
 }
 
+// slot is an item in its place.
+type slot struct {
+	Item
+	period []Track   // that it belongs to
+	came   time.Time // where Limits.Span is set
+}
+
 // New returns a stream that waits for its first period.
 func New(l Limits) *Stream {
-	return &Stream{limits: l, items: make([]Item, l.Units), arrived: make(chan struct{})}
+	return &Stream{limits: l, ring: make([]slot, min(l.Units, 128)), arrived: make(chan struct{})}
 }
 
 // Begin begins a period: from here on units are of these tracks. The slice is
@@ -149,18 +160,40 @@ func (s *Stream) End(cause error) {
 // push appends an item and drops the oldest ones above the limits.
 func (s *Stream) push(i Item) {
 	size := int64(len(i.Unit.Data))
-	for s.count > 0 && (s.count == len(s.items) || s.bytes+size > s.limits.Bytes) {
-		old := &s.items[s.head]
-		s.bytes -= int64(len(old.Unit.Data))
-		*old = Item{}
-		s.head = (s.head + 1) % len(s.items)
-		s.first++
-		s.count--
+	for s.count > 0 && (s.count == s.limits.Units || s.bytes+size > s.limits.Bytes) {
+		s.drop()
 	}
-	s.items[(s.head+s.count)%len(s.items)] = i
+	added := slot{Item: i, period: s.tracks}
+	if s.limits.Span > 0 {
+		added.came = time.Now()
+		for s.count > 0 && s.first < s.key && added.came.Sub(s.ring[s.head].came) > s.limits.Span {
+			s.drop()
+		}
+	}
+	if s.count == len(s.ring) {
+		s.grow()
+	}
+	s.ring[(s.head+s.count)%len(s.ring)] = added
 	s.count++
 	s.bytes += size
 	s.wake()
+}
+
+// drop drops the oldest item.
+func (s *Stream) drop() {
+	s.bytes -= int64(len(s.ring[s.head].Unit.Data))
+	s.ring[s.head] = slot{}
+	s.head = (s.head + 1) % len(s.ring)
+	s.first++
+	s.count--
+}
+
+// grow makes room for more items, up to the limit.
+func (s *Stream) grow() {
+	larger := make([]slot, min(2*len(s.ring), s.limits.Units))
+	n := copy(larger, s.ring[s.head:])
+	copy(larger[n:], s.ring[:s.head])
+	s.ring, s.head = larger, 0
 }
 
 // wake lets waiting readers look again. The channel is only made anew when somebody
@@ -228,10 +261,11 @@ func (r *Reader) take() (Item, <-chan struct{}, error) {
 	if r.next >= s.first+uint64(s.count) {
 		return r.waitOrEnd()
 	}
-	item := s.items[(s.head+int(r.next-s.first))%len(s.items)]
-	if item.Tracks == nil && (!r.begun || !sameTracks(r.period, s.tracksAt(r.next))) {
+	here := &s.ring[(s.head+int(r.next-s.first))%len(s.ring)]
+	item := here.Item
+	if item.Tracks == nil && (!r.begun || !sameTracks(r.period, here.period)) {
 		// The reader begins within a period, whose beginning it has not seen.
-		r.begun, r.period = true, s.tracksAt(r.next)
+		r.begun, r.period = true, here.period
 		return Item{Tracks: r.period, Lost: lost}, nil, nil
 	}
 	if item.Tracks != nil {
@@ -257,19 +291,6 @@ func (r *Reader) waitOrEnd() (Item, <-chan struct{}, error) {
 
 // decodable reports whether there is an item to begin with.
 func (s *Stream) decodable() bool { return s.count > 0 && s.key >= s.first }
-
-// tracksAt returns the tracks of the item of that number: those of the last period
-// that began before it, as far as it is known.
-func (s *Stream) tracksAt(number uint64) []Track {
-	for n := number; n > s.first; n-- {
-		if t := s.items[(s.head+int(n-1-s.first))%len(s.items)].Tracks; t != nil {
-			return t
-		}
-	}
-	// Its beginning was dropped. Only the present period can be so old: a reader that
-	// would begin in an earlier one is sent to the newest key frame.
-	return s.tracks
-}
 
 func sameTracks(a, b []Track) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
