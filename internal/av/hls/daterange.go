@@ -70,7 +70,8 @@ func (d *DateRange) appendTo(out []byte) []byte {
 
 func dateText(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
-func (d *DateRange) check() error {
+// Validate says what of d cannot be written.
+func (d *DateRange) Validate() error {
 	for _, s := range []string{d.ID, d.Class} {
 		if err := checkQuoted("attribute", s); err != nil {
 			return err

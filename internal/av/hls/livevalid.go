@@ -17,7 +17,7 @@ func (p *LivePlaylist) check() error {
 		return fmt.Errorf("live playlist: %w", err)
 	}
 	for i := range p.Ranges {
-		if err := p.Ranges[i].check(); err != nil {
+		if err := p.Ranges[i].Validate(); err != nil {
 			return fmt.Errorf("live playlist: date range %q: %w", p.Ranges[i].ID, err)
 		}
 	}

@@ -51,8 +51,12 @@ type Group struct {
 	renew    atomic.Bool   // the next segment begins another period of DASH
 	breaks   atomic.Bool   // the next segment with a key frame is a discontinuity
 
-	plan Plan
-	came chan struct{} // closed when a rendition comes; nil when nobody waits
+	plan     Plan
+	events   eventLog
+	captions []*captions
+	mpd      text
+	lag      time.Duration // of what is made of the stream, at most
+	came     chan struct{} // closed when a rendition comes; nil when nobody waits
 }
 
 // New opens the window in o.Folder. It starts nothing: see Run.
@@ -374,6 +378,9 @@ func (g *Group) endSegment(r *rendition) {
 		g.closes = nil
 	}
 	g.bytes += s.size
+	if r == g.renditions[0] {
+		g.freeze(r, s)
+	}
 	switch {
 	case s.gap:
 		s.saved = true

@@ -22,14 +22,16 @@ const (
 // record is a line: one of its fields is set, or Open with one that says more. A
 // segment's comes after its file, and Began before it.
 type record struct {
-	Start     *startRecord   `json:"start,omitempty"`
-	Rendition string         `json:"rendition,omitempty"` // of what follows
-	Init      *initSection   `json:"init,omitempty"`
-	Open      *openRecord    `json:"open,omitempty"`
-	Began     *segmentRecord `json:"began,omitempty"` // the open segment, whose end is not known
-	Segment   *segmentRecord `json:"segment,omitempty"`
-	Closed    bool           `json:"closed,omitempty"` // nothing was open when writing ended
-	Ended     bool           `json:"ended,omitempty"`  // the stream has ended
+	Start     *startRecord    `json:"start,omitempty"`
+	Rendition string          `json:"rendition,omitempty"` // of what follows
+	Init      *initSection    `json:"init,omitempty"`
+	Open      *openRecord     `json:"open,omitempty"`
+	Began     *segmentRecord  `json:"began,omitempty"` // the open segment, whose end is not known
+	Segment   *segmentRecord  `json:"segment,omitempty"`
+	Event     *event          `json:"event,omitempty"` // the newest of an ID counts
+	Captions  *captionsRecord `json:"captions,omitempty"`
+	Closed    bool            `json:"closed,omitempty"` // nothing was open when writing ended
+	Ended     bool            `json:"ended,omitempty"`  // the stream has ended
 }
 
 // startRecord is what never changes.
@@ -150,7 +152,7 @@ func (g *Group) rewrite(closed bool) error {
 			all = append(all, record{Rendition: r.name, Began: r.open.record()})
 		}
 	}
-	all = append(all, record{Open: g.openRecord(newest)})
+	all = append(append(all, g.toldRecords()...), record{Open: g.openRecord(newest)})
 	ended := g.ended
 	g.mu.Unlock()
 	if closed {
@@ -172,6 +174,7 @@ type history struct {
 	renditions []*rendition // their inits alone
 	segments   map[string]map[int64]*segmentRecord
 	began      map[string]map[int64]*segmentRecord // and were not told to be whole
+	told       []record                            // of events and captions
 	open       openRecord
 	closed     bool
 	ended      bool
@@ -188,6 +191,10 @@ func parseJournal(text []byte) history {
 }
 
 func (h *history) add(r record) {
+	if r.Event != nil || r.Captions != nil {
+		h.told = append(h.told, r)
+		return
+	}
 	h.closed, h.ended = r.Closed, r.Ended
 	if r.Began != nil && h.began[r.Rendition] != nil {
 		h.began[r.Rendition][r.Began.Number] = r.Began
@@ -271,6 +278,7 @@ func (g *Group) resume(h *history) bool {
 			r.derived = &derived{g: g, r: r, begun: true, next: newest + 1}
 		}
 	}
+	g.retell(h.told)
 	g.cut.next, g.next = newest+1, newest+1
 	list := lead.segments
 	last := list[len(list)-1]

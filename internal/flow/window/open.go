@@ -16,21 +16,24 @@ import (
 // announced but not there yet is waited for, at most three target durations. Faults:
 // not found for what is not, or no more; unavailable when it has waited for too long.
 func (g *Group) Open(ctx context.Context, rendition, name string) (*File, error) {
+	if strings.HasPrefix(rendition, captionsPrefix) {
+		return g.openCaptions(rendition, name)
+	}
 	number, index, kind := parseName(name)
 	if kind == nameOther {
 		return nil, errNoFile(name)
 	}
-	waits, cancel := context.WithTimeout(ctx, maxWait*g.o.Longest)
-	defer cancel()
+	p := patience{limit: maxWait * g.o.Longest}
+	defer p.end()
 	for {
 		found, wait, err := g.look(rendition, name, number, index, kind)
 		switch {
 		case err != nil:
 			return nil, err
 		case wait == nil:
-			return found.open(name)
+			return found.open(ctx, name)
 		}
-		if err := await(ctx, waits, wait); err != nil {
+		if err := p.await(ctx, wait); err != nil {
 			return nil, err
 		}
 	}
@@ -83,8 +86,9 @@ type place struct {
 	file           string // on the disk
 	part           bool
 	offset, length int64
-	memory         chain  // held; or
-	init           []byte // an init section
+	memory         chain    // held; or
+	init           []byte   // an init section
+	grows          *growing // it is not whole yet
 	kind           string
 	caching        Caching
 }
@@ -111,16 +115,24 @@ func (g *Group) look(rendition, name string, number int64, index int, kind kindO
 		return nil, nil, errNoFile(name)
 	}
 	s := r.find(number)
+	if kind == nameSegment && s == nil && r.comesNext(g, number) {
+		return nil, r.later(), nil
+	}
 	if last := len(r.segments) - 1; kind == namePart && s == nil && !g.ended && r.open == nil && index == 0 &&
 		last >= 0 && number == r.segments[last].number+1 {
 		return nil, r.later(), nil
+	}
+	if s != nil && s.gap && kind == nameSegment {
+		at.init = emptySegment() // DASH cannot say that there is nothing
+		return at, nil, nil
 	}
 	if s == nil || s.gap {
 		return nil, nil, errNoFile(name)
 	}
 	if kind == nameSegment {
 		if s == r.open {
-			return nil, nil, errNoFile(name)
+			at.grows = &growing{g: g, r: r, s: s}
+			return at, nil, nil
 		}
 		at.length = s.size
 		g.locate(at, r, s, s.memory)
@@ -136,6 +148,16 @@ func (g *Group) look(rendition, name string, number int64, index int, kind kindO
 	at.part, at.offset, at.length = true, p.offset, p.size
 	g.locate(at, r, s, s.buffer(index))
 	return at, nil, nil
+}
+
+// comesNext reports whether a segment is the one after all there are. It is announced
+// in DASH while the one before is open.
+func (r *rendition) comesNext(g *Group, number int64) bool {
+	if r.open != nil {
+		return number == r.open.number+1
+	}
+	last := len(r.segments) - 1
+	return last >= 0 && number == r.segments[last].number+1 && !r.over(g)
 }
 
 // buffer returns the memory of one part, nothing if that was given back.
@@ -163,13 +185,16 @@ func (g *Group) locate(at *place, r *rendition, s *segment, memory []*buffer) {
 	}
 }
 
-func (p *place) open(name string) (*File, error) {
+func (p *place) open(ctx context.Context, name string) (*File, error) {
 	f := &File{Size: p.length, Type: p.kind, Caching: p.caching}
 	switch {
+	case p.grows != nil:
+		p.grows.ctx = ctx
+		f.Grows, f.close = p.grows, p.grows.close
 	case p.init != nil:
 		f.Content, f.Size = bytes.NewReader(p.init), int64(len(p.init))
 	case p.memory != nil:
-		f.Content = io.NewSectionReader(p.memory, 0, p.length)
+		f.Content = &partsReader{io.NewSectionReader(p.memory, 0, p.length), p.memory}
 		f.close = func() {
 			for _, b := range p.memory {
 				b.release()
@@ -191,6 +216,9 @@ func (p *place) open(name string) (*File, error) {
 	}
 	return f, nil
 }
+
+// emptySegment is a box that players pass over.
+func emptySegment() []byte { return []byte{0, 0, 0, 8, 'f', 'r', 'e', 'e'} }
 
 func errNoFile(name string) error {
 	return fault.New(fault.NotFound, "%q is not in the window, or no more: reload the playlist", name)

@@ -149,6 +149,34 @@ func (c chain) ReadAt(p []byte, offset int64) (n int, err error) {
 	return n, io.EOF
 }
 
+// partsReader reads buffers end to end, and writes them without a copy in between.
+type partsReader struct {
+	*io.SectionReader
+	buffers chain
+}
+
+// WriteTo writes what has not been read.
+func (m *partsReader) WriteTo(w io.Writer) (written int64, err error) {
+	at, err := m.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return 0, err
+	}
+	skip := at
+	for _, b := range m.buffers {
+		if skip >= int64(len(b.data)) {
+			skip -= int64(len(b.data))
+			continue
+		}
+		n, err := w.Write(b.data[skip:])
+		written, skip = written+int64(n), 0
+		if err != nil {
+			return written, err
+		}
+	}
+	_, err = m.Seek(at+written, io.SeekStart)
+	return written, err
+}
+
 // openFor is how long the open segment is.
 func (r *rendition) openFor() time.Duration {
 	if r.open == nil {

@@ -25,14 +25,14 @@ func (g *Group) Playlist(ctx context.Context, rendition string, q Query) (Answer
 	if q.Part >= 0 && q.MSN < 0 {
 		return Answer{}, fault.New(fault.Invalid, "_HLS_part needs _HLS_msn")
 	}
-	waits, cancel := context.WithTimeout(ctx, maxWait*g.o.Longest)
-	defer cancel()
+	p := patience{limit: maxWait * g.o.Longest}
+	defer p.end()
 	for {
 		answer, wait, err := g.playlist(rendition, q)
 		if err != nil || wait == nil {
 			return answer, err
 		}
-		if err := await(ctx, waits, wait); err != nil {
+		if err := p.await(ctx, wait); err != nil {
 			return Answer{}, err
 		}
 	}
@@ -41,22 +41,41 @@ func (g *Group) Playlist(ctx context.Context, rendition string, q Query) (Answer
 // maxWait is how many target durations a request waits (rfc8216bis 6.2.5.2).
 const maxWait = 3
 
-func await(ctx, waits context.Context, wait <-chan struct{}) error {
+// patience is how long one request waits, in all.
+type patience struct {
+	limit time.Duration
+	timer *time.Timer // nil until it waits: most that are asked for the second time do not
+}
+
+func (p *patience) await(ctx context.Context, wait <-chan struct{}) error {
+	if p.timer == nil {
+		p.timer = time.NewTimer(p.limit)
+	}
 	select {
 	case <-wait:
 		return nil
-	case <-waits.Done():
-	}
-	if err := ctx.Err(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return fault.Wrap(err, fault.Canceled, "the request was given up")
+	case <-p.timer.C:
+	case <-ctx.Done():
+		if err := ctx.Err(); !errors.Is(err, context.DeadlineExceeded) {
+			return fault.Wrap(err, fault.Canceled, "the request was given up")
+		}
 	}
 	return fault.New(fault.Unavailable, "nothing new has come from the stream for a while: try again")
+}
+
+func (p *patience) end() {
+	if p.timer != nil {
+		p.timer.Stop()
+	}
 }
 
 // playlist returns the answer, or what to wait for.
 func (g *Group) playlist(rendition string, q Query) (Answer, <-chan struct{}, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if c := g.captionsNamed(rendition); c != nil {
+		return g.captionsPlaylist(c, q)
+	}
 	r := g.named(rendition)
 	switch {
 	case r == nil && g.planned(rendition) != nil && !g.ended:
@@ -185,6 +204,7 @@ func (g *Group) describe(r *rendition) *hls.LivePlaylist {
 		}
 		ago += s.duration
 	}
+	p.Ranges = g.ranges()
 	if p.Ended {
 		return p
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/base/timebase"
 	"liuyun/internal/flow/hub"
 )
 
@@ -109,7 +110,9 @@ func (d *derived) begin() {
 func (d *derived) going(yes bool) {
 	d.g.mu.Lock()
 	defer d.g.mu.Unlock()
-	d.g.renew.Store(d.begun)
+	if d.begun || len(d.g.renditions[0].segments) > 1 {
+		d.g.renew.Store(true)
+	}
 	d.r.going = yes
 	d.r.wake()
 }
@@ -307,6 +310,7 @@ func (g *Group) missing(r *rendition, number int64) {
 	}
 	if like := g.renditions[0].find(number); like != nil {
 		s.duration, s.time, s.line, s.discontinuity, s.anchor = like.lasts(), like.time, like.line, like.discontinuity, like.anchor
+		s.begin = timebase.MulDiv(like.begin, r.init().Clock, max(like.init.Clock, 1))
 	}
 	r.segments = append(r.segments, s)
 	g.later(task{line: record{Rendition: r.name, Segment: s.record()}})
