@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,7 @@ type pack struct {
 	users  int // guarded by packs.mu
 
 	video   atomic.Bool  // there are pictures
+	opus    atomic.Bool  // the stream itself has sound as Opus
 	usable  atomic.Bool  // it is H.264 whose pictures are shown in the order they come
 	bitrate atomic.Int64 // bits a second
 	over    atomic.Int64 // when it ended, in nanoseconds since 1970; 0: it goes on
@@ -143,6 +145,7 @@ func (w *packer) judge() {
 
 func (w *packer) begin(tracks []hub.Track) error {
 	w.track, w.waits, w.seen = -1, true, 0
+	w.opus.Store(slices.ContainsFunc(tracks, func(t hub.Track) bool { return t.Codec == hub.Opus }))
 	for i, t := range tracks {
 		if !t.Codec.Video() {
 			continue

@@ -33,8 +33,8 @@ type pictures struct {
 	now    *reading
 	next   *reading // what is to be sent from a key frame on, or nil
 	begun  time.Time
-	offset uint32   // of the RTP timestamps
-	stamp  int64    // of the last picture, without offset; 0: none was sent
+	offset uint32 // of the RTP timestamps
+	stamp  int64  // of the last picture, without offset; 0: none was sent
 }
 
 // sendPictures sends the pictures of the rendition that is wanted, from the newest key

@@ -166,16 +166,16 @@ const judgeTime = 1500 * time.Millisecond
 
 // begin answers the offer and has the stream sent.
 func (v *viewer) begin(ctx context.Context, e *engine, o *offer) (string, error) {
+	source, release := v.packs.take(v.program.Source())
+	v.keep(release)
+	select {
+	case <-source.judged:
+	case <-time.After(judgeTime):
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 	var choices []choice
 	if o.video {
-		source, release := v.packs.take(v.program.Source())
-		v.keep(release)
-		select {
-		case <-source.judged:
-		case <-time.After(judgeTime):
-		case <-ctx.Done():
-			return "", ctx.Err()
-		}
 		choices = v.choices()
 		if len(choices) == 0 && source.video.Load() {
 			return "", errNothing()
@@ -183,12 +183,8 @@ func (v *viewer) begin(ctx context.Context, e *engine, o *offer) (string, error)
 	}
 	var sound *hub.Stream
 	if o.sound {
-		stream, release, err := v.program.Opus(ctx)
-		switch {
-		case err == nil:
-			sound = stream
-			v.keep(release)
-		case fault.CodeOf(err) != fault.NotFound:
+		var err error
+		if sound, err = v.soundOf(ctx, source); err != nil {
 			return "", err
 		}
 	}
@@ -228,6 +224,21 @@ func (v *viewer) begin(ctx context.Context, e *engine, o *offer) (string, error)
 		v.work.Go(func() { v.run(v.sound, func() error { return v.sendSound(sound) }) })
 	}
 	return answer, nil
+}
+
+// soundOf is the program's sound as Opus, nil where it has none.
+func (v *viewer) soundOf(ctx context.Context, source *pack) (*hub.Stream, error) {
+	if source.opus.Load() {
+		return v.program.Source(), nil
+	}
+	stream, release, err := v.program.Opus(ctx)
+	if fault.CodeOf(err) == fault.NotFound {
+		return nil, nil
+	}
+	if err == nil {
+		v.keep(release)
+	}
+	return stream, err
 }
 
 func errNothing() error {

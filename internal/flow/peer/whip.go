@@ -105,14 +105,7 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) error {
 		}
 		s.leave(host, p.session)
 	}
-	p.input, err = s.Desk.Publish(r.Context(), key, ingest.Connection{
-		Protocol: "whip", Encoder: r.UserAgent(), Remote: r.RemoteAddr, Backup: r.URL.Query().Get("backup") == "1",
-		Kick: p.end, Refresh: func() { p.refreshed.Store(true) }, Quality: p.way.quality,
-	})
-	var answer string
-	if err == nil {
-		answer, err = p.begin(e, o, quietLog{p.log})
-	}
+	answer, err := s.letIn(r, p, e, o)
 	if err != nil {
 		p.end(fault.Message(err))
 		leave()
@@ -125,6 +118,18 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) error {
 	}()
 	s.created(w, r, p.session, answer)
 	return nil
+}
+
+// letIn asks the desk for the input of a publisher, and answers the offer.
+func (s *Server) letIn(r *http.Request, p *publisher, e *engine, o *offer) (answer string, err error) {
+	p.input, err = s.Desk.Publish(r.Context(), p.key, ingest.Connection{
+		Protocol: "whip", Encoder: r.UserAgent(), Remote: r.RemoteAddr, Backup: r.URL.Query().Get("backup") == "1",
+		Kick: p.end, Refresh: func() { p.refreshed.Store(true) }, Quality: p.way.quality,
+	})
+	if err != nil {
+		return "", err
+	}
+	return p.begin(e, o, quietLog{p.log})
 }
 
 // publisher is the session of who sends.
