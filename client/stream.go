@@ -59,6 +59,7 @@ type Ingest struct {
 type StreamPlayback struct {
 	Policy  Policy     `json:"policy,omitempty"`
 	HLS     string     `json:"hls"`
+	DASH    string     `json:"dash"`
 	WHEP    string     `json:"whep"`    // WebRTC: within a fraction of a second; "" where there is none
 	Embed   string     `json:"embed"`   // a page for an iframe
 	Expires *time.Time `json:"expires"` // of signed URLs

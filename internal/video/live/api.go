@@ -215,6 +215,7 @@ type signInput struct {
 // SignedStreamPlayback is the addresses of one stream that play until they expire.
 type SignedStreamPlayback struct {
 	HLS     string    `json:"hls"`
+	DASH    string    `json:"dash"`
 	WHEP    string    `json:"whep"`
 	Embed   string    `json:"embed"`
 	Expires time.Time `json:"expires"`
@@ -233,5 +234,5 @@ func (s *Service) apiSign(ctx context.Context, in *signInput) (*signOutput, erro
 	}
 	expires := time.Now().Add(holds).Truncate(time.Second).UTC()
 	p := s.playback(r, expires)
-	return &signOutput{SignedStreamPlayback{p.HLS, p.WHEP, p.Embed, expires}}, nil
+	return &signOutput{SignedStreamPlayback{p.HLS, p.DASH, p.WHEP, p.Embed, expires}}, nil
 }

@@ -44,7 +44,7 @@ func (i *Ingest) show(key string) {
 
 // playback is where a stream plays, until expires or for ever.
 func (s *Service) playback(r *stream, expires time.Time) StreamPlayback {
-	p := StreamPlayback{Policy: r.Policy, HLS: s.address("play", r.ID, expires, "master.m3u8"), Embed: s.address("embed", r.ID, expires, "")}
+	p := StreamPlayback{Policy: r.Policy, HLS: s.address("play", r.ID, expires, masterName), DASH: s.address("play", r.ID, expires, manifestName), Embed: s.address("embed", r.ID, expires, "")}
 	if s.hasWebRTC() {
 		p.WHEP = s.address("play", r.ID, expires, whepName)
 	}

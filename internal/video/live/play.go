@@ -1,7 +1,6 @@
 package live
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -88,6 +87,8 @@ const (
 	masterName   = "master.m3u8"
 	playlistName = "media.m3u8"
 	keysName     = "keys.m3u8" // of key frames alone
+	manifestName = "manifest.mpd"
+	manifestType = "application/dash+xml"
 	playlistType = "application/vnd.apple.mpegurl"
 )
 
@@ -112,12 +113,15 @@ func (s *Service) answerPlay(w http.ResponseWriter, r *http.Request, t target, v
 	if err != nil {
 		return err
 	}
-	if t.file == masterName {
+	switch t.file {
+	case masterName:
 		answer, err := group.Master()
-		if err != nil {
-			return err
-		}
-		s.send(w, r, v, playlistType, answer.Caching, bytes.NewReader(answer.Text))
+		return s.sendText(w, r, v, playlistType, answer, err)
+	case manifestName:
+		answer, err := group.Manifest()
+		return s.sendText(w, r, v, manifestType, answer, err)
+	case window.TimeName:
+		tellTime(w)
 		return nil
 	}
 	rendition, name, found := strings.Cut(t.file, "/")
@@ -130,25 +134,20 @@ func (s *Service) answerPlay(w http.ResponseWriter, r *http.Request, t target, v
 			return err
 		}
 		answer, err := group.Playlist(r.Context(), rendition, q)
-		if err != nil {
-			return err
-		}
-		s.send(w, r, v, playlistType, answer.Caching, bytes.NewReader(answer.Text))
-		return nil
+		return s.sendText(w, r, v, playlistType, answer, err)
 	}
 	if name == keysName {
 		answer, err := group.Keys(rendition)
-		if err != nil {
-			return err
-		}
-		s.send(w, r, v, playlistType, answer.Caching, bytes.NewReader(answer.Text))
-		return nil
+		return s.sendText(w, r, v, playlistType, answer, err)
 	}
 	file, err := group.Open(r.Context(), rendition, name)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
+	if file.Grows != nil {
+		return s.sendGrowing(w, r, v, file)
+	}
 	s.send(w, r, v, file.Type, file.Caching, file.Content)
 	return nil
 }

@@ -109,6 +109,7 @@ type RTMP struct {
 type StreamPlayback struct {
 	Policy  Policy     `json:"policy" enum:"public,signed"`
 	HLS     string     `json:"hls"`
+	DASH    string     `json:"dash" doc:"The same segments as MPEG-DASH of low latency."`
 	WHEP    string     `json:"whep" doc:"For viewers by WebRTC, who see it within a fraction of a second. Empty where no WebRTC is listened for."`
 	Embed   string     `json:"embed"`
 	Expires *time.Time `json:"expires" doc:"When the addresses end; null for never."`

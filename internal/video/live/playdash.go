@@ -1,0 +1,69 @@
+package live
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"liuyun/internal/flow/window"
+)
+
+// sendText answers with a playlist or manifest, or returns why there is none.
+func (s *Service) sendText(w http.ResponseWriter, r *http.Request, v *view, contentType string, answer window.Answer, err error) error {
+	if err == nil {
+		s.send(w, r, v, contentType, answer.Caching, bytes.NewReader(answer.Text))
+	}
+	return err
+}
+
+// tellTime tells the time of day to players of DASH, whose clocks may be wrong. It is
+// the one answer that nobody may keep.
+func tellTime(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	_, _ = io.WriteString(w, time.Now().UTC().Format("2006-01-02T15:04:05.000Z")) // who does not get it has gone
+}
+
+// sendGrowing answers with a segment that is not whole yet: each part leaves when it
+// comes. What is sent in the end is the whole segment, so a cache may keep it; one
+// that breaks off is no answer.
+func (s *Service) sendGrowing(w http.ResponseWriter, r *http.Request, v *view, file *window.File) error {
+	h := w.Header()
+	h.Set("Content-Type", file.Type)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", cacheControl(file.Caching))
+	if r.Method == http.MethodHead {
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	out := http.NewResponseController(w)
+	sum, buffer := int64(0), make([]byte, 32<<10)
+	for {
+		n, err := file.Grows.Read(buffer)
+		if err != nil && !errors.Is(err, io.EOF) && sum == 0 {
+			return err
+		}
+		if n > 0 {
+			sum += int64(n)
+			_, failed := w.Write(buffer[:n])
+			if failed == nil {
+				failed = out.Flush()
+			}
+			if failed != nil {
+				break // who does not get it has gone
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			s.Served(v.tenant, sum)
+			panic(http.ErrAbortHandler) // so that nobody takes what there is for all
+		}
+	}
+	s.Served(v.tenant, sum)
+	return nil
+}
