@@ -17,6 +17,7 @@ import (
 const (
 	rtmpPort = 1935
 	rtspPort = 8554
+	srtPort  = 8890
 	peerPort = 8189 // media of WebRTC
 )
 
@@ -55,9 +56,9 @@ func (n *serving) addLive(c *control) {
 		return
 	}
 	on := live.Listeners{
-		RTMP: n.mediaListener(n.Config.Live.RTMPListen, rtmpPort),
-		RTSP: n.mediaListener(n.Config.Live.RTSPListen, rtspPort),
-
+		RTMP:   n.mediaListener(n.Config.Live.RTMPListen, rtmpPort),
+		RTSP:   n.mediaListener(n.Config.Live.RTSPListen, rtspPort),
+		SRT:    n.mediaListener(n.Config.Live.SRTListen, srtPort),
 		WebRTC: n.mediaListener(n.Config.Live.WebRTCListen, peerPort),
 	}
 	n.add("live", func(ctx context.Context, ready func()) error { return c.streams.Run(ctx, on, ready) }, nil)

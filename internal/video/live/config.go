@@ -6,26 +6,31 @@ import (
 	"time"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/base/secret"
 	"liuyun/internal/kit/conf"
 )
 
 // Config is the section "live" of the configuration.
 type Config struct {
-	RTMPListen   string        `conf:"rtmp_listen" help:"Where encoders push by RTMP, host:port; empty for port 1935 of the host in --listen."`
-	RTMPURL      string        `conf:"rtmp_url" help:"The address that encoders are told, such as rtmp://live.example.org/live; empty for the listener's own."`
-	RTSPListen   string        `conf:"rtsp_listen" help:"Where cameras push and players read by RTSP, host:port; empty for port 8554 of the host in --listen. Over UDP it is the port of the same number and the next."`
-	RTSPURL      string        `conf:"rtsp_url" help:"The address that cameras are told, such as rtsp://live.example.org:8554/live; empty for the listener's own."`
-	WebRTCListen string        `conf:"webrtc_listen" help:"Where media of WebRTC comes and goes, host:port, one UDP and one TCP port; empty for port 8189 of the host in --listen."`
-	WebRTCHosts  []string      `conf:"webrtc_hosts" help:"Names or addresses by which browsers elsewhere reach that port, besides this machine's own: the public address of a machine behind NAT."`
-	TURNListen   string        `conf:"turn_listen" help:"Where TURN is listened for, host:port, UDP and TCP, for browsers whose network lets nothing else through, as 0.0.0.0:3478; empty for nowhere."`
-	Window       time.Duration `conf:"window" help:"How far back viewers of a stream can go."`
-	WindowBytes  conf.Bytes    `conf:"window_bytes" help:"How much of the disk that may take, a stream."`
-	Part         time.Duration `conf:"part" help:"How long the parts of segments are: shorter is closer to live and asks more of servers and networks."`
+	RTMPListen    string        `conf:"rtmp_listen" help:"Where encoders push by RTMP, host:port; empty for port 1935 of the host in --listen."`
+	RTMPURL       string        `conf:"rtmp_url" help:"The address that encoders are told, such as rtmp://live.example.org/live; empty for the listener's own."`
+	RTSPListen    string        `conf:"rtsp_listen" help:"Where cameras push and players read by RTSP, host:port; empty for port 8554 of the host in --listen. Over UDP it is the port of the same number and the next."`
+	RTSPURL       string        `conf:"rtsp_url" help:"The address that cameras are told, such as rtsp://live.example.org:8554/live; empty for the listener's own."`
+	SRTListen     string        `conf:"srt_listen" help:"Where encoders push and players read by SRT, host:port (UDP); empty for port 8890 of the host in --listen."`
+	SRTURL        string        `conf:"srt_url" help:"The address that encoders are told, such as srt://live.example.org:8890; empty for the listener's own."`
+	SRTPassphrase secret.Text   `conf:"srt_passphrase" help:"What all SRT connections are encrypted with, 10 to 80 characters; empty for no encryption."`
+	SRTLatency    time.Duration `conf:"srt_latency" help:"How long SRT waits at least for what was lost on the way. Each side may ask for more: three to four times the way there and back is right."`
+	WebRTCListen  string        `conf:"webrtc_listen" help:"Where media of WebRTC comes and goes, host:port, one UDP and one TCP port; empty for port 8189 of the host in --listen."`
+	WebRTCHosts   []string      `conf:"webrtc_hosts" help:"Names or addresses by which browsers elsewhere reach that port, besides this machine's own: the public address of a machine behind NAT."`
+	TURNListen    string        `conf:"turn_listen" help:"Where TURN is listened for, host:port, UDP and TCP, for browsers whose network lets nothing else through, as 0.0.0.0:3478; empty for nowhere."`
+	Window        time.Duration `conf:"window" help:"How far back viewers of a stream can go."`
+	WindowBytes   conf.Bytes    `conf:"window_bytes" help:"How much of the disk that may take, a stream."`
+	Part          time.Duration `conf:"part" help:"How long the parts of segments are: shorter is closer to live and asks more of servers and networks."`
 }
 
 // DefaultConfig keeps two hours.
 func DefaultConfig() Config {
-	return Config{Window: 2 * time.Hour, WindowBytes: 16 << 30, Part: 500 * time.Millisecond}
+	return Config{Window: 2 * time.Hour, WindowBytes: 16 << 30, Part: 500 * time.Millisecond, SRTLatency: 120 * time.Millisecond}
 }
 
 // Validate checks the section.
@@ -40,6 +45,9 @@ func (c Config) Validate() error {
 		if p.url != "" && (err != nil || u.Scheme != p.scheme || u.Host == "" || u.RawQuery != "" || u.Fragment != "") {
 			return fault.New(fault.Invalid, "%[1]s_url %[2]q is not an address such as %[1]s://live.example.org/live", p.scheme, p.url)
 		}
+	}
+	if err := c.validateSRT(); err != nil {
+		return err
 	}
 	if err := c.validateWebRTC(); err != nil {
 		return err

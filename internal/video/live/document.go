@@ -24,7 +24,7 @@ func (s *Service) document(r *stream) *Stream {
 
 // ingest is where encoders send, without a key.
 func (s *Service) ingest() Ingest {
-	i := Ingest{RTMP: RTMP{URL: s.rtmpURL()}, RTSP: RTSP{URL: s.ingestURL("rtsp", s.Config.RTSPURL)}}
+	i := Ingest{RTMP: RTMP{URL: s.rtmpURL()}, SRT: SRT{URL: s.srtURL()}, RTSP: RTSP{URL: s.ingestURL("rtsp", s.Config.RTSPURL)}}
 	if s.hasWebRTC() {
 		i.WHIP.URL = whipPath
 	}
@@ -37,6 +37,9 @@ func (i *Ingest) show(key string) {
 		return
 	}
 	i.RTMP.Key = key
+	if i.SRT.URL != "" {
+		i.SRT.URL += "?streamid=publish:" + key
+	}
 	if i.RTSP.URL != "" {
 		i.RTSP.URL += "/" + key
 	}

@@ -25,7 +25,7 @@ type Listener struct {
 
 // Listeners are where encoders and readers connect.
 type Listeners struct {
-	RTMP, RTSP, WebRTC Listener
+	RTMP, RTSP, SRT, WebRTC Listener
 }
 
 // Run takes in streams until ctx ends; then encoders are told to go, and what is in
@@ -87,15 +87,20 @@ func (s *Service) listen(ctx context.Context, on Listeners) (servers []server, e
 		opened = append(opened, socket)
 		servers = append(servers, func(ctx context.Context) error { return p.serve(ctx, socket) })
 	}
-	peers, err := s.listenWebRTC(ctx, on.WebRTC)
-	if err != nil {
-		for _, o := range opened {
-			o.Close()
+	for _, open := range []func() (server, error){
+		func() (server, error) { return s.listenWebRTC(ctx, on.WebRTC) },
+		func() (server, error) { return s.listenSRT(on.SRT) },
+	} {
+		serve, err := open()
+		if err != nil {
+			for _, o := range opened {
+				o.Close()
+			}
+			return nil, err
 		}
-		return nil, err
-	}
-	if peers != nil {
-		servers = append(servers, peers)
+		if serve != nil {
+			servers = append(servers, serve)
+		}
 	}
 	return servers, nil
 }

@@ -84,6 +84,7 @@ type Stream struct {
 // Ingest says where an encoder sends.
 type Ingest struct {
 	RTMP RTMP `json:"rtmp"`
+	SRT  SRT  `json:"srt"`
 	RTSP RTSP `json:"rtsp"`
 	WHIP WHIP `json:"whip"`
 }
@@ -91,6 +92,11 @@ type Ingest struct {
 // WHIP is for browsers and encoders that publish by WebRTC.
 type WHIP struct {
 	URL string `json:"url" doc:"Where an offer is posted, with the stream key as Authorization: Bearer. Empty where no WebRTC is listened for."`
+}
+
+// SRT is for encoders that push by it.
+type SRT struct {
+	URL string `json:"url" doc:"With the stream id when the key is made, and never again; other programs take the stream id apart: publish: and the key. Empty where no SRT is listened for."`
 }
 
 // RTSP is for cameras and programs that push by it.
