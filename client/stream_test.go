@@ -29,6 +29,16 @@ func TestStreams(t *testing.T) {
 	if p := must[client.StreamPlayback](t)(c.Streams.SignedPlayback(ctx, s.ID, time.Hour)); p.Expires == nil || p.HLS == "" {
 		t.Errorf("signed %+v", p)
 	}
+	record := true
+	if r := must[client.Stream](t)(c.Streams.Update(ctx, s.ID, client.StreamChange{Record: &record})); !r.Record {
+		t.Errorf("recorded %+v", r)
+	}
+	if clip := must[client.Clip](t)(c.Streams.Clip(ctx, s.ID, client.NewClip{Name: "goal", Last: 30 * time.Second})); clip.Asset == "" || clip.Name != "goal" {
+		t.Errorf("clip %+v", clip)
+	}
+	if _, err := c.Streams.Clip(ctx, s.ID, client.NewClip{}); client.CodeOf(err) != client.Invalid {
+		t.Errorf("a clip of nothing: %v", err)
+	}
 	count := 0
 	for one, err := range c.Streams.List(ctx, client.StreamIdle) {
 		if err != nil || one.Ingest.RTMP.Key != "" {

@@ -16,7 +16,7 @@ func newStreams(s *session) *cobra.Command {
 	return s.newGroup("streams", "Go live: manage streams and their keys",
 		"A stream is where an encoder such as OBS or ffmpeg sends, and where viewers watch\nit live: ffmpeg -re -i film.mp4 -c:v libx264 -g 50 -c:a aac -f flv rtmp://HOST:1935/live/KEY\nWithout a word it lists them.",
 		"  liuyun streams\n  liuyun streams create 'Town hall'",
-		s.streamsList(), s.streamsCreate(), s.streamsGet(), s.streamsRotate(), s.streamsDelete())
+		s.streamsList(), s.streamsCreate(), s.streamsGet(), s.streamsRotate(), s.streamsRecord(), s.streamsClip(), s.streamsDelete())
 }
 
 func (s *session) streamsList() *cobra.Command {
@@ -63,6 +63,9 @@ func (s *session) streamsGet() *cobra.Command {
 				return err
 			}
 			lines := []string{fmt.Sprintf("%s %s is %s", r.ID, printable(r.Name), r.Status), "Viewers: " + c.Resolve(r.Playback.HLS), "Encoder: " + r.Ingest.RTMP.URL}
+			if rec := r.Recording; rec != nil {
+				lines = append(lines, fmt.Sprintf("Recording: %s, %s, %s", rec.Asset, durationText(rec.Duration), sizeText(rec.Stored)))
+			}
 			return s.tellOne("stream", r, strings.Join(append(lines, healthLines(r.Health)...), "\n"))
 		}})
 }

@@ -35,9 +35,9 @@ type cloud struct {
 	*client.Client
 }
 
-func start(t *testing.T, p program.Program, data string) *cloud {
+func start(t *testing.T, p program.Program, data string, more ...string) *cloud {
 	t.Helper()
-	s := p.Serve(t, data, "--roles", "control,live")
+	s := p.Serve(t, data, append([]string{"--roles", "control,live"}, more...)...)
 	c, err := client.New(s.URL, s.Key, client.Options{})
 	if err != nil {
 		t.Fatal(err)

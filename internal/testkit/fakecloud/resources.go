@@ -42,7 +42,7 @@ func (c *Cloud) answer(r *http.Request, parts []string, in Object) (int, Object)
 		return fail(412, "conflict", "it was changed meanwhile; read it again")
 	}
 	if action != "" {
-		return c.act(r, o, collection, parts[2:])
+		return c.act(r, o, collection, parts[2:], in)
 	}
 	switch r.Method {
 	case "PATCH":
@@ -158,7 +158,7 @@ func (c *Cloud) work(o Object) {
 }
 
 // act carries out what hangs below a resource.
-func (c *Cloud) act(r *http.Request, o Object, collection string, rest []string) (int, Object) {
+func (c *Cloud) act(r *http.Request, o Object, collection string, rest []string, in Object) (int, Object) {
 	switch collection + " " + r.Method + " " + rest[0] {
 	case "assets POST retry":
 		if o["status"] != "failed" {
@@ -191,6 +191,11 @@ func (c *Cloud) act(r *http.Request, o Object, collection string, rest []string)
 	case "streams POST playback":
 		id := fmt.Sprint(o["id"])
 		return 200, Object{"hls": "/play/~token/" + id + "/master.m3u8", "embed": "/embed/~token/" + id, "expires": clock}
+	case "streams POST clips":
+		if in["last"] == nil {
+			return fail(400, "invalid", "say either start or last: where the clip begins, or how many seconds it has")
+		}
+		return 202, Object{"asset": c.newID("ast"), "name": in["name"], "start": clock, "end": nil}
 	case "nodes POST drain", "nodes POST resume":
 		o["state"] = map[string]string{"drain": "draining", "resume": "ready"}[rest[0]]
 		return 202, o
