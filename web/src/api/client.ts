@@ -1,6 +1,6 @@
 import { offline, readProblem } from './problem';
 import type {
-  Asset, AssetChange, Delivery, Job, JoinToken, Key, MadeKey, MadeWebhook, NewAsset, NewKey, NewStream, NewWebhook, Node, Page,
+  Asset, AssetChange, Clip, Delivery, Job, JoinToken, Key, MadeKey, MadeWebhook, NewAsset, NewClip, NewKey, NewStream, NewWebhook, Node, Page,
   Session, SignedPlayback, SignedStreamPlayback, Stream, StreamChange, Tenant, Usage, Webhook, WebhookChange,
 } from './types';
 
@@ -67,6 +67,9 @@ export class Client {
   rotateStreamKey = (id: string, grace: number) => this.send<Stream>('POST', `/v1/streams/${id}/keys`, { query: { grace } });
   signStream = (id: string, seconds: number) =>
     this.send<SignedStreamPlayback>('POST', `/v1/streams/${id}/playback`, { json: { expires_in: seconds } });
+
+  /** what it answers is ready as an asset later */
+  clipStream = (id: string, clip: NewClip) => this.send<Clip>('POST', `/v1/streams/${id}/clips`, { json: clip, headers: idempotent() });
 
   // Keys and tenants.
   keys = (query: ListQuery) => this.list<Key>('/v1/keys', query);

@@ -7,6 +7,7 @@ export type Asset = Schemas['Asset'];
 export type AssetChange = Schemas['AssetChange'];
 /** AssetProgress is sent with events, without an id: it is not kept. */
 export type AssetProgress = Pick<Asset, 'id' | 'status' | 'progress' | 'phase' | 'waiting_for'>;
+export type Clip = Schemas['Clip'];
 export type Delivery = Schemas['Delivery'];
 export type EncodeOptions = Schemas['OptionsInput'];
 export type Event = Schemas['Event'];
@@ -17,6 +18,7 @@ export type Key = Schemas['Key'];
 export type MadeKey = Schemas['MadeKey'];
 export type MadeWebhook = Schemas['MadeWebhook'];
 export type NewAsset = Schemas['NewAsset'];
+export type NewClip = Schemas['NewClip'];
 export type NewKey = Schemas['NewKey'];
 export type NewStream = Schemas['NewStream'];
 export type NewWebhook = Schemas['NewWebhook'];

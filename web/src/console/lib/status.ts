@@ -1,13 +1,14 @@
 import type { Asset, Status } from '../../api/types';
 import type { Key } from '../messages';
 
-export const statuses: readonly Status[] = ['ready', 'processing', 'queued', 'uploading', 'failed', 'created'];
+export const statuses: readonly Status[] = ['ready', 'recording', 'processing', 'queued', 'uploading', 'failed', 'created'];
 
 export const statusWords: Readonly<Record<Status, Key>> = {
   created: 'statusCreated',
   uploading: 'statusUploading',
   queued: 'statusQueued',
   processing: 'statusProcessing',
+  recording: 'statusRecording',
   ready: 'statusReady',
   failed: 'statusFailed',
 };
@@ -31,7 +32,7 @@ export function stateTone(asset: Asset): 'good' | 'bad' | 'warn' | 'busy' | '' {
   if (asset.waiting_for) return 'warn';
   if (asset.status === 'ready') return 'good';
   if (asset.status === 'failed') return 'bad';
-  return asset.status === 'processing' || asset.status === 'uploading' ? 'busy' : '';
+  return asset.status === 'processing' || asset.status === 'uploading' || asset.status === 'recording' ? 'busy' : '';
 }
 
 /** moving reports whether an asset has a progress to show. */

@@ -50,6 +50,7 @@ const problemWords: Readonly<Record<string, Key>> = {
   sound_missing: 'problemSound',
   jumps: 'problemJumps',
   storage: 'problemStorage',
+  recording: 'problemRecording',
 };
 
 /** problemWord says a problem in the viewer's language; undefined where only the server has words for it. */
