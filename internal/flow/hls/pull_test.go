@@ -311,3 +311,30 @@ func (s *stopping) Picture(p ingest.Picture) error {
 	}
 	return s.input.Picture(p)
 }
+
+// An address gives a playlist or a transport stream, and what is neither is said to be.
+func TestWeb(t *testing.T) {
+	t.Parallel()
+	folder := plain(t)
+	mux := http.NewServeMux()
+	mux.Handle("/", http.FileServer(http.Dir(folder)))
+	mux.HandleFunc("/page", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Repeat("<html>", 20_000)) })
+	mux.HandleFunc("/short", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") })
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	web := &Web{Client: server.Client(), Log: quiet()}
+	in := &input{}
+	if err := web.Pull(t.Context(), server.URL+"/main1.ts", in); err != nil || len(in.pictures) != 50 || len(in.sounds) < 80 {
+		t.Errorf("%d pictures, %d frames of sound, %v", len(in.pictures), len(in.sounds), err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if err := web.Pull(ctx, server.URL+"/main.m3u8", &stopping{input: &input{}, after: 10, stop: cancel}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a playlist: %v", err)
+	}
+	for path, want := range map[string]fault.Code{"/page": fault.Invalid, "/short": fault.Invalid, "/nothing": fault.NotFound} {
+		if err := web.Pull(t.Context(), server.URL+path, &input{}); fault.CodeOf(err) != want {
+			t.Errorf("%s: got %v, want %s", path, err, want)
+		}
+	}
+}
