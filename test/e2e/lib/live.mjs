@@ -144,6 +144,26 @@ export async function rewind(v) {
   await moves(v, page, 'the player that is live again');
 }
 
+/** Who comes late, and asks for it, begins with what was first, and goes on from there. */
+export async function startOver(v) {
+  const late = await v.context.newPage();
+  await late.goto(`${v.job.url}/embed/${v.id}?start=over`);
+  await late.evaluate(`window.pictureOf = ${picture}`);
+  await late.waitForFunction((n) => {
+    const video = document.querySelector('video');
+    return video?.readyState >= 2 && !video.seeking && window.pictureOf().number > 0 && window.pictureOf().number < n;
+  }, 4 * rate, { timeout: patience });
+  await late.evaluate(() => {
+    document.querySelector('video').muted = true;
+    return document.querySelector('video').play();
+  });
+  await moves(v, late, 'the player that starts over');
+  const { number } = await late.evaluate(picture);
+  v.expect(`it has jumped to picture ${number}`, number < 12 * rate);
+  await late.close();
+  await v.page.bringToFront();
+}
+
 /** Another key is made; who is on air stays there. */
 export async function rotate(v) {
   const { page, says } = v;

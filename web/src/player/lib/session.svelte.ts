@@ -27,6 +27,9 @@ export interface Stats {
 /** How far behind the live edge somebody is who does not watch as it happens, in seconds. */
 const behindFrom = 4;
 
+/** How far from the oldest moment somebody begins who starts over, in seconds: that is soon gone. */
+const oldest = 1;
+
 export const speeds = [0.5, 0.75, 1, 1.25, 1.5, 2] as const;
 
 /**
@@ -66,11 +69,14 @@ export class Session {
   private lastText = 0;
   /** a fault stopped it while it played */
   private interrupted = false;
+  private startedOver = false;
 
   constructor(
     readonly video: HTMLVideoElement,
     private readonly source: Source,
     wanted: EngineKind | undefined,
+    /** of what is live: begin with the oldest moment, not the newest */
+    private readonly over = false,
   ) {
     const settings = loadSettings();
     video.volume = settings.volume ?? 1;
@@ -165,7 +171,7 @@ export class Session {
 
   play(): void {
     // Who begins late wants what happens now, not what happened when the page was opened.
-    if (this.live && this.video.played.length === 0 && this.behind > 0) this.toLive();
+    if (this.live && !this.over && this.video.played.length === 0 && this.behind > 0) this.toLive();
     // Refused where the browser wants a gesture first: the play button stays.
     this.video.play().catch(() => undefined);
   }
@@ -247,6 +253,9 @@ export class Session {
 
   private followLive(): void {
     this.live = this.engine?.live?.();
+    if (!this.over || this.startedOver || !this.ready || !this.live) return;
+    this.startedOver = true;
+    this.seek(this.live.start + oldest);
   }
 
   /** refresh copies the engine's state into the reactive fields. */
