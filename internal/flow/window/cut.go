@@ -479,7 +479,7 @@ func (t *track) flush() (*part, *buffer, error) {
 		return nil, nil, nil
 	}
 	t.sequence++
-	b := t.r.pool.get(t.bytes + 32*len(t.samples) + 256)
+	b := t.g.o.Buffers.get(t.bytes + 32*len(t.samples) + 256)
 	f := mp4.Fragment{Sequence: t.sequence, DecodeTime: uint64(t.part), Samples: t.samples, Data: t.data}
 	if !t.sound {
 		if t.wall != 0 {

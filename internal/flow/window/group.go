@@ -85,6 +85,9 @@ func (o *Options) complete() error {
 	set(&o.Segment, 4*time.Second)
 	set(&o.Longest, (o.Segment*3/2 + time.Second - 1).Truncate(time.Second))
 	set(&o.Part, 500*time.Millisecond)
+	if o.Buffers == nil {
+		o.Buffers = new(Buffers)
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -228,7 +231,6 @@ func (g *Group) partTicks(clock int64) (limit, least int64) {
 // rendition is one playlist. Group.mu guards it.
 type rendition struct {
 	name     string
-	pool     pool
 	inits    []*initSection // that segments need, the newest last
 	segments []*segment     // whole, and not deleted, the oldest first
 	open     *segment       // may be nil

@@ -2,8 +2,6 @@ package window
 
 import (
 	"io"
-	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -59,75 +57,6 @@ func (s *segment) free() {
 		b.release()
 	}
 	s.memory = nil
-}
-
-// buffer holds a part. Whoever reads it holds it; the last one gives it back.
-type buffer struct {
-	data []byte
-	held atomic.Int32
-	pool *pool
-}
-
-func (b *buffer) hold() *buffer { b.held.Add(1); return b }
-
-func (b *buffer) release() {
-	if b.held.Add(-1) == 0 {
-		b.pool.put(b)
-	}
-}
-
-// pool keeps a few buffers of one rendition. Its zero value is empty.
-type pool struct {
-	mu   sync.Mutex
-	free []*buffer
-}
-
-// poolSize is as many parts as leave memory with one segment, about.
-const poolSize = 16
-
-// get returns an empty buffer with room for n bytes, held once: of those that are
-// free the smallest with room, so that the short part at the end of a segment does
-// not take the place of a long one.
-func (p *pool) get(n int) *buffer {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	best := -1
-	for i, b := range p.free {
-		if cap(b.data) >= n && (best < 0 || cap(b.data) < cap(p.free[best].data)) {
-			best = i
-		}
-	}
-	b := &buffer{pool: p}
-	if best >= 0 {
-		last := len(p.free) - 1
-		b = p.free[best]
-		p.free[best], p.free[last] = p.free[last], nil
-		p.free = p.free[:last]
-	} else {
-		b.data = make([]byte, 0, (n+n/8+4095)&^4095)
-	}
-	b.data = b.data[:0]
-	b.held.Store(1)
-	return b
-}
-
-// put takes a buffer back. Where there are enough, the smallest goes.
-func (p *pool) put(b *buffer) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.free) < poolSize {
-		p.free = append(p.free, b)
-		return
-	}
-	smallest := 0
-	for i := range p.free {
-		if cap(p.free[i].data) < cap(p.free[smallest].data) {
-			smallest = i
-		}
-	}
-	if cap(p.free[smallest].data) < cap(b.data) {
-		p.free[smallest] = b
-	}
 }
 
 // chain reads buffers end to end.

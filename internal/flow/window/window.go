@@ -40,6 +40,8 @@ type Options struct {
 	// from. Default: the seconds since 1970, so that a name is never used twice for one
 	// stream, and caches may keep what they have got.
 	First int64
+	// Buffers is what groups share. Default: one of its own.
+	Buffers *Buffers
 	// Log gets what an operator should know. Default: nothing.
 	Log *slog.Logger
 }
