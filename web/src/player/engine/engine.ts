@@ -1,7 +1,7 @@
 // An engine turns a manifest into playback on a video element. The page knows
-// only this interface; hls.js, dash.js and the browser's own HLS are behind it.
+// only this interface; hls.js, dash.js, WebRTC and the browser's own HLS are behind it.
 
-export type EngineKind = 'hls' | 'dash' | 'native';
+export type EngineKind = 'hls' | 'dash' | 'native' | 'whep';
 
 /** Level is one rung of the ladder; bitrate is what the manifest declares, bits a second. */
 export interface Level {
@@ -51,6 +51,8 @@ export interface Source {
   readonly hls: string;
   /** empty where there is none */
   readonly dash: string;
+  /** where a stream is had by WebRTC; absent or empty for nowhere */
+  readonly whep?: string;
   /** it is a stream that goes on: what does not come now may come in a moment */
   readonly live?: boolean;
 }
@@ -86,6 +88,8 @@ export async function open(kind: EngineKind, video: HTMLVideoElement, source: So
       return (await import('./dash')).openDASH(video, source.dash, at, listener);
     case 'native':
       return (await import('./native')).openNative(video, source.hls, at, listener);
+    case 'whep':
+      return (await import('./whep')).openWHEP(video, source.whep ?? '', listener);
   }
 }
 

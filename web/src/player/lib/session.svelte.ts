@@ -62,6 +62,10 @@ export class Session {
   audioChosen = $state(-1);
   text = $state.raw<readonly Track[]>([]);
   textChosen = $state(-1);
+  /** it may be watched by WebRTC */
+  realTime = $state(false);
+  /** why real time ended against the viewer's will; '' while it did not */
+  realTimeLost = $state('');
 
   private engine: Engine | undefined;
   private segments = new SegmentLog();
@@ -90,7 +94,8 @@ export class Session {
 
   /** setEngine plays on with another engine, or with the same one anew, from where the viewer is. */
   async setEngine(kind: EngineKind): Promise<void> {
-    const at = this.video.currentTime;
+    // By WebRTC time begins with the connection.
+    const at = this.engineKind === 'whep' ? 0 : this.video.currentTime;
     const resume = this.interrupted || (!this.video.paused && !this.video.ended);
     this.interrupted = false;
     const turn = ++this.opening;
@@ -116,8 +121,17 @@ export class Session {
       this.refresh();
       if (resume) this.play();
     } catch (error) {
-      if (turn === this.opening) this.fail({ kind: 'unknown', detail: String(error) });
+      const kind = error instanceof Error && 'kind' in error ? (error.kind as Fault['kind']) : 'unknown';
+      if (turn === this.opening) this.fail({ kind, detail: String(error) });
     }
+  }
+
+  /** setRealTime watches by WebRTC, or as others do. */
+  setRealTime(on: boolean): void {
+    const other = this.engines[0];
+    if (on === (this.engineKind === 'whep') || (!on && !other)) return;
+    this.realTimeLost = '';
+    void this.setEngine(on ? 'whep' : other!);
   }
 
   retry(): void {
@@ -246,6 +260,13 @@ export class Session {
 
   private fail(fault: Fault): void {
     this.interrupted ||= !this.video.paused;
+    // What cannot be had in real time, or no longer, is had a little later.
+    const other = this.engines[0];
+    if (this.engineKind === 'whep' && other) {
+      this.realTimeLost = fault.detail;
+      void this.setEngine(other);
+      return;
+    }
     this.video.pause();
     this.waiting = false;
     this.fault = fault;
