@@ -181,7 +181,7 @@ func (t *trackReader) track() (*Track, error) {
 	case t.entry.codec == "":
 		return nil, errors.New("no sample description")
 	case t.entry.codec == Opus:
-		return nil, errors.New("Opus is read from streams only")
+		return nil, errors.New("sound in Opus is read from streams only")
 	case (t.entry.codec == AAC) != (t.handler == "soun"):
 		return nil, fmt.Errorf("%s in a %q track", t.entry.codec, t.handler)
 	}
@@ -294,14 +294,14 @@ const audioFields = 28
 // parseOpus reads an OpusSampleEntry (Encapsulation of Opus in ISOBMFF, 4.3.1).
 func parseOpus(stsd []byte, b box) (sampleEntry, error) {
 	if b.end-b.body < audioFields {
-		return sampleEntry{}, errors.New("Opus: cut short")
+		return sampleEntry{}, errors.New("sample entry of Opus: cut short")
 	}
 	dops, found, err := find(bytes.NewReader(stsd), b.body+audioFields, b.end, "dOps")
 	switch {
 	case err != nil:
-		return sampleEntry{}, fmt.Errorf("Opus: %w", err)
+		return sampleEntry{}, fmt.Errorf("sample entry of Opus: %w", err)
 	case !found || dops.end-dops.body < leastOpus:
-		return sampleEntry{}, errors.New("Opus: no dOps box")
+		return sampleEntry{}, errors.New("sample entry of Opus: no dOps box")
 	}
 	config := bytes.Clone(stsd[dops.body:dops.end])
 	return sampleEntry{codec: Opus, config: config, channels: int(config[1]), sampleRate: 48000}, nil

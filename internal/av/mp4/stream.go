@@ -15,7 +15,7 @@ import (
 // error it takes nothing more.
 type StreamReader struct {
 	// Init takes what the header says of the track, once, before the first sample.
-	// The track has no samples.
+	// The track has no samples; of its edits MediaStart alone is looked at.
 	Init func(t *Track) error
 	// Sample takes each sample, in decode order. Its data is the callee's.
 	Sample func(s StreamSample) error
@@ -97,12 +97,13 @@ func (r *StreamReader) begin() {
 	limit := int64(maxStreamHeader)
 	switch r.kind {
 	case "moov", "moof":
-		r.body = make([]byte, 0, max(0, min(r.missing, limit)))
 	case "mdat":
 		limit = maxStreamMedia
-		r.body = make([]byte, 0, max(0, min(r.missing, limit)))
 	default:
 		r.skip = true
+	}
+	if !r.skip { // in one piece, unless it says that it is large
+		r.body = make([]byte, 0, max(0, min(r.missing, maxStreamHeader)))
 	}
 	switch {
 	case r.missing < 0 || r.missing > limit:
@@ -148,9 +149,23 @@ func (r *StreamReader) takeHeader() error {
 	}
 	r.track = &Track{
 		Codec: t.entry.codec, Timescale: t.mediaRate, Config: t.entry.config, Width: t.entry.width, Height: t.entry.height,
-		Channels: t.entry.channels, SampleRate: t.entry.sampleRate,
+		Channels: t.entry.channels, SampleRate: t.entry.sampleRate, MediaStart: t.mediaStart(),
 	}
 	return r.Init(r.track)
+}
+
+// mediaStart is where the first edit that presents media begins. Others are not
+// looked at: a stream has no end to edit.
+func (t *trackReader) mediaStart() int64 {
+	if t.edits == nil {
+		return 0
+	}
+	for _, e := range t.edits.Entries {
+		if e.MediaTime >= 0 {
+			return e.MediaTime
+		}
+	}
+	return 0
 }
 
 // takeFragment reads a moof.
@@ -169,7 +184,7 @@ func (r *StreamReader) takeFragment() error {
 		if len(r.run) > 0 {
 			return errors.New("a moof of two tracks")
 		}
-		f := trackFragment{time: -1}
+		var f trackFragment
 		err := walk(in, traf.body, traf.end, func(b box) error { return f.take(b.kind, r.body[b.body:b.end]) })
 		r.run = f.run
 		return err
@@ -194,7 +209,8 @@ func (r *StreamReader) takeMedia() error {
 
 // trackFragment is a traf that is being read.
 type trackFragment struct {
-	time                  int64 // of the next sample
+	time                  int64 // of the next sample; below zero is written as a large number
+	timed                 bool
 	duration, size, flags uint32
 	run                   []streamSample
 }
@@ -235,6 +251,7 @@ func (f *trackFragment) take(kind string, body []byte) error {
 		if version == 1 {
 			f.time = f.time<<32 | int64(in.next())
 		}
+		f.timed = true
 	case "trun":
 		return f.takeRun(&in)
 	}
@@ -247,8 +264,8 @@ func (f *trackFragment) take(kind string, body []byte) error {
 // takeRun takes a trun.
 func (f *trackFragment) takeRun(in *fields) error {
 	flags, count := in.next(), in.next()
-	if f.time < 0 {
-		return errors.New("trun: no time before it, or one below zero")
+	if !f.timed {
+		return errors.New("trun: no time before it")
 	}
 	if int64(len(f.run))+int64(count) > maxStreamRun {
 		return fmt.Errorf("trun: %d samples", count)

@@ -95,6 +95,7 @@ func (t *Tools) Run(ctx context.Context, c Command) (Usage, error) {
 type child struct {
 	tool   string
 	input  Input
+	stream *os.File // what it reads instead of an input, by its descriptor alone
 	args   []string
 	dir    string
 	pipes  []io.Writer
@@ -112,9 +113,12 @@ func (t *Tools) start(ctx context.Context, c child) (proc.Usage, messageLog, err
 	defer leave()
 	access := &proc.Access{Read: t.config.ReadDirs, Write: c.dir}
 	third := c.input.File
-	if third != nil {
+	switch {
+	case third != nil:
 		access.Files = []*os.File{third}
-	} else {
+	case c.stream != nil:
+		third = c.stream
+	default:
 		null, err := os.Open(os.DevNull)
 		if err != nil {
 			return proc.Usage{}, messageLog{}, fmt.Errorf("open null device: %w", err)

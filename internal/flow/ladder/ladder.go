@@ -1,0 +1,475 @@
+// Package ladder makes renditions of what a stream carries, while it comes: smaller
+// pictures for slower networks, and sound in another codec. It reads a hub's stream,
+// has one child decode it once and encode all renditions, and writes a hub's stream
+// for each. The renditions have the times and the key frames of the source. A child
+// that dies is followed by another that goes on at the next picture, and a machine
+// that cannot keep up makes fewer renditions.
+package ladder
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"liuyun/internal/av/h264"
+	"liuyun/internal/av/rate"
+	"liuyun/internal/base/fault"
+	"liuyun/internal/engine/ffmpeg"
+	"liuyun/internal/flow/hub"
+	"liuyun/internal/flow/ingest"
+	"liuyun/internal/kit/proc"
+)
+
+// Maker runs children: [ffmpeg.Tools].
+type Maker interface {
+	RunLive(ctx context.Context, l ffmpeg.Live, feed func(ctx context.Context, write func(ffmpeg.LiveUnit) error) error) (ffmpeg.Usage, error)
+}
+
+// Plan says what is to be made of the pictures.
+type Plan struct {
+	// Names are the rungs: see [rate.Live].
+	Names []string
+	// Whole adds one of the source's own size, where not all viewers can be given the
+	// source itself. With it one rung at least is made whatever happens.
+	Whole bool
+	// Every is how far apart key frames are where those of the source are of no use;
+	// 0 places them where the source has them.
+	Every time.Duration
+}
+
+func (p Plan) equal(other Plan) bool {
+	return slices.Equal(p.Names, other.Names) && p.Whole == other.Whole && p.Every == other.Every
+}
+
+// Options are what a ladder stands on. All must be set but Limits and Made.
+type Options struct {
+	Source *hub.Stream
+	Maker  Maker
+	Limits proc.Limits // of a child
+	Log    *slog.Logger
+	// Made is told of each rung when it begins to be made: its stream has the pictures
+	// from a key frame on, and ends when the rung is made no longer. It must not wait.
+	Made func(r ingest.Rung)
+	// Planned is told which rungs there are to be, the largest first, before the first
+	// of them is made, and again when that changes. It must not wait.
+	Planned func(rungs []rate.Rung)
+}
+
+// Ladder makes the renditions of one stream. New starts nothing; see Run.
+type Ladder struct {
+	Options
+	tape *tape
+	wake chan struct{} // what is to be made has changed
+
+	mu      sync.Mutex
+	plan    Plan
+	planned Plan    // that rungs are of
+	rungs   []*rung // the largest first
+	shedder shedder
+
+	failures int    // of children, in a row
+	problem  string // why nothing is made though it should be
+}
+
+// New returns a ladder that makes nothing until it has a plan.
+func New(o Options) *Ladder {
+	return &Ladder{Options: o, tape: newTape(tapeLimits()), wake: make(chan struct{}, 1)}
+}
+
+// tapeLimits hold ten seconds of most streams.
+func tapeLimits() hub.Limits { return hub.Limits{Units: 1024, Bytes: 32 << 20} }
+
+// rungLimits are those of a rung's stream.
+func rungLimits() hub.Limits { return hub.Limits{Units: 512, Bytes: 8 << 20} }
+
+// Set sets the plan. Rungs that are in both are made on without a gap.
+func (l *Ladder) Set(p Plan) {
+	l.mu.Lock()
+	same := l.plan.equal(p)
+	l.plan = p
+	l.mu.Unlock()
+	if !same {
+		l.poke()
+	}
+}
+
+func (l *Ladder) poke() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Rungs are the rungs that are made, the largest first.
+func (l *Ladder) Rungs() []ingest.Rung {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var made []ingest.Rung
+	for _, r := range l.rungs {
+		if out, ok := r.made(); ok {
+			made = append(made, out)
+		}
+	}
+	return made
+}
+
+// State is where a rung is.
+type State string
+
+// The states.
+const (
+	Made State = "made"
+	Shed State = "shed" // the machine cannot keep up with it
+)
+
+// Status is how a rung goes.
+type Status struct {
+	Name    string
+	State   State
+	Width   int
+	Height  int
+	Bitrate int64 // bits a second that it may need
+}
+
+// Health is how a ladder goes.
+type Health struct {
+	Rungs []Status // of the plan, the largest first
+	Lag   time.Duration
+	Lost  int64  // pictures that were left out because the machine was too slow
+	Says  string // why nothing is made though it should be, or ""
+}
+
+// Health returns how it goes.
+func (l *Ladder) Health() Health {
+	h := Health{Lag: l.lag(), Lost: l.tape.missed()}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h.Says = l.problem
+	for i, r := range l.rungs {
+		s := Status{Name: r.Name, State: Made, Width: r.Width, Height: r.Height, Bitrate: r.Cap}
+		if i < l.shedder.shed {
+			s.State = Shed
+		}
+		h.Rungs = append(h.Rungs, s)
+	}
+	return h
+}
+
+// Run makes what the plan says, until the source ends or ctx does.
+func (l *Ladder) Run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var recording sync.WaitGroup
+	recording.Go(func() { l.tape.record(ctx, l.Source.Read()) })
+	defer recording.Wait()
+	defer cancel()
+	defer l.finish()
+	for ctx.Err() == nil && !l.vain() {
+		from, ok := l.tape.begin(ctx)
+		if !ok {
+			return
+		}
+		made := l.prepare(from)
+		if len(made) == 0 {
+			l.idle(ctx)
+			continue
+		}
+		l.generation(ctx, from, made)
+	}
+}
+
+// prepare plans the rungs for what comes, and returns those that are to be made.
+func (l *Ladder) prepare(from start) []*rung {
+	select {
+	case <-l.wake: // what has changed is seen now
+	default:
+	}
+	l.mu.Lock()
+	src := rate.Source{Width: from.track.Width, Height: from.track.Height, FrameRate: from.rate}
+	planned := l.replan(src)
+	made := l.rungs[min(l.shedder.shed, len(l.rungs)):]
+	for _, r := range l.rungs[:len(l.rungs)-len(made)] {
+		r.end()
+	}
+	var all []rate.Rung
+	for _, r := range l.rungs {
+		all = append(all, r.Rung)
+	}
+	l.mu.Unlock()
+	if planned {
+		l.Planned(all)
+	}
+	return made
+}
+
+// replan makes the rungs those of the plan. A rung keeps its size for as long as it is
+// planned, whatever size the source takes on: players go on with it.
+func (l *Ladder) replan(src rate.Source) (changed bool) {
+	old := l.rungs
+	if l.planned.equal(l.plan) {
+		return false
+	}
+	l.rungs, l.planned = nil, l.plan
+	for _, planned := range rate.Live(src, l.plan.Names, l.plan.Whole) {
+		i := slices.IndexFunc(old, func(r *rung) bool { return r.Name == planned.Name })
+		if i < 0 {
+			l.rungs = append(l.rungs, &rung{Rung: planned, ladder: l})
+			continue
+		}
+		l.rungs = append(l.rungs, old[i])
+	}
+	for _, r := range old {
+		if !slices.Contains(l.rungs, r) {
+			r.end()
+		}
+	}
+	return true
+}
+
+// idle waits where nothing is to be made, until that may have changed.
+func (l *Ladder) idle(ctx context.Context) {
+	begun := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.wake:
+			return
+		case <-time.After(judging):
+			if newest, ok := l.tape.newest(); ok {
+				l.tape.release(newest)
+			}
+			if l.judge(time.Now(), begun) || l.tape.over() {
+				return
+			}
+		}
+	}
+}
+
+// judging is how often it is looked whether the machine keeps up.
+const judging = 250 * time.Millisecond
+
+// judge reports whether another number of rungs is to be made.
+func (l *Ladder) judge(now, started time.Time) bool {
+	lag := l.lag()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before := l.shedder.shed
+	if !l.shedder.see(now, started, lag, len(l.rungs), l.plan.Whole) {
+		return false
+	}
+	if l.shedder.shed > before {
+		l.Log.Warn("the machine cannot keep up: a rendition is made no longer", "rung", l.rungs[before].Name, "behind", lag)
+	} else {
+		l.Log.Info("a rendition is tried again", "rung", l.rungs[l.shedder.shed].Name)
+	}
+	return true
+}
+
+// lag is how far what is made is behind the source, in its time.
+func (l *Ladder) lag() time.Duration {
+	l.mu.Lock()
+	behind, clock := int64(0), int64(1)
+	first := true
+	for _, r := range l.rungs {
+		if at, c, ok := r.at(); ok && (first || at < behind) {
+			behind, clock, first = at, c, false
+		}
+	}
+	l.mu.Unlock()
+	newest, ok := l.tape.newest()
+	if !ok || first {
+		return 0
+	}
+	return time.Duration(float64(max(0, newest-behind)) / float64(clock) * float64(time.Second))
+}
+
+// generation runs one child, from a moment of the source on, until the source's
+// period ends, what is to be made changes, or the child fails; then it has waited until
+// the next one may begin.
+func (l *Ladder) generation(ctx context.Context, from start, made []*rung) {
+	running, cancel := context.WithCancel(ctx)
+	defer cancel()
+	started := time.Now()
+	live := l.command(from, made)
+	var whole bool // the period was fed to its end
+	number := from.number
+	ended := make(chan error, 1)
+	go func() {
+		_, err := l.Maker.RunLive(running, live, func(ctx context.Context, write func(ffmpeg.LiveUnit) error) error {
+			for {
+				e, after, ok, err := l.tape.next(ctx, number, from.track)
+				if err != nil || !ok {
+					whole = err == nil
+					return err
+				}
+				if err := write(ffmpeg.LiveUnit{PTS: e.PTS, Key: e.Key, Data: e.Data}); err != nil {
+					return err
+				}
+				number = after
+			}
+		})
+		ended <- err
+	}()
+	err, changed := l.watch(from, ended, cancel, started)
+	switch {
+	case ctx.Err() != nil || changed:
+	case err == nil && whole:
+		l.tape.skip(number)
+		l.fine()
+	default:
+		l.failed(ctx, err, time.Since(started))
+	}
+}
+
+// vain reports whether what is left of a source that has ended cannot be made.
+func (l *Ladder) vain() bool {
+	over := l.tape.over()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return over && l.failures >= 3
+}
+
+// watch waits for the end of a child, and ends it when something else is to be made.
+func (l *Ladder) watch(from start, ended <-chan error, cancel context.CancelFunc, started time.Time) (err error, changed bool) {
+	tick := time.NewTicker(judging)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return err, changed
+		case <-l.wake:
+			changed = true
+			cancel()
+		case <-tick.C:
+			l.release()
+			if !changed && (l.judge(time.Now(), started) || l.spent(from)) {
+				changed = true
+				cancel()
+			}
+		}
+	}
+}
+
+// spent reports whether a child that began there soon has no key frames of its own
+// left to make.
+func (l *Ladder) spent(from start) bool {
+	newest, ok := l.tape.newest()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	length := (ffmpeg.MostKeys - 30) * l.planned.Every
+	return ok && length > 0 && float64(newest-from.pts)/float64(from.track.Clock) > length.Seconds()
+}
+
+// release has the tape drop what no later child needs.
+func (l *Ladder) release() {
+	l.mu.Lock()
+	least, any := int64(0), false
+	for _, r := range l.rungs {
+		if at, _, ok := r.at(); ok && (!any || at < least) {
+			least, any = at, true
+		}
+	}
+	l.mu.Unlock()
+	if any {
+		l.tape.release(least)
+	}
+}
+
+// Waits between a child that failed and the next one.
+const (
+	soon      = 100 * time.Millisecond
+	mostDelay = 10 * time.Second
+	// stable is how long a child runs whose failure does not count with those before.
+	stable = 30 * time.Second
+)
+
+// failed waits after a failure: the longer, the more of them there were in a row.
+func (l *Ladder) failed(ctx context.Context, err error, ran time.Duration) {
+	l.mu.Lock()
+	if ran > stable {
+		l.failures = 0
+	}
+	l.failures++
+	delay := min(soon<<min(l.failures-1, 10), mostDelay)
+	if l.failures >= 3 {
+		l.problem = "renditions cannot be made: " + text(err)
+	}
+	l.mu.Unlock()
+	l.Log.Warn("the child that makes renditions has ended; another goes on", "cause", err, "in", delay)
+	select {
+	case <-ctx.Done():
+	case <-time.After(delay):
+	}
+}
+
+// fine notes that children do their work.
+func (l *Ladder) fine() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failures, l.problem = 0, ""
+}
+
+// finish ends all rungs.
+func (l *Ladder) finish() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.rungs {
+		r.end()
+	}
+}
+
+// text is what is wrong, in people's words.
+func text(err error) string {
+	if err == nil {
+		return "the program stopped by itself"
+	}
+	return fault.Message(err)
+}
+
+// command is what a child has to do that begins there.
+func (l *Ladder) command(from start, made []*rung) ffmpeg.Live {
+	t := from.track
+	live := ffmpeg.Live{
+		Source: ffmpeg.LiveSource{
+			Codec: codecName(t.Codec), Config: t.Config, Clock: t.Clock, Width: t.Width, Height: t.Height, Rate: from.rate, Interlaced: interlaced(t),
+		},
+		Limits: l.Limits, From: from.pts,
+	}
+	var begin []ingest.Rung
+	l.mu.Lock()
+	live.Keys = l.planned.Every
+	for _, r := range made {
+		out, begins := r.aim(from, live.Keys)
+		live.Pictures = append(live.Pictures, out)
+		if begins {
+			rung, _ := r.made()
+			begin = append(begin, rung)
+		}
+	}
+	l.mu.Unlock()
+	for _, rung := range begin {
+		l.Made(rung)
+	}
+	return live
+}
+
+// codecName is how the engine calls a codec.
+func codecName(c hub.Codec) string {
+	if c == hub.H265 {
+		return "hevc"
+	}
+	return string(c)
+}
+
+// interlaced reports whether pictures of a track may be of fields. Where only a
+// picture itself says so, it is taken as it is.
+func interlaced(t *hub.Track) bool {
+	if t.Codec != hub.H264 {
+		return false
+	}
+	format, err := h264.FormatOf(t.Config)
+	return err == nil && format.Fields
+}

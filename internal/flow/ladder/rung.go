@@ -1,0 +1,163 @@
+package ladder
+
+import (
+	"math"
+	"time"
+
+	"liuyun/internal/av/h264"
+	"liuyun/internal/av/rate"
+	"liuyun/internal/base/timebase"
+	"liuyun/internal/engine/ffmpeg"
+	"liuyun/internal/flow/hub"
+	"liuyun/internal/flow/ingest"
+)
+
+// rung is one rendition of the pictures, over all children that make it. Its fields
+// are guarded by the ladder.
+type rung struct {
+	rate.Rung
+	ladder *Ladder
+
+	stream *hub.Stream // nil while it is not made
+	config []byte      // of what is in stream
+	begun  bool        // stream has a key frame
+	lost   int64       // of the tape, when stream was begun
+
+	clock int64 // ticks a second
+	pace  timebase.Rational
+	every int64 // ticks between key frames; 0: where the source has them
+	from  int64 // where the child began
+	last  int64 // the newest picture in stream
+	seen  int64 // the newest picture that a child made
+}
+
+// none is the time of a picture that there is not.
+const none = math.MinInt64
+
+// aim prepares the rung for a child that begins there. It returns what that has to
+// make of it, and whether it begins to be made.
+func (r *rung) aim(from start, every time.Duration) (ffmpeg.LivePictures, bool) {
+	r.clock, r.pace, r.from = from.track.Clock, from.rate, from.pts
+	r.every = int64(every.Seconds()*float64(r.clock) + 0.5)
+	begins := r.stream == nil
+	if begins {
+		r.open()
+	}
+	if !r.begun {
+		r.seen = none // the child begins where the one before did
+	}
+	out := ffmpeg.LivePictures{Width: r.Width, Height: r.Height, Fit: r.reshaped(from.track), Rate: r.Cap, After: ffmpeg.Beginning, Output: r}
+	if r.begun {
+		out.After = r.last
+	}
+	return out, begins
+}
+
+// reshaped reports whether pictures of that track have another shape.
+func (r *rung) reshaped(t *hub.Track) bool {
+	const slight = 0.02 // what rounding to even sides makes
+	shape := float64(t.Width*r.Height) / float64(t.Height*r.Width)
+	return math.Abs(shape-1) > slight
+}
+
+// open begins a stream.
+func (r *rung) open() {
+	r.stream, r.config, r.begun = hub.New(rungLimits()), nil, false
+	r.last, r.seen = none, none
+	r.lost = r.ladder.tape.missed()
+}
+
+// end ends the stream.
+func (r *rung) end() {
+	if r.stream != nil {
+		r.stream.End(nil)
+		r.stream = nil
+	}
+}
+
+// at is how far the rung has come, in ticks of the clock. ok is false while it is not
+// made.
+func (r *rung) at() (pts, clock int64, ok bool) {
+	switch {
+	case r.stream == nil:
+		return 0, 0, false
+	case r.seen == none || r.seen < r.from:
+		return r.from, r.clock, true
+	}
+	return r.seen, r.clock, true
+}
+
+// made is the rung as others read it, as soon as there is something to read.
+func (r *rung) made() (ingest.Rung, bool) {
+	return ingest.Rung{Name: r.Name, Height: r.Height, Bitrate: r.Cap, Stream: r.stream}, r.stream != nil && r.begun
+}
+
+// Begin takes how the pictures are coded that come.
+func (r *rung) Begin(config []byte) error {
+	r.ladder.mu.Lock()
+	defer r.ladder.mu.Unlock()
+	if r.stream == nil || (r.config != nil && h264.SameConfig(r.config, config)) {
+		return nil
+	}
+	r.describe(config)
+	return nil
+}
+
+// describe begins a period of the stream.
+func (r *rung) describe(config []byte) {
+	r.config, r.begun = config, false
+	r.stream.Begin([]hub.Track{{
+		Codec: hub.H264, Clock: r.clock, Config: config, Width: r.Width, Height: r.Height, Rate: r.pace,
+	}})
+}
+
+// Take takes a picture.
+func (r *rung) Take(u ffmpeg.LiveUnit) error {
+	source, known := r.ladder.tape.find(u.PTS)
+	missed := r.ladder.tape.missed()
+	r.ladder.mu.Lock()
+	again := r.put(u, source, known, missed)
+	var made ingest.Rung
+	if again {
+		made, _ = r.made()
+	}
+	r.ladder.mu.Unlock()
+	if again {
+		r.ladder.Made(made)
+	}
+	return nil
+}
+
+// put writes a picture. It reports whether it did so to a new stream: the source was
+// not kept up with, and what is missing must not be taken for one long picture.
+func (r *rung) put(u ffmpeg.LiveUnit, source mark, known bool, missed int64) (again bool) {
+	if r.stream == nil || !known || u.PTS <= r.seen {
+		return false
+	}
+	key := u.Key && source.key
+	if r.every > 0 {
+		key = u.Key && r.seen != none && floor(u.PTS, r.every) > floor(r.seen, r.every)
+	}
+	if key && r.begun && missed != r.lost {
+		config := r.config
+		r.end()
+		r.open()
+		r.describe(config)
+		again = true
+	}
+	r.seen = u.PTS
+	if !r.begun && !key {
+		return again
+	}
+	r.begun, r.last = true, u.PTS
+	r.stream.Write(hub.Unit{DTS: u.PTS, PTS: u.PTS, Key: key, Wall: source.wall, Data: u.Data})
+	return again
+}
+
+func floor(v, unit int64) int64 {
+	q := v / unit
+	if v%unit < 0 {
+		q--
+	}
+	return q
+}
