@@ -28,6 +28,7 @@ type Stream struct {
 	Status    StreamStatus     `json:"status"`
 	Ingest    Ingest           `json:"ingest"`
 	Playback  StreamPlayback   `json:"playback"`
+	Viewers   int              `json:"viewers"`    // from this node
 	Record    bool             `json:"record"`     // it is recorded whenever it is on air
 	Recording *StreamRecording `json:"recording"`  // nil unless it is recorded now
 	Health    *StreamHealth    `json:"health"`     // nil while nobody sends

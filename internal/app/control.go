@@ -54,6 +54,9 @@ func (n *serving) buildControlNode(ctx context.Context, who *self) error {
 			return err
 		}
 	}
+	if n.security, err = n.secure(who); err != nil {
+		return err
+	}
 	c, err := n.buildControl(ctx, who, nodeListen, busListen)
 	if err != nil {
 		return err
@@ -81,7 +84,8 @@ func (n *serving) buildControlNode(ctx context.Context, who *self) error {
 	if err := n.addWork(ctx, who, c.bus, c.objects); err != nil {
 		return err
 	}
-	return n.addListener(c, who)
+	n.addListener(c, who)
+	return nil
 }
 
 // buildControl opens the records and makes the services that keep them.

@@ -62,47 +62,54 @@ func soon(next http.Handler) http.Handler {
 	})
 }
 
-// addListener adds the listener of API, console and viewers, the last part of
-// all: when it is ready, everything is.
-func (n *serving) addListener(c *control, who *self) error {
-	n.addMetrics(c)
-	ready := Ready{Data: n.data.Path(), AdminKey: n.data.AdminKey(), Node: who.id()}
-	scheme := "https://"
-	var secure *tls.Config
-	var acme *guard.ACME
-	var err error
+// security is how the listener is secured. The zero value is not at all.
+type security struct {
+	config *tls.Config
+	acme   *guard.ACME // where a public authority is asked
+}
+
+// secure finds the server's certificate.
+func (n *serving) secure(who *self) (s security, err error) {
 	switch n.TLS.Mode {
 	case TLSFiles:
-		secure, err = guard.FileTLS(n.TLS.Cert, n.TLS.Key, func(err error) { n.Log.Warn("the certificate was not read again", "cause", err) })
+		s.config, err = guard.FileTLS(n.TLS.Cert, n.TLS.Key, func(err error) { n.Log.Warn("the certificate was not read again", "cause", err) })
 	case TLSLocal:
 		if who.joined() {
-			return fault.New(fault.Invalid, "the local authority is on the first control node; use --tls-cert and --tls-key here")
+			return s, fault.New(fault.Invalid, "the local authority is on the first control node; use --tls-cert and --tls-key here")
 		}
-		lines := who.ca.Instructions()
-		ready.CA, ready.Trust = who.ca.Path(), lines[:]
 		host, _, _ := net.SplitHostPort(n.Listen)
-		secure = guard.LocalTLS(who.ca, host, n.Name)
+		s.config = guard.LocalTLS(who.ca, host, n.Name)
 	case TLSACME:
-		acme, err = guard.NewACME(guard.ACMEOptions{
+		s.acme, err = guard.NewACME(guard.ACMEOptions{
 			Domains: n.Config.ACME.Domains, Email: n.Config.ACME.Email, Directory: n.Config.ACME.Directory,
 			Folder: n.data.Join(certsName), Listen: n.Listen, Log: n.Log,
 		})
 		if err == nil {
-			secure = acme.TLS()
+			s.config = s.acme.TLS()
 		}
-	default:
-		scheme = "http://"
 	}
-	if err != nil {
-		return err
+	return s, err
+}
+
+// addListener adds the listener of API, console and viewers, the last part of
+// all: when it is ready, everything is.
+func (n *serving) addListener(c *control, who *self) {
+	n.addMetrics(c)
+	ready := Ready{Data: n.data.Path(), AdminKey: n.data.AdminKey(), Node: who.id()}
+	scheme := "http://"
+	if n.security.config != nil {
+		scheme = "https://"
 	}
-	n.add("listener", n.listener(n.Listen, secure, n.handler(c), func(address net.Addr) { ready.URL = scheme + address.String() }), nil)
-	if acme != nil {
+	if n.TLS.Mode == TLSLocal {
+		lines := who.ca.Instructions()
+		ready.CA, ready.Trust = who.ca.Path(), lines[:]
+	}
+	n.add("listener", n.listener(n.Listen, n.security.config, n.handler(c), func(address net.Addr) { ready.URL = scheme + address.String() }), nil)
+	if n.security.acme != nil {
 		ready.URL = scheme + n.Config.ACME.Domains[0]
-		n.add("certificates", acme.Run, nil)
+		n.add("certificates", n.security.acme.Run, nil)
 	}
 	n.addReady(&ready)
-	return nil
 }
 
 // viewerOrigins are the origins, besides the console's own, that media comes from.

@@ -25,8 +25,8 @@ const (
 func (n *serving) buildLive(c *control, who *self, signer *guard.Signer) *live.Service {
 	return live.New(live.Deps{
 		DB: c.db, Bus: c.bus, Signer: signer, Config: n.Config.Live, Log: n.Log, Node: who.id(), Folder: n.data.Join(liveName),
-		ViewerURL: n.Config.Viewer.URL, SignedFor: n.Config.Viewer.SignedFor, Reach: n.reachMedia,
-		Assets: recordings{c.assets}, Objects: c.objects,
+		ViewerURL: n.Config.Viewer.URL, SignedFor: n.Config.Viewer.SignedFor, TLS: n.security.config, Reach: n.reachMedia,
+		Assets: recordings{c.assets}, Objects: c.objects, Published: c.assets.Published,
 		Room:   func() error { return n.Config.Blob.Reserve(n.data.Path()).CheckRoom(0) },
 		Served: c.usage.ServedBytes,
 	})
@@ -57,10 +57,12 @@ func (n *serving) addLive(c *control) {
 	}
 	on := live.Listeners{
 		RTMP:   n.mediaListener(n.Config.Live.RTMPListen, rtmpPort),
+		RTMPS:  live.Listener{Address: n.Config.Live.RTMPSListen},
 		RTSP:   n.mediaListener(n.Config.Live.RTSPListen, rtspPort),
 		SRT:    n.mediaListener(n.Config.Live.SRTListen, srtPort),
 		WebRTC: n.mediaListener(n.Config.Live.WebRTCListen, peerPort),
 	}
+	n.add("heap", tendHeap, nil)
 	n.add("live", func(ctx context.Context, ready func()) error { return c.streams.Run(ctx, on, ready) }, nil)
 }
 

@@ -114,9 +114,10 @@ func Serve(ctx context.Context, o ServeOptions) error {
 // build, which starts nothing, and run by group.
 type serving struct {
 	ServeOptions
-	data    *Data
-	group   *life.Group
-	closers []func() error // in the order of opening
+	data     *Data
+	group    *life.Group
+	security security
+	closers  []func() error // in the order of opening
 }
 
 // build makes the parts of this node.

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"math"
 	"time"
 
 	"liuyun/internal/base/timebase"
@@ -55,12 +56,14 @@ const (
 
 // lane is one track on the clock.
 type lane struct {
-	moved bool  // shift holds, for this connection
-	shift int64 // from input to output
-	begun bool  // what follows holds
-	at    int64 // of the newest unit of the output
-	step  int64 // to it from the one before
-	next  int64 // the least that the next picture may have; of sound, the sample that it should have
+	moved bool      // shift holds, for this connection
+	shift int64     // from input to output
+	begun bool      // what follows holds
+	at    int64     // of the newest unit of the output
+	came  time.Time // when that came
+	held  int64     // units may be as early as this: what is later was made by us
+	step  int64     // to it from the one before
+	next  int64     // the least that the next picture may have; of sound, the sample that it should have
 }
 
 // newClock returns a clock whose first unit comes at start or right after it.
@@ -74,8 +77,64 @@ func newClock(start time.Duration) clock {
 func (c *clock) connect() {
 	c.patience, c.invented, c.drift, c.anchorAt = silencePatient, false, 0, time.Time{}
 	for i := range c.lanes {
-		c.lanes[i].moved = false
+		c.lanes[i].moved, c.lanes[i].held = false, c.lanes[i].at
 	}
+}
+
+// quietSince is how long nothing has come on a lane; for ever where nothing ever has.
+func (c *clock) quietSince(which int, now time.Time) time.Duration {
+	if l := &c.lanes[which]; l.begun {
+		return now.Sub(l.came)
+	}
+	return math.MaxInt64
+}
+
+// at is the moment of the output that now is.
+func (c *clock) at(now time.Time) int64 {
+	if c.headAt.IsZero() { // nothing has come
+		return c.head
+	}
+	return c.head + max(0, ticksOf(now.Sub(c.headAt)))
+}
+
+// still places a picture that nobody sent, as long as one has its place before end.
+func (c *clock) still(end int64) (dts int64, due bool) {
+	l := &c.lanes[pictures]
+	if !l.begun || l.at+stillStep > end {
+		return 0, false
+	}
+	l.at = max(l.at+stillStep, end-silenceLongest) // the machine may have slept
+	dts = max(l.next, l.at)
+	l.next = dts + 1
+	c.reach(l.at)
+	return dts, true
+}
+
+// reach moves the head on, to a moment that is not later than now.
+func (c *clock) reach(moment int64) {
+	if moment > c.head {
+		c.headAt = c.headAt.Add(timeOf(moment - c.head))
+		c.head = moment
+	}
+}
+
+// silenceUntil says how many frames of silence, of so many samples, go before end, and
+// where the first of them goes. Their places are then taken.
+func (c *clock) silenceUntil(end, quiet int64) (dts, missing int64) {
+	l := &c.lanes[sounds]
+	if c.rate == 0 {
+		return 0, 0
+	}
+	if !l.begun {
+		l.begun, l.at, l.step, l.next = true, end-stillStep, usualStep, c.samples(end-stillStep)
+	}
+	dts = max(l.next, c.samples(end-silenceLongest))
+	missing = max(0, (c.samples(end)-dts)/quiet)
+	l.next = dts + missing*quiet
+	l.at = max(l.at, timebase.MulDiv(l.next, Timescale, c.rate))
+	c.reach(l.at)
+	c.invented = true
+	return dts, missing
 }
 
 // setSound says how many samples a second sound has from now on; 0 is no sound.
@@ -105,7 +164,7 @@ func (c *clock) picture(stamp, shown int64, at time.Time) (dts, pts int64) {
 
 // sound places a frame of sound, of so many samples, whose silence has as many as
 // quiet says; 0 where none can be made. Missing is how many frames of silence belong
-// before it: they begin at dts − missing frames. A frame whose time is over already is
+// before it: they begin at dts − missing frames; it is 1 where none can be made. A frame whose time is over already is
 // not to be used.
 func (c *clock) sound(stamp, frame, quiet int64, at time.Time) (dts int64, missing int64, use bool) {
 	l := &c.lanes[sounds]
@@ -124,7 +183,9 @@ func (c *clock) sound(stamp, frame, quiet int64, at time.Time) (dts int64, missi
 			return 0, 0, false
 		case ahead <= slack:
 			dts = l.next
-		case quiet > 0:
+		case quiet == 0:
+			missing = 1
+		default:
 			missing = min(ahead/quiet, c.samples(silenceLongest)/quiet)
 			dts = l.next + ahead/quiet*quiet
 		}
@@ -185,7 +246,8 @@ func (c *clock) place(which int, stamp int64, at time.Time) int64 {
 	} else {
 		l.begun, l.step = true, usualStep
 	}
-	l.at = max(l.at, moment)
+	l.at, l.came = max(l.at, moment), at
+	l.held = min(l.at, max(l.held, moment))
 	if moment > c.head {
 		c.head, c.headAt = moment, at
 	}
@@ -222,7 +284,7 @@ func (c *clock) goOn(l, other *lane, at time.Time) int64 {
 	case !l.begun && !other.begun:
 		return c.head
 	case !l.moved && !other.moved: // a new connection
-		if passed := ticksOf(at.Sub(c.headAt)); passed >= 0 && passed <= unexplained {
+		if passed := ticksOf(at.Sub(c.headAt)); passed >= 0 && passed <= longestStep {
 			return c.head + max(passed, usualStep)
 		}
 		return c.head + joint
@@ -234,7 +296,7 @@ func (c *clock) goOn(l, other *lane, at time.Time) int64 {
 
 // fits reports whether a unit of a lane may be at that moment.
 func (c *clock) fits(l *lane, moment int64, at time.Time) bool {
-	if moment < c.floor || (l.begun && moment < l.at-backStep) || (!l.begun && moment < c.head-apart) {
+	if moment < c.floor || (l.begun && moment < min(l.at, l.held)-backStep) || (!l.begun && moment < c.head-apart) {
 		return false
 	}
 	ahead := moment - c.head
@@ -252,4 +314,13 @@ func (c *clock) shown(stamp int64) (moment int64, known bool) {
 		return 0, false
 	}
 	return stamp + l.shift, true
+}
+
+// offset is how far pictures are ahead of sound.
+func (c *clock) offset() int64 {
+	p, l := &c.lanes[pictures], &c.lanes[sounds]
+	if !p.begun || !l.begun || c.rate == 0 {
+		return 0
+	}
+	return p.at - l.at
 }

@@ -57,6 +57,25 @@ func (r *run) sound(stamp uint32) {
 	r.units++
 }
 
+// hold fills up to now.
+func (r *run) hold() {
+	r.t.Helper()
+	end := r.clock.at(r.now)
+	for {
+		dts, due := r.clock.still(end)
+		if !due {
+			break
+		}
+		if dts <= r.dts[pictures] {
+			r.t.Fatalf("a still picture at %d, after %d", dts, r.dts[pictures])
+		}
+		r.dts[pictures] = dts
+		r.units++
+	}
+	dts, missing := r.clock.silenceUntil(end, 1024)
+	r.silent(dts, missing)
+}
+
 func (r *run) silent(dts, missing int64) {
 	r.t.Helper()
 	if missing == 0 {
@@ -234,6 +253,8 @@ func FuzzClock(f *testing.F) {
 			case 6:
 				r.clock.lanes[sounds].begun = false // as when sound is set up anew
 				r.end = 0
+			case 4:
+				r.hold()
 			case 1, 3, 5:
 				r.sound(stamp)
 			default:

@@ -33,6 +33,7 @@ type Feed struct {
 	started bool  // units are passed on
 	leading bool  // decoding has begun with a picture that others refer beyond
 	opened  int64 // when that is presented
+	broken  bool  // pictures that were made in between keep all but a key frame from being decoded
 }
 
 // patience is how long a feed waits for a track that it has not heard of.
@@ -45,6 +46,9 @@ var errUnit = errors.New("a unit without a header")
 
 // Started reports whether what comes is passed on.
 func (f *Feed) Started() bool { return f.started }
+
+// Pictures reports whether pictures are to come.
+func (f *Feed) Pictures() bool { return f.meter.about.HasPictures }
 
 // Tick ends a second of the report, that was so long.
 func (f *Feed) Tick(length time.Duration) { f.meter.tick(length) }
@@ -92,6 +96,9 @@ func (f *Feed) configure() error {
 	if err != nil {
 		return err
 	}
+	if f.started {
+		f.meter.now.changes++
+	}
 	f.picture = hub.Track{Codec: f.picture.Codec, Clock: Timescale, Config: config, Width: as.width, Height: as.height}
 	if as.ticks > 0 {
 		f.picture.Rate = timebase.Rational{Num: as.scale, Den: as.ticks}
@@ -110,6 +117,9 @@ func (f *Feed) Audio(codec hub.Codec, config []byte) error {
 	s, err := newSounding(codec, config)
 	if err != nil {
 		return err
+	}
+	if f.started {
+		f.meter.now.changes++
 	}
 	f.sound, f.stale = s, true
 	about := &f.meter.about
@@ -173,23 +183,34 @@ func (f *Feed) Picture(p Picture) error {
 		return nil
 	}
 	f.meter.now.pictures++
+	if s.key {
+		f.meter.open = s.open
+	}
 	if err := f.noteKey(s.key, p.DTS, p.At); err != nil {
 		return err
 	}
-	if f.channel.onAir != f {
+	if !f.chosen(s.key, p.At) {
 		return nil
 	}
-	if f.stale && s.key {
+	if (f.stale || f.broken) && s.key {
 		f.begin(p.At)
-		f.leading, f.opened = s.open, p.PTS
+		f.leading, f.opened, f.broken = s.open, p.PTS, false
 	}
-	if !f.started || f.picture.Config == nil || (f.stale && !s.key && f.picturesChanged()) || f.leads(s, p.PTS) {
+	if !f.started || f.broken || f.picture.Config == nil || (f.stale && !s.key && f.picturesChanged()) || f.leads(s, p.PTS) {
 		f.meter.drops++
 		return nil
 	}
 	c := f.channel
 	dts, pts := c.clock.picture(p.DTS, p.PTS, p.At)
-	c.out.Write(hub.Unit{Track: 0, DTS: dts, PTS: pts, Key: s.key, Wall: p.At, Data: f.pack(s.size)})
+	u := hub.Unit{Track: 0, DTS: dts, PTS: pts, Key: s.key, Wall: p.At, Data: f.pack(s.size)}
+	c.out.Write(u)
+	c.holding = false
+	switch {
+	case s.open:
+		c.still = hub.Unit{} // elsewhere it would not be one to begin with
+	case s.key:
+		c.still = u
+	}
 	f.note()
 	if len(c.tracks) > 1 && f.sound.silent != nil {
 		dts, missing := c.clock.silence(f.sound.quiet)
@@ -198,12 +219,21 @@ func (f *Feed) Picture(p Picture) error {
 	return nil
 }
 
+// chosen reports whether the feed is on air, or is now.
+func (f *Feed) chosen(key bool, at time.Time) bool {
+	c := f.channel
+	if c.onAir != f && key && c.Offer != nil {
+		c.Offer(f, at)
+	}
+	return c.onAir == f
+}
+
 // noteKey follows how far key frames are apart.
 func (f *Feed) noteKey(key bool, dts int64, at time.Time) error {
 	switch {
 	case key:
 		if step := dts - f.keyDTS; f.keyed && step > 0 {
-			f.meter.interval = step
+			f.meter.noteKey(step)
 		}
 		f.keyAt, f.keyDTS, f.keyed = at, dts, true
 	case at.Sub(f.keyAt) > endless:
@@ -248,7 +278,7 @@ func (f *Feed) Sound(s Sound) error {
 		return nil
 	}
 	c := f.channel
-	if c.onAir != f {
+	if !f.chosen(f.picture.Config == nil && f.noPictures, s.At) {
 		return nil
 	}
 	if f.stale && f.picture.Config == nil && (f.noPictures || s.At.Sub(f.connected) > patience) {
@@ -263,23 +293,24 @@ func (f *Feed) Sound(s Sound) error {
 		quiet = 0
 	}
 	dts, missing, use := c.clock.sound(s.PTS, frame, quiet, s.At)
-	if !use {
+	switch {
+	case !use:
 		f.meter.drops++
 		return nil
+	case missing > 0 && quiet == 0:
+		f.meter.now.holes++
+		missing = 0
 	}
 	f.fill(dts-missing*quiet, missing, s.At)
+	c.holding = c.holding && f.picture.Config != nil
 	c.out.Write(hub.Unit{Track: track, DTS: dts, PTS: dts, Key: true, Wall: s.At, Data: bytes.Clone(s.Data)})
 	f.note()
 	return nil
 }
 
-// fill writes frames of silence.
+// fill writes frames of silence in place of what the encoder should have sent.
 func (f *Feed) fill(dts, frames int64, at time.Time) {
-	c := f.channel
-	for i := range frames {
-		moment := dts + i*f.sound.quiet
-		c.out.Write(hub.Unit{Track: len(c.tracks) - 1, DTS: moment, PTS: moment, Key: true, Wall: at, Data: f.sound.silent})
-	}
+	f.channel.fill(dts, frames, at)
 	f.meter.silence += frames
 	f.meter.now.silence += frames
 }
@@ -288,6 +319,7 @@ func (f *Feed) fill(dts, frames int64, at time.Time) {
 func (f *Feed) note() {
 	c := &f.channel.clock
 	f.meter.noteDrift(c.drift)
+	f.meter.offset = c.offset()
 	f.meter.now.jumps += c.jumps
 	c.jumps = 0
 }
@@ -310,7 +342,7 @@ func (f *Feed) begin(at time.Time) {
 	}
 	f.stale, f.started = false, true
 	f.channel.clock.setSound(f.sound.track.Clock)
-	f.channel.begin(tracks)
+	f.channel.begin(tracks, f.sound)
 }
 
 // picturesChanged reports whether pictures can no longer be of the present period.

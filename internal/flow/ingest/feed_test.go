@@ -2,6 +2,8 @@ package ingest
 
 import (
 	"context"
+	"encoding/hex"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,6 +108,34 @@ func (f *feeding) all() (text string) {
 		}
 	}
 }
+
+// items takes what has come out.
+func (f *feeding) items() (all []hub.Item) {
+	ctx, cancel := context.WithCancel(f.t.Context())
+	cancel()
+	for {
+		item, err := f.out.Next(ctx)
+		if err != nil {
+			return all
+		}
+		all = append(all, item)
+	}
+}
+
+// split reads units in hexadecimal, apart by spaces.
+func split(t testing.TB, text string) (units [][]byte) {
+	t.Helper()
+	for _, field := range strings.Fields(text) {
+		unit, err := hex.DecodeString(field)
+		if err != nil {
+			t.Fatal(err)
+		}
+		units = append(units, unit)
+	}
+	return units
+}
+
+func hexed(data []byte) string { return hex.EncodeToString(data) }
 
 func (f *feeding) want(want string) {
 	f.t.Helper()
@@ -271,9 +301,11 @@ func TestMeter(t *testing.T) {
 		m.noteDrift(-5 * time.Millisecond)
 		m.tick(time.Second)
 	}
-	m.interval, m.since = 2*Timescale, 3*Timescale
+	m.noteKey(2 * Timescale)
+	m.noteKey(5 * Timescale)
+	m.since = 6 * Timescale
 	r := m.report()
-	if r.Bitrate != 1_000_000 || r.FPS != 25 || r.Drift != -5*time.Millisecond || r.Jumps != 5 || r.KeyInterval != 3*time.Second {
+	if r.Bitrate != 1_000_000 || r.FPS != 25 || r.Drift != -5*time.Millisecond || r.Jumps != 5 || r.KeyInterval != 6*time.Second || !r.Irregular || r.KeyShortest != 2*time.Second {
 		t.Errorf("report %+v", r)
 	}
 	for range 5 {

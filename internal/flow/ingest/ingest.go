@@ -100,6 +100,8 @@ type Sound struct {
 type Program interface {
 	// Source is what the encoder sends, as it is passed on.
 	Source() *hub.Stream
+	// Enter counts one more who watches, until leave is called, once.
+	Enter() (leave func())
 	// Rungs are the renditions of the pictures that are made, the largest first; each
 	// is a hub stream of one track, whose key frames are those of the source and whose
 	// pictures have the same PTS. It may change while a stream goes on.

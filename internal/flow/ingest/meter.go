@@ -16,10 +16,18 @@ type Report struct {
 	Bitrate     int64         // bits a second
 	FPS         float64
 	KeyInterval time.Duration // between the last two key frames, or since the last if that is more
-	Drift       time.Duration // that the encoder's clock has gained on ours since it connected
-	Jumps       int64         // times that timestamps could not be
-	Silence     int64         // frames of silence that were made
-	Pictures    int64
+	// The shortest and the longest of the last key frame intervals. Irregular says that
+	// they differ more than players and segments like, Open that decoding may begin at key
+	// frames, though not all that follows can be decoded then.
+	KeyShortest, KeyLongest time.Duration
+	Irregular, Open         bool
+	Offset                  time.Duration // that pictures come before the sound that belongs to them
+	Drift                   time.Duration // that the encoder's clock has gained on ours since it connected
+	Jumps                   int64         // times that timestamps could not be
+	Silence                 int64         // frames of silence that were made
+	Holes                   int64         // times that sound was missing and no silence is known
+	Changes                 int64         // times that what decoders are set up with was another
+	Pictures                int64
 
 	// Since the connection began.
 	Drops, Silent int64 // what could not be used; frames of silence
@@ -28,14 +36,16 @@ type Report struct {
 
 // meter counts what an encoder sends.
 type meter struct {
-	about    Report // what changes with the encoder only
-	interval int64  // ticks from key frame to key frame
-	since    int64  // and since the last
-	drops    int64
-	silence  int64
-	now      second
-	last     [5]second // the newest first
-	filled   int
+	about   Report   // what changes with the encoder only
+	keys    [8]int64 // ticks from key frame to key frame, the newest first
+	since   int64    // and since the last
+	open    bool     // the last key frame is one
+	offset  int64
+	drops   int64
+	silence int64
+	now     second
+	last    [5]second // the newest first
+	filled  int
 }
 
 // second is what one second had.
@@ -45,6 +55,8 @@ type second struct {
 	pictures int64
 	silence  int64
 	jumps    int64
+	holes    int64
+	changes  int64
 	drift    time.Duration // the largest: what came with the least delay
 }
 
@@ -72,6 +84,8 @@ func (m *meter) report() Report {
 		r.Pictures += s.pictures
 		r.Silence += s.silence
 		r.Jumps += s.jumps
+		r.Holes += s.holes
+		r.Changes += s.changes
 		drift = max(drift, s.drift)
 	}
 	if r.Length > 0 {
@@ -81,7 +95,33 @@ func (m *meter) report() Report {
 	if drift != math.MinInt64 {
 		r.Drift = drift
 	}
-	r.KeyInterval = timeOf(max(m.interval, m.since))
+	m.reportKeys(&r)
+	r.Offset = timeOf(m.offset)
 	r.Drops, r.Silent = m.drops, m.silence
 	return r
+}
+
+// noteKey takes the ticks from the key frame before.
+func (m *meter) noteKey(interval int64) {
+	copy(m.keys[1:], m.keys[:])
+	m.keys[0] = interval
+}
+
+// unlike is how much longer the longest key frame interval may be than the shortest,
+// where it is longer than tolerated.
+const (
+	unlike    = 2
+	tolerated = 4 * time.Second
+)
+
+func (m *meter) reportKeys(r *Report) {
+	r.KeyInterval, r.Open = timeOf(max(m.keys[0], m.since)), m.open
+	shortest, longest := m.keys[0], m.keys[0]
+	for _, k := range m.keys {
+		if k > 0 {
+			shortest, longest = min(shortest, k), max(longest, k)
+		}
+	}
+	r.KeyShortest, r.KeyLongest = timeOf(shortest), timeOf(longest)
+	r.Irregular = r.KeyLongest > tolerated && longest > unlike*shortest
 }

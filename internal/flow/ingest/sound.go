@@ -23,6 +23,12 @@ type sounding struct {
 // known reports whether a configuration has come.
 func (s *sounding) known() bool { return s.track.Config != nil }
 
+// The sample rates that are taken.
+const (
+	slowest = 7350
+	fastest = 192_000
+)
+
 // newSounding reads a configuration; nil is mono or stereo, where the codec allows it.
 func newSounding(codec hub.Codec, config []byte) (sounding, error) {
 	switch codec {
@@ -30,6 +36,9 @@ func newSounding(codec hub.Codec, config []byte) (sounding, error) {
 		c, err := aac.Parse(config)
 		if err != nil {
 			return sounding{}, fault.Wrap(err, fault.Invalid, "the encoder's AAC configuration cannot be read")
+		}
+		if c.SampleRate < slowest || c.SampleRate > fastest {
+			return sounding{}, fault.New(fault.Invalid, "sound of %d samples a second is not taken; choose 44,100 or 48,000 Hz in the encoder", c.SampleRate)
 		}
 		return soundingAAC(c, config), nil
 	case hub.Opus:

@@ -95,6 +95,8 @@ func (d *desk) Watch(_ context.Context, id, token string) (ingest.Program, error
 
 func (d *desk) Source() *hub.Stream { return d.out }
 
+func (d *desk) Enter() func() { return func() {} }
+
 func (d *desk) Rungs() []ingest.Rung {
 	d.mu.Lock()
 	defer d.mu.Unlock()

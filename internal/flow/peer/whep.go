@@ -91,8 +91,10 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, stream, token str
 		return err
 	}
 	again := time.Now()
+	out := program.Enter()
 	go func() {
 		defer leave()
+		defer out()
 		v.session.watch(e.limits, func(now time.Time) {
 			v.check(now)
 			if now.Sub(again) < lookAgain {

@@ -228,6 +228,7 @@ func (s *Server) play(ctx context.Context, c *connection, rtmp *gortmplib.Server
 	}
 	log = log.With("stream", id)
 	log.Info("a viewer watches by RTMP")
+	defer program.Enter()()
 	watching, stop := context.WithCancelCause(ctx)
 	var listening sync.WaitGroup
 	listening.Go(func() { stop(c.listen()) })

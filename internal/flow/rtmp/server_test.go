@@ -50,7 +50,9 @@ func (d *desk) Watch(_ context.Context, id, token string) (ingest.Program, error
 	return d, nil
 }
 
-func (d *desk) Source() *hub.Stream  { return d.out }
+func (d *desk) Source() *hub.Stream { return d.out }
+func (d *desk) Enter() func()       { return func() {} }
+
 func (d *desk) Rungs() []ingest.Rung { return nil }
 func (d *desk) Opus(context.Context) (*hub.Stream, func(), error) {
 	return nil, nil, errors.New("no Opus")

@@ -195,7 +195,7 @@ func mask(key string) string {
 
 // OnDescribe tells a player what a stream has.
 func (h *handler) OnDescribe(r *gortsplib.ServerHandlerOnDescribeCtx) (*base.Response, *gortsplib.ServerStream, error) {
-	_, tracks, err := h.watch(r.Path, r.Query)
+	_, _, tracks, err := h.watch(r.Path, r.Query)
 	if err == nil {
 		var body []byte
 		if body, err = describeTracks(tracks, r.Request.URL); err == nil {

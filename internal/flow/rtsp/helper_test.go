@@ -85,7 +85,9 @@ func (d *desk) last(t *testing.T, n int) *input {
 
 type program struct{ out *hub.Stream }
 
-func (p program) Source() *hub.Stream  { return p.out }
+func (p program) Source() *hub.Stream { return p.out }
+func (program) Enter() func()         { return func() {} }
+
 func (p program) Rungs() []ingest.Rung { return nil }
 func (p program) Opus(context.Context) (*hub.Stream, func(), error) {
 	return nil, nil, fault.New(fault.Unavailable, "there is none")

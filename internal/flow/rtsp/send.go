@@ -21,26 +21,27 @@ import (
 	"liuyun/internal/av/opus"
 	"liuyun/internal/base/fault"
 	"liuyun/internal/flow/hub"
+	"liuyun/internal/flow/ingest"
 )
 
-// watch returns a reader of the stream of an address, and its tracks.
-func (h *handler) watch(address, query string) (*hub.Reader, []hub.Track, error) {
+// watch returns the stream of an address, a reader of it, and its tracks.
+func (h *handler) watch(address, query string) (ingest.Program, *hub.Reader, []hub.Track, error) {
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return nil, nil, fault.New(fault.Invalid, "the query of the address cannot be read")
+		return nil, nil, nil, fault.New(fault.Invalid, "the query of the address cannot be read")
 	}
 	ctx, cancel := context.WithTimeout(h.ctx, deskTime)
 	defer cancel()
 	program, err := h.Desk.Watch(ctx, path.Base(address), values.Get("token"))
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	r := program.Source().Read()
 	first, err := r.Next(ctx)
 	if err != nil {
-		return nil, nil, fault.Wrap(err, fault.Unavailable, "nothing is on air; try again in a moment")
+		return nil, nil, nil, fault.Wrap(err, fault.Unavailable, "nothing is on air; try again in a moment")
 	}
-	return r, first.Tracks, nil
+	return program, r, first.Tracks, nil
 }
 
 // describeTracks is what a player of an address is told of its stream. Where tracks are
@@ -108,14 +109,15 @@ func descriptionOf(tracks []hub.Track) (*description.Session, []*outTrack, error
 // player is a session that a stream is sent to. Each has a reader of its own, so that
 // it begins at once and a slow one loses what is its own.
 type player struct {
-	from   net.Addr
-	log    *slog.Logger
-	id     string // of the stream
-	sent   func(stream string, bytes int64)
-	reader *hub.Reader
-	known  []hub.Track // that the player was told of
-	tracks []*outTrack
-	stream *gortsplib.ServerStream // for the library: it describes, nothing is written to it
+	from    net.Addr
+	log     *slog.Logger
+	id      string // of the stream
+	sent    func(stream string, bytes int64)
+	program ingest.Program
+	reader  *hub.Reader
+	known   []hub.Track // that the player was told of
+	tracks  []*outTrack
+	stream  *gortsplib.ServerStream // for the library: it describes, nothing is written to it
 
 	epoch time.Time // the time of day at the stream's time 0
 
@@ -168,7 +170,7 @@ func (h *handler) newPlayer(r *gortsplib.ServerHandlerOnSetupCtx) (*player, erro
 }
 
 func (p *player) open(h *handler, address, query string) (err error) {
-	if p.reader, p.known, err = h.watch(address, query); err != nil {
+	if p.program, p.reader, p.known, err = h.watch(address, query); err != nil {
 		return err
 	}
 	d, tracks, err := descriptionOf(p.known)
@@ -200,6 +202,7 @@ func (p *player) run(session *gortsplib.ServerSession) {
 		chosen[media] = true
 	}
 	p.log.Info("a player watches")
+	defer p.program.Enter()()
 	for {
 		item, err := p.reader.Next(p.ctx)
 		if err != nil {

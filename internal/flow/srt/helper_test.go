@@ -97,9 +97,9 @@ func (d *desk) Watch(_ context.Context, id, token string) (ingest.Program, error
 type program struct{ *desk }
 
 func (p program) Source() *hub.Stream { return p.stream }
-func (program) Enter() func() { return func() {} }
+func (program) Enter() func()         { return func() {} }
 
-func (program) Rungs() []ingest.Rung  { return nil }
+func (program) Rungs() []ingest.Rung { return nil }
 func (program) Opus(context.Context) (*hub.Stream, func(), error) {
 	return nil, nil, fault.New(fault.Unavailable, "no sound")
 }

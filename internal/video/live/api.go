@@ -32,7 +32,7 @@ func (s *Service) Routes(api *web.API) {
 	read, write := guard.AssetsRead, guard.AssetsWrite
 	web.Add(api, op("list-streams", http.MethodGet, "/v1/streams", "List streams, newest first", read), s.apiList)
 	web.Add(api, op("get-stream", http.MethodGet, "/v1/streams/{id}", "Get a stream: its state and how it goes", read), s.apiGet)
-	web.Add(api, op("update-stream", http.MethodPatch, "/v1/streams/{id}", "Rename a stream, change who may play it, or record it", write), s.apiUpdate)
+	web.Add(api, op("update-stream", http.MethodPatch, "/v1/streams/{id}", "Rename a stream, change who may play it or what is fetched for it, or record it", write), s.apiUpdate)
 	web.Add(api, op("delete-stream", http.MethodDelete, "/v1/streams/{id}", "Delete a stream, also while it is on air", write), s.apiDelete)
 
 	create := op("create-stream", http.MethodPost, "/v1/streams", "Create a stream", write)
@@ -45,6 +45,7 @@ func (s *Service) Routes(api *web.API) {
 	web.Add(api, rotate, s.apiRotate)
 
 	s.clipRoutes(api, op)
+	s.sourceRoutes(api, op)
 	s.whipRoutes(api)
 	web.Add(api, op("sign-stream-playback", http.MethodPost, "/v1/streams/{id}/playback", "Make addresses that play for a time", read), s.apiSign)
 }
@@ -100,9 +101,10 @@ func (s *Service) apiGet(ctx context.Context, in *StreamPath) (*streamOutput, er
 
 // NewStream is what is asked for a stream.
 type NewStream struct {
-	Name   string `json:"name,omitempty" maxLength:"500" doc:"For people."`
-	Policy Policy `json:"playback_policy,omitempty" enum:"public,signed" doc:"Who may play it; public unless said."`
-	Record bool   `json:"record,omitempty" doc:"Record it whenever it is on air, each time into an asset that who may play it may play."`
+	Name   string          `json:"name,omitempty" maxLength:"500" doc:"For people."`
+	Policy Policy          `json:"playback_policy,omitempty" enum:"public,signed" doc:"Who may play it; public unless said."`
+	Source NewStreamSource `json:"source,omitzero" doc:"Fetch it instead of waiting for an encoder; at once."`
+	Record bool            `json:"record,omitempty" doc:"Record it whenever it is on air, each time into an asset that who may play it may play."`
 }
 
 type createStreamInput struct{ Body NewStream }
@@ -123,7 +125,13 @@ func (s *Service) apiCreate(ctx context.Context, in *createStreamInput) (*stream
 	if r.Policy == "" {
 		r.Policy = Public
 	}
+	if r.Source, err = s.newSource(ctx, who.Tenant, in.Body.Source); err != nil {
+		return nil, err
+	}
 	key, err := s.create(ctx, r)
+	if err == nil {
+		s.reconcile()
+	}
 	return s.answer(r, key, err)
 }
 
@@ -138,9 +146,10 @@ func cleanName(name string) (string, error) {
 
 // StreamChange is what of a stream is to be another; what is left out stays.
 type StreamChange struct {
-	Name   *string `json:"name,omitempty" minLength:"1" maxLength:"500"`
-	Policy *Policy `json:"playback_policy,omitempty" enum:"public,signed"`
-	Record *bool   `json:"record,omitempty" doc:"Begin or stop to record it, also while it is on air."`
+	Name   *string          `json:"name,omitempty" minLength:"1" maxLength:"500"`
+	Policy *Policy          `json:"playback_policy,omitempty" enum:"public,signed"`
+	Source *NewStreamSource `json:"source,omitempty" doc:"Fetch another source, which begins at once; {} has encoders push again."`
+	Record *bool            `json:"record,omitempty" doc:"Begin or stop to record it, also while it is on air."`
 }
 
 type updateStreamInput struct {
@@ -151,9 +160,19 @@ type updateStreamInput struct {
 
 func (s *Service) apiUpdate(ctx context.Context, in *updateStreamInput) (*streamOutput, error) {
 	who, _ := guard.From(ctx)
+	var from source
+	if in.Body.Source != nil {
+		var err error
+		if from, err = s.newSource(ctx, who.Tenant, *in.Body.Source); err != nil {
+			return nil, err
+		}
+	}
 	r, err := s.change(ctx, who.Tenant, in.ID, event.StreamUpdated, func(r *stream) error {
 		if err := web.CheckMatch(in.IfMatch, r.Rev); err != nil {
 			return err
+		}
+		if in.Body.Source != nil {
+			r.Source = from
 		}
 		if in.Body.Name != nil {
 			name, err := cleanName(*in.Body.Name)
@@ -175,6 +194,7 @@ func (s *Service) apiUpdate(ctx context.Context, in *updateStreamInput) (*stream
 	})
 	if err == nil {
 		s.wantRecording(r)
+		s.reconcile()
 	}
 	return s.answer(r, "", err)
 }

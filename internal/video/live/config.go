@@ -14,6 +14,8 @@ import (
 type Config struct {
 	RTMPListen    string        `conf:"rtmp_listen" help:"Where encoders push by RTMP, host:port; empty for port 1935 of the host in --listen."`
 	RTMPURL       string        `conf:"rtmp_url" help:"The address that encoders are told, such as rtmp://live.example.org/live; empty for the listener's own."`
+	RTMPSListen   string        `conf:"rtmps_listen" help:"Where encoders push by RTMP with TLS, host:port, as in 0.0.0.0:1936; empty for nowhere. The certificate is the server's, see --tls."`
+	RTMPSURL      string        `conf:"rtmps_url" help:"The address that encoders are told for RTMP with TLS, such as rtmps://live.example.org:1936/live; empty for the listener's own."`
 	RTSPListen    string        `conf:"rtsp_listen" help:"Where cameras push and players read by RTSP, host:port; empty for port 8554 of the host in --listen. Over UDP it is the port of the same number and the next."`
 	RTSPURL       string        `conf:"rtsp_url" help:"The address that cameras are told, such as rtsp://live.example.org:8554/live; empty for the listener's own."`
 	SRTListen     string        `conf:"srt_listen" help:"Where encoders push and players read by SRT, host:port (UDP); empty for port 8890 of the host in --listen."`
@@ -23,20 +25,23 @@ type Config struct {
 	WebRTCListen  string        `conf:"webrtc_listen" help:"Where media of WebRTC comes and goes, host:port, one UDP and one TCP port; empty for port 8189 of the host in --listen."`
 	WebRTCHosts   []string      `conf:"webrtc_hosts" help:"Names or addresses by which browsers elsewhere reach that port, besides this machine's own: the public address of a machine behind NAT."`
 	TURNListen    string        `conf:"turn_listen" help:"Where TURN is listened for, host:port, UDP and TCP, for browsers whose network lets nothing else through, as 0.0.0.0:3478; empty for nowhere."`
+	UDPPorts      []string      `conf:"udp_ports" help:"Ports, and ranges such as 5000-5010, that transport streams of sources udp:// may come to; empty for none. Whoever reaches such a port can send."`
+	Allow         []string      `conf:"allow" help:"Addresses, networks and host names inside private networks that sources of streams may be fetched from."`
 	Window        time.Duration `conf:"window" help:"How far back viewers of a stream can go."`
 	WindowBytes   conf.Bytes    `conf:"window_bytes" help:"How much of the disk that may take, a stream."`
+	Slate         bool          `conf:"slate" help:"While nothing comes from a stream's encoders, viewers see its last key frame as a still picture, without sound, until the stream ends; players then go on without a stall."`
 	Part          time.Duration `conf:"part" help:"How long the parts of segments are: shorter is closer to live and asks more of servers and networks."`
 }
 
 // DefaultConfig keeps two hours.
 func DefaultConfig() Config {
-	return Config{Window: 2 * time.Hour, WindowBytes: 16 << 30, Part: 500 * time.Millisecond, SRTLatency: 120 * time.Millisecond}
+	return Config{Window: 2 * time.Hour, WindowBytes: 16 << 30, Slate: true, Part: 500 * time.Millisecond, SRTLatency: 120 * time.Millisecond}
 }
 
 // Validate checks the section.
 func (c Config) Validate() error {
 	for _, p := range []struct{ scheme, listen, url, port string }{
-		{"rtmp", c.RTMPListen, c.RTMPURL, "1935"}, {"rtsp", c.RTSPListen, c.RTSPURL, "8554"},
+		{"rtmp", c.RTMPListen, c.RTMPURL, "1935"}, {"rtmps", c.RTMPSListen, c.RTMPSURL, "1936"}, {"rtsp", c.RTSPListen, c.RTSPURL, "8554"},
 	} {
 		if _, _, err := net.SplitHostPort(p.listen); p.listen != "" && err != nil {
 			return fault.New(fault.Invalid, "%s_listen %q: write host:port, as in 0.0.0.0:%s", p.scheme, p.listen, p.port)
@@ -47,6 +52,9 @@ func (c Config) Validate() error {
 		}
 	}
 	if err := c.validateSRT(); err != nil {
+		return err
+	}
+	if err := c.validateSources(); err != nil {
 		return err
 	}
 	if err := c.validateWebRTC(); err != nil {

@@ -52,11 +52,16 @@ func (s *Service) Watch(ctx context.Context, id, token string) (ingest.Program, 
 	if l == nil {
 		return nil, fault.New(fault.Unavailable, "nothing is on air; come back when the stream has begun")
 	}
-	return &program{l}, nil
+	return &program{l, s.crowd.find(id)}, nil
 }
 
 // program is a stream that is on air, as readers see it.
-type program struct{ session *session }
+type program struct {
+	session  *session
+	audience *audience
+}
+
+func (p *program) Enter() (leave func()) { return p.audience.enter() }
 
 func (p *program) Source() *hub.Stream { return p.session.source }
 
@@ -80,6 +85,9 @@ type input struct {
 	feed       *ingest.Feed // the session's mutex guards it, and what follows
 	since      time.Time
 	seen       time.Time // the last sign of life
+	delivered  time.Time // the last picture, or frame of sound where there are none
+	steady     time.Time // since when it has delivered without a pause
+	refreshed  time.Time // when it was asked for a key frame
 }
 
 // put has fn put into the feed what came. It is Conflict when another connection has
@@ -88,7 +96,7 @@ func (in *input) put(now time.Time, fn func(*ingest.Feed) error) error {
 	l := in.session
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.holder != in {
+	if l.inputs[slot(in.connection)] != in {
 		return errReplaced()
 	}
 	was := in.feed.Started()
@@ -120,11 +128,18 @@ func (in *input) Audio(codec hub.Codec, config []byte) error {
 }
 
 func (in *input) Picture(p ingest.Picture) error {
-	return in.put(p.At, func(f *ingest.Feed) error { return f.Picture(p) })
+	return in.put(p.At, func(f *ingest.Feed) error {
+		return in.deliver(p.At, func() error { return f.Picture(p) })
+	})
 }
 
 func (in *input) Sound(s ingest.Sound) error {
-	return in.put(s.At, func(f *ingest.Feed) error { return f.Sound(s) })
+	return in.put(s.At, func(f *ingest.Feed) error {
+		if f.Pictures() {
+			return f.Sound(s)
+		}
+		return in.deliver(s.At, func() error { return f.Sound(s) })
+	})
 }
 
 func (in *input) Splice(section []byte, pts int64, at time.Time) error {
@@ -136,10 +151,8 @@ func (in *input) Close() {
 	l := in.session
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.holder == in {
-		l.channel.Drop(in.feed)
-		l.holder, l.report = nil, nil
-		l.log.Info("an encoder has gone", "protocol", in.connection.Protocol, "from", in.connection.Remote)
-		l.poke()
+	if l.inputs[slot(in.connection)] == in {
+		l.drop(in)
+		l.log.Info("an encoder has gone", "as", in.role(), "protocol", in.connection.Protocol, "from", in.connection.Remote)
 	}
 }

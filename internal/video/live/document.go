@@ -9,7 +9,7 @@ import (
 func (s *Service) document(r *stream) *Stream {
 	d := &Stream{
 		ID: r.ID, Name: r.Name, Status: r.Status, Ingest: s.ingest(),
-		Record: r.Record, Recording: s.recordingOf(r.ID), Health: s.health(r.ID), CreatedAt: r.Created, UpdatedAt: r.Updated, Rev: r.Rev,
+		Record: r.Record, Recording: s.recordingOf(r.ID), Source: s.shown(r), Health: s.health(r.ID), Viewers: s.crowd.count(r.ID), CreatedAt: r.Created, UpdatedAt: r.Updated, Rev: r.Rev,
 	}
 	if !r.LiveSince.IsZero() {
 		d.LiveSince = &r.LiveSince
@@ -24,7 +24,7 @@ func (s *Service) document(r *stream) *Stream {
 
 // ingest is where encoders send, without a key.
 func (s *Service) ingest() Ingest {
-	i := Ingest{RTMP: RTMP{URL: s.rtmpURL()}, SRT: SRT{URL: s.srtURL()}, RTSP: RTSP{URL: s.ingestURL("rtsp", s.Config.RTSPURL)}}
+	i := Ingest{RTMP: RTMP{URL: s.rtmpURL()}, RTMPS: RTMPS{URL: s.ingestURL("rtmps", s.Config.RTMPSURL)}, SRT: SRT{URL: s.srtURL()}, RTSP: RTSP{URL: s.ingestURL("rtsp", s.Config.RTSPURL)}}
 	if s.hasWebRTC() {
 		i.WHIP.URL = whipPath
 	}

@@ -389,15 +389,21 @@ func TestLifecycle(t *testing.T) {
 func TestProblems(t *testing.T) {
 	t.Parallel()
 	well := ingest.Report{HasPictures: true, Length: 5 * time.Second, Pictures: 125, KeyInterval: 2 * time.Second}
-	if list := problems(well, window.Health{}); len(list) != 0 {
+	if list := problems(well, ingest.Quality{}, window.Health{}); len(list) != 0 {
 		t.Errorf("problems of nothing: %v", list)
 	}
-	bad := ingest.Report{HasPictures: true, Length: 5 * time.Second, KeyInterval: 7 * time.Second, Silence: 1, Jumps: 1}
+	bad := ingest.Report{
+		HasPictures: true, Length: 5 * time.Second, KeyInterval: 7 * time.Second, Open: true, Silence: 1, Holes: 1, Jumps: 1, Drift: -2 * time.Second, Changes: 1,
+	}
 	var codes []string
-	for _, p := range problems(bad, window.Health{Disk: fault.New(fault.StorageFull, "full")}) {
+	for _, p := range problems(bad, ingest.Quality{Loss: 0.02}, window.Health{Disk: fault.New(fault.StorageFull, "full")}) {
+		if p.NeedsTranscoding {
+			p.Code += " transcode"
+		}
 		codes = append(codes, p.Code)
 	}
-	if diff := cmp.Diff([]string{"key_frames", "no_pictures", "sound_missing", "jumps", "storage"}, codes); diff != "" {
+	want := []string{"key_frames transcode", "open_gops transcode", "no_pictures", "sound_missing", "sound_missing transcode", "jumps", "drift", "format_changes", "loss", "storage"}
+	if diff := cmp.Diff(want, codes); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
 }

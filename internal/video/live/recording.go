@@ -336,7 +336,7 @@ func (s *Service) recordingProblems(stream string) []StreamProblem {
 			continue
 		}
 		if err := rec.copy.State().Problem; err != nil {
-			return []StreamProblem{{"recording", "the recording waits, because it cannot be stored: " + fault.Message(err) +
+			return []StreamProblem{{Code: "recording", Message: "the recording waits, because it cannot be stored: " + fault.Message(err) +
 				"; it goes on by itself, and nothing is lost while the window has room on the disk"}}
 		}
 	}

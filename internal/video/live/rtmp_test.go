@@ -16,9 +16,7 @@ import (
 	"github.com/bluenviron/gortmplib/pkg/codecs"
 	"github.com/bluenviron/gortmplib/pkg/message"
 
-	"liuyun/internal/base/fault"
 	"liuyun/internal/flow/hub"
-	"liuyun/internal/flow/ingest"
 )
 
 // sequence and parameters are those of pictures of 1920 × 1080.
@@ -313,47 +311,4 @@ func asNet(err error, into *net.Error) bool {
 	e, ok := err.(net.Error)
 	*into = e
 	return ok
-}
-
-// A second encoder takes over from a silent one only.
-func TestTakeOver(t *testing.T) {
-	t.Parallel()
-	source := hub.New(hubLimits())
-	l := &session{wake: make(chan struct{}, 1), log: slog.New(slog.DiscardHandler), source: source, channel: ingest.NewChannel(source, 0)}
-	start := time.Unix(1000, 0)
-	var why string
-	join := func(after time.Duration) (*input, error) {
-		return l.join(ingest.Connection{Protocol: "rtmp", Kick: func(told string) { why = told }}, start.Add(after))
-	}
-	first, err := join(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := first.Sound(ingest.Sound{At: start.Add(3 * time.Second)}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := join(8 * time.Second); fault.CodeOf(err) != fault.Conflict {
-		t.Errorf("a second encoder gets %v", err)
-	}
-	second, err := join(9 * time.Second)
-	if err != nil || why == "" {
-		t.Errorf("%v: the silent encoder was told %q", err, why)
-	}
-	if err := first.Sound(ingest.Sound{At: start}); fault.CodeOf(err) != fault.Conflict {
-		t.Errorf("the silent encoder goes on: %v", err)
-	}
-	first.Close()
-	if f := l.facts(); !f.present {
-		t.Error("the second encoder left with the first")
-	}
-	if l.retire() {
-		t.Error("the session is over while an encoder is there")
-	}
-	second.Close()
-	if !l.retire() {
-		t.Error("the session goes on, and nobody is there")
-	}
-	if _, err := join(10 * time.Second); err != errClosing {
-		t.Errorf("a session that is over answers %v", err)
-	}
 }

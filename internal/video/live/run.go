@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -25,7 +26,7 @@ type Listener struct {
 
 // Listeners are where encoders and readers connect.
 type Listeners struct {
-	RTMP, RTSP, SRT, WebRTC Listener
+	RTMP, RTMPS, RTSP, SRT, WebRTC Listener
 }
 
 // Run takes in streams until ctx ends; then encoders are told to go, and what is in
@@ -52,6 +53,7 @@ func (s *Service) Run(ctx context.Context, on Listeners, ready func()) error {
 	if err := s.resumeRecordings(ctx); err != nil {
 		return err
 	}
+	s.work.Go(func() { s.fetchAll(running) })
 	ready()
 	err = serveAll(ctx, servers)
 	stop()
@@ -64,14 +66,18 @@ type server func(ctx context.Context) error
 
 // listen opens the ports.
 func (s *Service) listen(ctx context.Context, on Listeners) (servers []server, err error) {
+	if on.RTMPS.Address != "" && s.TLS == nil {
+		return nil, fault.New(fault.Invalid, "live.rtmps_listen needs a certificate: start the server with --tls")
+	}
 	var opened []net.Listener
 	for _, p := range []struct {
 		scheme string
 		on     Listener
 		serve  func(context.Context, net.Listener) error
 	}{
-		{"rtmp", on.RTMP, (&rtmp.Server{Desk: s, Log: s.Log}).Serve},
-		{"rtsp", on.RTSP, (&rtsp.Server{Desk: s, Log: s.Log}).Serve},
+		{"rtmp", on.RTMP, (&rtmp.Server{Desk: s, Log: s.Log, Sent: s.sentTo}).Serve},
+		{"rtmps", on.RTMPS, s.serveRTMPS},
+		{"rtsp", on.RTSP, (&rtsp.Server{Desk: s, Log: s.Log, Sent: s.sentTo}).Serve},
 	} {
 		socket, err := s.listenTCP(strings.ToUpper(p.scheme), p.scheme+"_listen", p.on)
 		if err != nil {
@@ -103,6 +109,12 @@ func (s *Service) listen(ctx context.Context, on Listeners) (servers []server, e
 		}
 	}
 	return servers, nil
+}
+
+// serveRTMPS serves RTMP behind the server's own certificate.
+func (s *Service) serveRTMPS(ctx context.Context, socket net.Listener) error {
+	serving := &rtmp.Server{Desk: s, Log: s.Log, Protocol: "rtmps", Sent: s.sentTo}
+	return serving.Serve(ctx, tls.NewListener(socket, s.TLS))
 }
 
 // serveAll runs servers until ctx ends. The first one that fails ends all.

@@ -6,6 +6,7 @@ package live
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"log/slog"
 	"sync"
@@ -27,7 +28,7 @@ type emitter interface {
 	Announce(e event.Event) error
 }
 
-// Deps are what the service stands on. All fields must be set but ViewerURL.
+// Deps are what the service stands on. All fields must be set but ViewerURL and TLS.
 type Deps struct {
 	DB     *store.DB
 	Bus    emitter
@@ -41,6 +42,11 @@ type Deps struct {
 	Folder    string        // a folder a stream lies below it
 	ViewerURL string        // before /play and /embed; "" is relative
 	SignedFor time.Duration // how long signed addresses hold unless asked
+	// TLS has the certificate for what is encrypted; nil where there is none.
+	TLS *tls.Config
+	// Published is the prefix of the objects that viewers of an asset play, for streams
+	// that play it as live.
+	Published func(ctx context.Context, tenant, asset string) (prefix string, err error)
 	// Reach is a host and port as encoders elsewhere dial a listener of that address.
 	Reach func(listener string) string
 	// Room says that there is no room on the disk, or nil.
@@ -54,6 +60,7 @@ type Service struct {
 	Deps
 	ids   id.Maker
 	views viewCache
+	crowd audiences
 
 	mu        sync.Mutex
 	listening map[string]string // by protocol: the address
@@ -65,8 +72,11 @@ type Service struct {
 	recordMu  sync.Mutex
 	recorders map[string]*recorder // by the asset
 
+	fetching fetching // sources
+
 	windowMu sync.Mutex
 	windows  map[string]*window.Group
+	buffers  window.Buffers
 
 	peers *peer.Server
 }
@@ -77,6 +87,7 @@ func New(d Deps) *Service {
 		Deps: d, listening: make(map[string]string), sessions: make(map[string]*session), heads: make(map[string]time.Duration), windows: make(map[string]*window.Group),
 		recorders: make(map[string]*recorder),
 	}
+	s.fetching.running, s.fetching.wake = make(map[string]*fetch), make(chan struct{}, 1)
 	s.peers = s.newPeers()
 	return s
 }
@@ -207,6 +218,7 @@ func (s *Service) remove(ctx context.Context, tenant, id string, match func(rev 
 		return err
 	}
 	s.Log.Info("stream is deleted", "stream", id, "tenant", tenant)
+	s.unfetch(id)
 	s.mu.Lock()
 	live := s.sessions[id]
 	s.mu.Unlock()

@@ -28,10 +28,12 @@ type session struct {
 
 	mu      sync.Mutex
 	channel *ingest.Channel // into source
-	holder  *input
-	closing bool  // nobody may join any more
-	record  bool  // it is to be recorded, …
-	from    int64 // … from that segment on
+	inputs  [2]*input       // primary and backup; nil is nobody
+	onAir   *input          // one of them
+	slate   bool            // a still picture is shown while nothing comes
+	closing bool            // nobody may join any more
+	record  bool            // it is to be recorded, …
+	from    int64           // … from that segment on
 	report  *StreamHealth
 	ticked  time.Time
 
@@ -47,26 +49,11 @@ const silentFor = 5 * time.Second
 // errClosing is what join returns for a session that is over.
 var errClosing = errors.New("the session is over")
 
-// join makes a connection the one that sends.
-func (l *session) join(c ingest.Connection, now time.Time) (*input, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closing {
-		return nil, errClosing
+// splice tells viewers of a splice.
+func (l *session) splice(section []byte, pts int64) {
+	if err := l.group.Splice(section, pts); err != nil {
+		l.log.Debug("a splice was not understood", "cause", err)
 	}
-	if l.holder != nil {
-		if now.Sub(l.holder.seen) <= silentFor {
-			return nil, fault.New(fault.Conflict, "another encoder sends to this stream; stop that one first")
-		}
-		l.holder.connection.Kick("another encoder has taken its place")
-		l.log.Warn("a silent encoder lost its place to another")
-	}
-	in := &input{session: l, connection: c, feed: l.channel.Connect(now), since: now, seen: now}
-	l.holder, l.ticked, l.report = in, now, nil
-	l.channel.Take(in.feed)
-	l.log.Info("an encoder sends", "protocol", c.Protocol, "encoder", c.Encoder, "from", c.Remote)
-	l.poke()
-	return in, nil
 }
 
 // poke has the lifecycle look at the facts.
@@ -80,15 +67,17 @@ func (l *session) poke() {
 func (l *session) facts() facts {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return facts{present: l.holder != nil, onAir: l.holder != nil && l.holder.feed.Started()}
+	return facts{present: l.present(), onAir: l.onAir != nil && l.onAir.feed.Started()}
 }
 
 // stop ends the session: who sends is told why.
 func (l *session) stop(why string) {
 	l.mu.Lock()
 	l.closing = true
-	if l.holder != nil {
-		l.holder.connection.Kick(why)
+	for _, in := range l.inputs {
+		if in != nil {
+			in.connection.Kick(why)
+		}
 	}
 	l.mu.Unlock()
 	l.cancel()
@@ -98,24 +87,27 @@ func (l *session) stop(why string) {
 func (l *session) retire() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.closing = l.closing || l.holder == nil
+	l.closing = l.closing || !l.present()
 	return l.closing
 }
 
 // tick measures the last second, and adds what others have noticed. It returns nil
-// where nobody sends.
+// where nobody sends and nothing is shown.
 func (l *session) tick(noticed []StreamProblem) *StreamHealth {
 	w := l.group.Health()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.holder == nil {
-		return nil
-	}
 	now := time.Now()
-	l.holder.feed.Tick(now.Sub(l.ticked))
+	for _, in := range l.inputs {
+		if in != nil {
+			in.feed.Tick(now.Sub(l.ticked))
+		}
+	}
 	l.ticked = now
-	l.report = l.holder.health(w)
-	l.report.Problems = append(l.report.Problems, noticed...)
+	l.report = l.health(w)
+	if l.report != nil {
+		l.report.Problems = append(l.report.Problems, noticed...)
+	}
 	return l.report
 }
 
@@ -157,6 +149,7 @@ func (s *Service) session(r *stream, from Status, fn func(*session) error) (*ses
 	// Time goes on from session to session, so that what is in the window stays before
 	// what comes.
 	l.channel = ingest.NewChannel(l.source, max(time.Since(r.Created), s.heads[r.ID]))
+	l.channel.Offer, l.channel.Spliced, l.slate = l.offer, l.splice, s.Config.Slate
 	if err := fn(l); err != nil {
 		cancel()
 		return nil, err
@@ -167,7 +160,7 @@ func (s *Service) session(r *stream, from Status, fn func(*session) error) (*ses
 }
 
 // hubLimits are small: the window alone reads a stream, and never lags for long.
-func hubLimits() hub.Limits { return hub.Limits{Units: 512, Bytes: 16 << 20} }
+func hubLimits() hub.Limits { return hub.Limits{Units: 512, Bytes: 16 << 20, Span: 2 * time.Second} }
 
 // supervise runs a session until its stream is idle, or ctx ends.
 func (s *Service) supervise(ctx context.Context, l *session, from Status) {
@@ -175,6 +168,7 @@ func (s *Service) supervise(ctx context.Context, l *session, from Status) {
 	defer l.cancel()
 	var cutting sync.WaitGroup
 	cutting.Go(func() { l.cut(ctx) })
+	cutting.Go(func() { l.watching(ctx) })
 	life := lifecycle{
 		facts: l.facts, wake: l.wake, log: l.log,
 		tell: func(ctx context.Context, to Status) error { return s.setStatus(ctx, l.id, to) },
@@ -192,6 +186,7 @@ func (s *Service) supervise(ctx context.Context, l *session, from Status) {
 	} else {
 		l.source.End(nil) // viewers see that it is over
 	}
+	l.cancel()
 	cutting.Wait()
 	if running := s.context(); running.Err() == nil {
 		s.endRecording(running, l.id)
@@ -224,9 +219,10 @@ func (l *session) cut(ctx context.Context) {
 
 // healthMessage is a passing word on a stream; nothing is lost with it.
 type healthMessage struct {
-	ID     string        `json:"id"`
-	Status Status        `json:"status"`
-	Health *StreamHealth `json:"health"`
+	ID      string        `json:"id"`
+	Status  Status        `json:"status"`
+	Viewers int           `json:"viewers"`
+	Health  *StreamHealth `json:"health"`
 }
 
 // announce tells who watches how a stream goes; it may be lost.
@@ -234,7 +230,7 @@ func (s *Service) announce(l *session, status Status, h *StreamHealth) {
 	if h == nil {
 		return
 	}
-	data, err := json.Marshal(healthMessage{l.id, status, h})
+	data, err := json.Marshal(healthMessage{l.id, status, s.crowd.count(l.id), h})
 	if err == nil {
 		err = s.Bus.Announce(event.Event{Type: event.StreamHealth, Tenant: l.tenant, Data: data})
 	}

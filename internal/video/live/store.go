@@ -46,17 +46,25 @@ func Migrations() store.Migrations {
 			);
 			CREATE INDEX recordings_by_node ON recordings (node);
 			CREATE INDEX recordings_by_stream ON recordings (stream);`},
+		{SQL: `
+			ALTER TABLE streams ADD COLUMN source_url TEXT NOT NULL DEFAULT '';
+			ALTER TABLE streams ADD COLUMN source_asset TEXT NOT NULL DEFAULT '';
+			ALTER TABLE streams ADD COLUMN source_node TEXT NOT NULL DEFAULT '';
+			ALTER TABLE streams ADD COLUMN source_on BIGINT NOT NULL DEFAULT 0;
+			CREATE INDEX streams_by_source ON streams (source_node) WHERE source_on = 1;`},
 	}}
 }
 
-const streamColumns = `id, tenant, name, status, policy, key_hash, old_key_hash, old_key_until, node, live_since, created, updated, rev, record`
+const streamColumns = `id, tenant, name, status, policy, key_hash, old_key_hash, old_key_until, node, live_since, created, updated, rev, record, source_url, source_asset, source_node, source_on`
 
 type scanner interface{ Scan(...any) error }
 
 func scanStream(row scanner) (*stream, error) {
 	var s stream
-	var oldUntil, since, created, updated, record int64
-	err := row.Scan(&s.ID, &s.Tenant, &s.Name, &s.Status, &s.Policy, &s.Key, &s.OldKey, &oldUntil, &s.Node, &since, &created, &updated, &s.Rev, &record)
+	var oldUntil, since, created, updated, record, on int64
+	err := row.Scan(&s.ID, &s.Tenant, &s.Name, &s.Status, &s.Policy, &s.Key, &s.OldKey, &oldUntil, &s.Node, &since, &created, &updated, &s.Rev, &record,
+		&s.Source.URL, &s.Source.Asset, &s.Source.Node, &on)
+	s.Source.On = on != 0
 	s.Record = record != 0
 	s.OldUntil, s.LiveSince = store.FromTime(oldUntil), store.FromTime(since)
 	s.Created, s.Updated = store.FromTime(created), store.FromTime(updated)
@@ -64,7 +72,8 @@ func scanStream(row scanner) (*stream, error) {
 }
 
 func (s *stream) values() []any {
-	return []any{s.Tenant, s.Name, s.Status, s.Policy, s.Key, s.OldKey, store.Time(s.OldUntil), s.Node, store.Time(s.LiveSince), store.Time(s.Created), store.Time(s.Updated), s.Rev, number(s.Record)}
+	return []any{s.Tenant, s.Name, s.Status, s.Policy, s.Key, s.OldKey, store.Time(s.OldUntil), s.Node, store.Time(s.LiveSince), store.Time(s.Created), store.Time(s.Updated), s.Rev, number(s.Record),
+		s.Source.URL, s.Source.Asset, s.Source.Node, number(s.Source.On)}
 }
 
 // number is a bool as both databases keep it.
@@ -76,7 +85,7 @@ func number(b bool) int64 {
 }
 
 func insertStream(tx *store.Tx, s *stream) error {
-	_, err := tx.Exec(`INSERT INTO streams (`+streamColumns+`) VALUES (?`+strings.Repeat(`, ?`, 13)+`)`, append([]any{s.ID}, s.values()...)...)
+	_, err := tx.Exec(`INSERT INTO streams (`+streamColumns+`) VALUES (?`+strings.Repeat(`, ?`, 17)+`)`, append([]any{s.ID}, s.values()...)...)
 	return err
 }
 

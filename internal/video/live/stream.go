@@ -40,7 +40,8 @@ type stream struct {
 	OldUntil         time.Time // until when that one lets encoders in
 	Node             string    // on which it is on air, or was the last time
 	LiveSince        time.Time // zero unless it is on air
-	Record           bool      // whenever it is on air
+	Source           source
+	Record           bool // whenever it is on air
 	Created, Updated time.Time
 	Rev              int64
 }
@@ -72,8 +73,10 @@ type Stream struct {
 	Status    Status           `json:"status" enum:"idle,connecting,live,reconnecting,ended"`
 	Ingest    Ingest           `json:"ingest"`
 	Playback  StreamPlayback   `json:"playback"`
+	Viewers   int              `json:"viewers" doc:"How many watch from this node; those behind one cache count as one."`
 	Record    bool             `json:"record" doc:"Whether it is recorded whenever it is on air, each time into an asset."`
 	Recording *StreamRecording `json:"recording" doc:"What is recorded now, or not stored yet; null for nothing, and on other nodes."`
+	Source    *StreamSource    `json:"source" doc:"What is fetched for it; null where encoders push."`
 	Health    *StreamHealth    `json:"health" doc:"How it goes; null unless an encoder sends to this node."`
 	LiveSince *time.Time       `json:"live_since" doc:"Null unless it is on air."`
 	CreatedAt time.Time        `json:"created_at"`
@@ -83,10 +86,11 @@ type Stream struct {
 
 // Ingest says where an encoder sends.
 type Ingest struct {
-	RTMP RTMP `json:"rtmp"`
-	SRT  SRT  `json:"srt"`
-	RTSP RTSP `json:"rtsp"`
-	WHIP WHIP `json:"whip"`
+	RTMP  RTMP  `json:"rtmp"`
+	RTMPS RTMPS `json:"rtmps"`
+	SRT   SRT   `json:"srt"`
+	RTSP  RTSP  `json:"rtsp"`
+	WHIP  WHIP  `json:"whip"`
 }
 
 // WHIP is for browsers and encoders that publish by WebRTC.
@@ -104,6 +108,11 @@ type RTSP struct {
 	URL string `json:"url" doc:"With the stream key at its end when that is made, and never again. Empty where no RTSP is listened for."`
 }
 
+// RTMPS is RTMP with TLS. The key is that of RTMP.
+type RTMPS struct {
+	URL string `json:"url" doc:"Empty where no RTMP with TLS is listened for."`
+}
+
 // RTMP is for encoders such as OBS and ffmpeg: the address is the server, the key
 // the stream key; or both in one, with a slash between.
 type RTMP struct {
@@ -119,31 +128,4 @@ type StreamPlayback struct {
 	WHEP    string     `json:"whep" doc:"For viewers by WebRTC, who see it within a fraction of a second. Empty where no WebRTC is listened for."`
 	Embed   string     `json:"embed"`
 	Expires *time.Time `json:"expires" doc:"When the addresses end; null for never."`
-}
-
-// StreamHealth is how a stream goes, as of the last second.
-type StreamHealth struct {
-	Encoder     string          `json:"encoder" doc:"What the encoder calls itself."`
-	Since       time.Time       `json:"connected_at"`
-	VideoCodec  string          `json:"video_codec" doc:"RFC 6381; empty without pictures."`
-	Width       int             `json:"width"`
-	Height      int             `json:"height"`
-	AudioCodec  string          `json:"audio_codec" doc:"RFC 6381; empty without sound."`
-	SampleRate  int             `json:"sample_rate"`
-	Channels    int             `json:"channels"`
-	Bitrate     int64           `json:"bitrate" doc:"Bits a second."`
-	FPS         float64         `json:"fps"`
-	KeyInterval float64         `json:"key_interval" doc:"Seconds between the last two key frames."`
-	Drift       float64         `json:"drift" doc:"Seconds that the encoder's clock has gained on ours since it connected."`
-	Drops       int64           `json:"drops" doc:"Pictures and frames of sound that could not be used."`
-	Silence     int64           `json:"silence" doc:"Frames of sound that were missing and are silence now."`
-	Window      float64         `json:"window" doc:"Seconds that viewers can go back."`
-	Stored      int64           `json:"stored" doc:"Bytes of that on the disk."`
-	Problems    []StreamProblem `json:"problems" nullable:"false"`
-}
-
-// StreamProblem is something that the sender should see to.
-type StreamProblem struct {
-	Code    string `json:"code" enum:"key_frames,no_pictures,sound_missing,jumps,storage,recording"`
-	Message string `json:"message"`
 }

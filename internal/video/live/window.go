@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/base/id"
@@ -21,8 +22,8 @@ func (s *Service) openWindow(stream string) (*window.Group, error) {
 		return g, nil
 	}
 	g, err := window.New(window.Options{
-		Folder: filepath.Join(s.Folder, stream), Keep: s.Config.Window, Part: s.Config.Part, MaxBytes: int64(s.Config.WindowBytes),
-		Room: s.Room, Log: s.Log.With("stream", stream),
+		Folder: filepath.Join(s.Folder, stream), Keep: s.Config.Window, Soon: time.Second, Part: s.Config.Part, MaxBytes: int64(s.Config.WindowBytes),
+		Room: s.Room, Buffers: &s.buffers, Log: s.Log.With("stream", stream),
 	})
 	if err != nil {
 		return nil, err
@@ -50,6 +51,7 @@ func (s *Service) forget(stream string) error {
 	s.mu.Lock()
 	delete(s.heads, stream)
 	s.mu.Unlock()
+	s.crowd.forget(stream)
 	s.windowMu.Lock()
 	defer s.windowMu.Unlock()
 	delete(s.windows, stream)

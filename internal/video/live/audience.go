@@ -1,0 +1,120 @@
+package live
+
+import (
+	"hash/maphash"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// audience counts who watches a stream from this node: those who hold a connection,
+// and those who have asked for playlists or media lately. Addresses of media are the
+// same for all, so the latter are told apart by where they come from and what they
+// call themselves: viewers behind one cache count as one.
+type audience struct {
+	mu        sync.Mutex
+	connected int
+	asked     map[uint64]time.Time // when each asked last
+	swept     time.Time
+}
+
+const (
+	// watchesFor is how long one who has asked counts as watching: longer than any
+	// player waits for its next segment.
+	watchesFor = 15 * time.Second
+	// mostAsking bounds the memory of a stream's audience; the count goes no higher.
+	mostAsking = 50_000
+)
+
+var audienceSeed = maphash.MakeSeed()
+
+// asks notes a request for something of the stream.
+func (a *audience) asks(r *http.Request, now time.Time) {
+	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+	var h maphash.Hash
+	h.SetSeed(audienceSeed)
+	h.WriteString(host)
+	h.WriteByte(0)
+	h.WriteString(r.UserAgent())
+	who := h.Sum64()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if now.Sub(a.swept) > watchesFor {
+		a.sweep(now)
+	}
+	if _, known := a.asked[who]; !known && len(a.asked) >= mostAsking {
+		return
+	}
+	if a.asked == nil {
+		a.asked = make(map[uint64]time.Time)
+	}
+	a.asked[who] = now
+}
+
+// enter counts a connection until leave is called.
+func (a *audience) enter() (leave func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.connected++
+	return sync.OnceFunc(func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.connected--
+	})
+}
+
+// count is how many watch.
+func (a *audience) count(now time.Time) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sweep(now)
+	return a.connected + len(a.asked)
+}
+
+func (a *audience) sweep(now time.Time) {
+	a.swept = now
+	for who, at := range a.asked {
+		if now.Sub(at) > watchesFor {
+			delete(a.asked, who)
+		}
+	}
+}
+
+// audiences are those of all streams. The zero value is ready.
+type audiences struct {
+	mu sync.Mutex
+	of map[string]*audience
+}
+
+// find returns the audience of a stream that is there.
+func (a *audiences) find(stream string) *audience {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	found := a.of[stream]
+	if found == nil {
+		found = &audience{}
+		if a.of == nil {
+			a.of = make(map[string]*audience)
+		}
+		a.of[stream] = found
+	}
+	return found
+}
+
+// count is how many watch a stream.
+func (a *audiences) count(stream string) int {
+	a.mu.Lock()
+	found := a.of[stream]
+	a.mu.Unlock()
+	if found == nil {
+		return 0
+	}
+	return found.count(time.Now())
+}
+
+func (a *audiences) forget(stream string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.of, stream)
+}

@@ -1,0 +1,225 @@
+package live
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"liuyun/internal/base/fault"
+	"liuyun/internal/contract/event"
+	"liuyun/internal/flow/srt"
+	"liuyun/internal/flow/ts"
+	"liuyun/internal/kit/dial"
+	"liuyun/internal/kit/guard"
+	"liuyun/internal/kit/web"
+)
+
+// source is where a stream comes from that nobody pushes.
+type source struct {
+	URL, Asset string // one of them; neither where encoders push
+	On         bool   // it is fetched
+	Node       string // by that node
+}
+
+func (s source) exists() bool { return s.URL != "" || s.Asset != "" }
+
+// SourceState says how far a source is.
+type SourceState string
+
+// The states.
+const (
+	SourceStopped    SourceState = "stopped"    // it is not fetched
+	SourceConnecting SourceState = "connecting" // nothing has come yet
+	SourceRunning    SourceState = "running"    // it sends
+	SourceWaiting    SourceState = "waiting"    // it failed or ended, and is tried again
+)
+
+// StreamSource is where a stream comes from that nobody pushes.
+type StreamSource struct {
+	URL     string      `json:"url" doc:"Passwords in it are left out. Empty for an asset."`
+	Asset   string      `json:"asset" doc:"Empty for an address."`
+	State   SourceState `json:"state" enum:"stopped,connecting,running,waiting"`
+	Problem string      `json:"problem" doc:"Why it waits; else empty."`
+	NextTry *time.Time  `json:"next_try" doc:"When it is tried again; null unless it waits."`
+}
+
+// NewStreamSource says where a stream shall come from: one of both, or neither to have
+// encoders push.
+type NewStreamSource struct {
+	URL   string `json:"url,omitempty" maxLength:"2000" doc:"srt://host:port?streamid=…&passphrase=…&latency=milliseconds, rtsp://, rtsps://, http:// or https:// (HLS, or a transport stream), udp://0.0.0.0:port."`
+	Asset string `json:"asset,omitempty" maxLength:"64" doc:"An asset that is played again and again."`
+}
+
+// newSource checks what is asked for.
+func (s *Service) newSource(ctx context.Context, tenant string, in NewStreamSource) (source, error) {
+	to := source{URL: in.URL, Asset: in.Asset}
+	switch {
+	case !to.exists():
+		return to, nil
+	case to.URL != "" && to.Asset != "":
+		return to, fault.New(fault.Invalid, "a source is an address or an asset, not both")
+	case to.Asset != "":
+		if _, err := s.Published(ctx, tenant, to.Asset); err != nil {
+			return to, err
+		}
+	default:
+		if err := s.checkAddress(to.URL); err != nil {
+			return to, err
+		}
+	}
+	return to, s.startHere(&to)
+}
+
+// startHere has this node fetch a source.
+func (s *Service) startHere(to *source) error {
+	if s.context().Err() != nil {
+		return fault.New(fault.Unavailable, "this node takes no streams in; ask one with the role live")
+	}
+	to.On, to.Node = true, s.Node
+	return nil
+}
+
+// checkAddress says what is wrong with the address of a source.
+func (s *Service) checkAddress(address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return fault.New(fault.Invalid, "the source is no address such as srt://host:port or https://host/live.m3u8")
+	}
+	switch u.Scheme {
+	case "srt":
+		return srt.CheckAddress(address)
+	case "udp":
+		to, err := ts.ParseUDP(address)
+		if err == nil && !s.Config.mayListen(to.Address.Port) {
+			return fault.New(fault.Forbidden, "port %d is not one that streams may come to: the operator lists them in live.udp_ports", to.Address.Port)
+		}
+		return err
+	case "rtsp", "rtsps", "http", "https":
+		if u.Fragment != "" {
+			return fault.New(fault.Invalid, "the address has a fragment (#); leave it out")
+		}
+		return nil
+	}
+	return fault.New(fault.Invalid, "%q is no protocol that streams are fetched by: srt, rtsp, rtsps, http, https and udp are", u.Scheme)
+}
+
+// portRange reads PORT or FIRST-LAST.
+func portRange(text string) (first, last int, ok bool) {
+	low, high, more := strings.Cut(text, "-")
+	if !more {
+		high = low
+	}
+	first, err1 := strconv.Atoi(strings.TrimSpace(low))
+	last, err2 := strconv.Atoi(strings.TrimSpace(high))
+	return first, last, err1 == nil && err2 == nil && first > 0 && first <= last && last < 1<<16
+}
+
+// mayListen reports whether a port is one of those that sources may come to.
+func (c Config) mayListen(port int) bool {
+	for _, text := range c.UDPPorts {
+		if first, last, ok := portRange(text); ok && first <= port && port <= last {
+			return true
+		}
+	}
+	return false
+}
+
+// validateSources checks what of the section is for sources.
+func (c Config) validateSources() error {
+	for _, text := range c.UDPPorts {
+		if _, _, ok := portRange(text); !ok {
+			return fault.New(fault.Invalid, "udp_ports has %q; write a port or a range, as in 5000 or 5000-5010", text)
+		}
+	}
+	_, err := dial.New(c.Allow)
+	return err
+}
+
+// shown is the source as the API shows it.
+func (s *Service) shown(r *stream) *StreamSource {
+	if !r.Source.exists() {
+		return nil
+	}
+	d := &StreamSource{URL: withoutSecrets(r.Source.URL), Asset: r.Source.Asset, State: SourceStopped}
+	if !r.Source.On {
+		return d
+	}
+	d.State = SourceConnecting
+	if r.Status == Live {
+		d.State = SourceRunning // perhaps by another node
+	}
+	s.fetching.mu.Lock()
+	defer s.fetching.mu.Unlock()
+	if f := s.fetching.running[r.ID]; f != nil {
+		f.show(d)
+	}
+	return d
+}
+
+// withoutSecrets is an address without the passwords in it.
+func withoutSecrets(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	if _, has := u.User.Password(); has {
+		u.User = url.UserPassword(u.User.Username(), hiddenPart)
+	}
+	if q := u.Query(); q.Has("passphrase") {
+		q.Set("passphrase", hiddenPart)
+		u.RawQuery = q.Encode()
+	}
+	return u.String()
+}
+
+const hiddenPart = "xxxxx"
+
+// sourceRoutes adds the operations of sources to the API.
+func (s *Service) sourceRoutes(api *web.API, op func(id, method, path, summary, scope string) web.Op) {
+	start := op("start-stream", http.MethodPost, "/v1/streams/{id}/start", "Fetch the source of a stream", guard.AssetsWrite)
+	start.Description = "It is fetched by the node that is asked, until it is stopped, also after a restart. One that waits to be tried again is tried now."
+	web.Add(api, start, s.apiStart)
+	web.Add(api, op("stop-stream", http.MethodPost, "/v1/streams/{id}/stop", "Stop to fetch the source of a stream", guard.AssetsWrite), s.apiStop)
+}
+
+type switchInput struct {
+	StreamPath
+	IfMatch string `header:"If-Match" doc:"The ETag of what is meant; 412 when it has changed."`
+}
+
+func (s *Service) apiStart(ctx context.Context, in *switchInput) (*streamOutput, error) {
+	r, err := s.turn(ctx, in, s.startHere)
+	if err == nil {
+		s.fetching.again(r.ID)
+	}
+	return s.answer(r, "", err)
+}
+
+func (s *Service) apiStop(ctx context.Context, in *switchInput) (*streamOutput, error) {
+	r, err := s.turn(ctx, in, func(to *source) error {
+		to.On = false
+		return nil
+	})
+	return s.answer(r, "", err)
+}
+
+// turn turns the source of a stream on or off.
+func (s *Service) turn(ctx context.Context, in *switchInput, edit func(*source) error) (*stream, error) {
+	who, _ := guard.From(ctx)
+	r, err := s.change(ctx, who.Tenant, in.ID, event.StreamUpdated, func(r *stream) error {
+		if err := web.CheckMatch(in.IfMatch, r.Rev); err != nil {
+			return err
+		}
+		if !r.Source.exists() {
+			return fault.New(fault.Conflict, "this stream has no source: it is on air when an encoder sends to it")
+		}
+		return edit(&r.Source)
+	})
+	if err == nil {
+		s.reconcile()
+	}
+	return r, err
+}
