@@ -3,15 +3,15 @@
 // One person's way with a live stream through the console of a running server:
 // it is made, an encoder sends to it by what the console says, it is watched there
 // and on a page of its own, and the encoder goes. The job is that of console.mjs,
-// with {ffmpeg, pictures} for the encoder. The answer: {problems: [...], steps:
+// with {ffmpeg, pictures, protocol} for the encoder. The answer: {problems: [...], steps:
 // [{name, seconds}], latency: {shown, measured} in seconds}.
 
 import fs from 'node:fs';
 import { launch } from './lib/chromium.mjs';
 import { Visitor } from './lib/console-visitor.mjs';
-import { create, Encoder, goLive, lose, remove, rewind, rotate, signIn, startOver, wait } from './lib/live.mjs';
+import { create, Encoder, goLive, keep, kept, lose, remove, rewind, rotate, signIn, startOver, wait } from './lib/live.mjs';
 
-const story = { signIn, create, wait, goLive, rewind, startOver, rotate, lose, remove };
+const story = { signIn, create, wait, goLive, rewind, startOver, keep, rotate, lose, kept, remove };
 
 const job = JSON.parse(fs.readFileSync(0, 'utf8'));
 const { browser, close } = await launch(job.chromium);

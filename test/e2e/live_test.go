@@ -22,20 +22,20 @@ func TestLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	tests := []struct {
-		name, language, theme string
-		phone                 bool
+		name, language, theme, protocol string
+		phone                           bool
 	}{
-		{"live-desktop-en", "en", "light", false},
-		{"live-phone-zh", "zh", "dark", true},
+		{"live-desktop-en", "en", "light", "rtmp", false},
+		{"live-phone-zh", "zh", "dark", "rtsp", true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			running := server.Serve(t, filepath.Join(t.TempDir(), "data"), "--set", "live.rtmp_listen=127.0.0.1:0")
+			running := server.Serve(t, filepath.Join(t.TempDir(), "data"), "--set", "live.rtmp_listen=127.0.0.1:0", "--set", "live.rtsp_listen=127.0.0.1:0")
 			job, err := json.Marshal(map[string]any{
 				"name": test.name, "chromium": chromium, "url": running.URL, "key": running.Key,
 				"language": test.language, "theme": test.theme, "phone": test.phone, "screenshots": shots,
-				"ffmpeg": ffmpeg, "pictures": testkit.NumberedGraph("25"),
+				"ffmpeg": ffmpeg, "pictures": testkit.NumberedGraph("25"), "protocol": test.protocol,
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -19,7 +19,8 @@ export class Encoder {
     this.begun = Date.now();
     this.child = spawn(ffmpeg, [
       '-nostdin', '-v', 'error', '-re', '-f', 'lavfi', '-i', `${pictures},scale=320:180`, '-re', '-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000',
-      '-c:v', 'libx264', '-preset', 'ultrafast', '-threads', '1', '-g', '50', '-pix_fmt', 'yuv420p', '-b:v', '400k', '-c:a', 'aac', '-ac', '2', '-f', 'flv', address,
+      '-c:v', 'libx264', '-preset', 'ultrafast', '-threads', '1', '-g', '50', '-pix_fmt', 'yuv420p', '-b:v', '400k', '-c:a', 'aac', '-ac', '2',
+      ...(address.startsWith('rtsp:') ? ['-rtsp_transport', 'tcp', '-f', 'rtsp'] : ['-f', 'flv']), address,
     ], { stdio: ['ignore', 'ignore', 'pipe'] });
     this.child.stderr.on('data', (text) => (this.said += text));
   }
@@ -40,7 +41,7 @@ export async function signIn(v) {
 
 /** A stream is made, by keyboard at a desk; the console says where to send, and with which key. */
 export async function create(v) {
-  const { page, says } = v;
+  const { page, says, job } = v;
   await v.to('streams');
   await page.getByText(says.firstStream).waitFor();
   await v.look('streams-empty');
@@ -70,6 +71,13 @@ export async function create(v) {
   await page.locator('label').filter({ hasText: says.ffmpeg }).click();
   const command = await v.copied(says.ffmpeg);
   v.expect(`the command is ${command}`, command.startsWith('ffmpeg ') && command.endsWith(` -f flv "${v.address}"`));
+
+  await page.locator('label').filter({ hasText: /^RTSP$/ }).click();
+  const camera = await v.copied(says.addressWithKey);
+  v.expect(`a camera's address is ${camera}`, /^rtsp:\/\/127\.0\.0\.1:\d+\/live\/lys_\w+$/.test(camera) && camera.endsWith(`/${key}`));
+  if (job.protocol === 'rtsp') v.address = camera;
+  await v.look('stream-rtsp');
+  await page.locator('label').filter({ hasText: /^RTMP$/ }).click();
 }
 
 /** Another viewer comes too early, to the page for other sites. */
@@ -164,6 +172,22 @@ export async function startOver(v) {
   await v.page.bringToFront();
 }
 
+/** What is on air is recorded, and what was there a moment ago becomes a clip. */
+export async function keep(v) {
+  const { page, says } = v;
+  await v.press(v.button(says.record));
+  const recording = page.getByRole('link', { name: says.toRecording });
+  await recording.waitFor();
+  await v.press(v.button(says.clip));
+  await v.dialog().waitFor();
+  await v.look('stream-clip');
+  await v.press(v.button(says.makeClip, v.dialog()));
+  const clip = page.getByRole('link', { name: says.toClip });
+  await clip.waitFor();
+  v.kept = await Promise.all([recording, clip].map(async (link) => (await link.getAttribute('href')).split('/').pop()));
+  await v.look('stream-recording');
+}
+
 /** Another key is made; who is on air stays there. */
 export async function rotate(v) {
   const { page, says } = v;
@@ -194,6 +218,17 @@ export async function lose(v) {
   v.expect('a stream that is not on air has a player', await page.locator('video').count() === 0);
   await v.other.getByText(says.notOnAir).waitFor();
   v.expect(`the encoder said ${encoder.said}`, encoder.said === '');
+}
+
+/** What was kept is there, though nobody sends any more. */
+export async function kept(v) {
+  for (const id of v.kept) {
+    const asset = await until(`asset ${id} is ready`, async () => {
+      const found = await (await v.api(`/v1/assets/${id}`)).json();
+      return ['ready', 'failed'].includes(found.status) && found;
+    });
+    v.expect(`asset ${id} is ${JSON.stringify(asset)}`, asset.status === 'ready' && asset.duration > 1 && asset.recording?.stream === v.id);
+  }
 }
 
 export async function remove(v) {
