@@ -63,9 +63,9 @@ func TestSourceAPI(t *testing.T) {
 	c.call(t, writer, 503, "POST", "/v1/streams", `{"source":{"asset":"ast_1"}}`) // nothing is taken in here yet
 	c.serve(t)
 	for body, want := range map[string]int{
-		`{"source":{"url":"ftp://a/b"}}`: 422, `{"source":{"url":"nonsense"}}`: 422, `{"source":{"url":"srt://a"}}`: 422, `{"source":{"url":"srt://a:1?passphrase=short"}}`: 422,
-		`{"source":{"url":"udp://0.0.0.0:5002"}}`: 403, `{"source":{"url":"udp://host:5000"}}`: 422, `{"source":{"asset":"ast_2"}}`: 404,
-		`{"source":{"url":"https://a/b","asset":"ast_1"}}`: 422, `{"source":{"url":"https://a/#b"}}`: 422,
+		`{"source":{"url":"ftp://a/b"}}`: 400, `{"source":{"url":"nonsense"}}`: 400, `{"source":{"url":"srt://a"}}`: 400, `{"source":{"url":"srt://a:1?passphrase=short"}}`: 400,
+		`{"source":{"url":"udp://0.0.0.0:5002"}}`: 403, `{"source":{"url":"udp://host:5000"}}`: 400, `{"source":{"asset":"ast_2"}}`: 404,
+		`{"source":{"url":"https://a/b","asset":"ast_1"}}`: 400, `{"source":{"url":"https://a/#b"}}`: 400,
 	} {
 		c.call(t, writer, want, "POST", "/v1/streams", body)
 	}
