@@ -31,6 +31,7 @@ type Stream struct {
 	Viewers   int              `json:"viewers"`    // from this node
 	Record    bool             `json:"record"`     // it is recorded whenever it is on air
 	Recording *StreamRecording `json:"recording"`  // nil unless it is recorded now
+	Source    *StreamSource    `json:"source"`     // nil where encoders push
 	Health    *StreamHealth    `json:"health"`     // nil while nobody sends
 	LiveSince *time.Time       `json:"live_since"` // nil unless it is on air
 	CreatedAt time.Time        `json:"created_at"`
@@ -46,6 +47,11 @@ type Ingest struct {
 		// RotateKey and never again.
 		Key string `json:"key"`
 	} `json:"rtmp"`
+	SRT struct {
+		// URL has the stream id with the key in the answers of Create and RotateKey, and
+		// never again.
+		URL string `json:"url"`
+	} `json:"srt"`
 	RTSP struct {
 		// URL ends with the key in the answers of Create and RotateKey, and never again.
 		URL string `json:"url"`
@@ -64,6 +70,22 @@ type StreamPlayback struct {
 	WHEP    string     `json:"whep"`    // WebRTC: within a fraction of a second; "" where there is none
 	Embed   string     `json:"embed"`   // a page for an iframe
 	Expires *time.Time `json:"expires"` // of signed URLs
+}
+
+// StreamSource is where a stream comes from that nobody pushes.
+type StreamSource struct {
+	URL     string     `json:"url"`      // without passwords; "" for an asset
+	Asset   string     `json:"asset"`    // "" for an address
+	State   string     `json:"state"`    // stopped, connecting, running, waiting
+	Problem string     `json:"problem"`  // why it waits
+	NextTry *time.Time `json:"next_try"` // nil unless it waits
+}
+
+// NewStreamSource says where a stream shall come from: an address (srt, rtsp, rtsps,
+// http, https, udp), or an asset that is played again and again.
+type NewStreamSource struct {
+	URL   string `json:"url,omitempty"`
+	Asset string `json:"asset,omitempty"`
 }
 
 // StreamRecording is what is recorded of a stream now.
@@ -109,6 +131,8 @@ type NewStream struct {
 	Name   string `json:"name,omitempty"`
 	Policy Policy `json:"playback_policy,omitempty"`
 	Record bool   `json:"record,omitempty"` // whenever it is on air, each time into an asset
+	// Source is fetched at once; the zero value waits for an encoder.
+	Source NewStreamSource `json:"source,omitzero"`
 }
 
 // Create makes a stream. Its key is shown this once.
@@ -134,6 +158,8 @@ type StreamChange struct {
 	Name   *string `json:"name,omitempty"`
 	Policy *Policy `json:"playback_policy,omitempty"`
 	Record *bool   `json:"record,omitempty"`
+	// Source is fetched at once; one without an address and an asset has encoders push.
+	Source *NewStreamSource `json:"source,omitempty"`
 	// Rev, when it is not 0, must be the stream's, or nothing changes and the
 	// error is a Conflict.
 	Rev int64 `json:"-"`
@@ -142,6 +168,17 @@ type StreamChange struct {
 // Update changes the stream.
 func (s Streams) Update(ctx context.Context, id string, change StreamChange) (r Stream, err error) {
 	return r, s.c.do(ctx, call{method: http.MethodPatch, path: at(streamsPath, id), rev: change.Rev, in: change, out: &r})
+}
+
+// Start has the source of the stream fetched, by the node that is asked, until it is
+// stopped. It is a Conflict where there is none.
+func (s Streams) Start(ctx context.Context, id string) (r Stream, err error) {
+	return r, s.c.post(ctx, at(streamsPath, id)+"/start", nil, &r)
+}
+
+// Stop ends the fetching of the stream's source.
+func (s Streams) Stop(ctx context.Context, id string) (r Stream, err error) {
+	return r, s.c.post(ctx, at(streamsPath, id)+"/stop", nil, &r)
 }
 
 // Delete removes the stream, also while it is on air.

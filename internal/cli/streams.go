@@ -16,7 +16,7 @@ func newStreams(s *session) *cobra.Command {
 	return s.newGroup("streams", "Go live: manage streams and their keys",
 		"A stream is where an encoder such as OBS or ffmpeg sends, and where viewers watch\nit live: ffmpeg -re -i film.mp4 -c:v libx264 -g 50 -c:a aac -f flv rtmp://HOST:1935/live/KEY\nWithout a word it lists them.",
 		"  liuyun streams\n  liuyun streams create 'Town hall'",
-		s.streamsList(), s.streamsCreate(), s.streamsGet(), s.streamsRotate(), s.streamsRecord(), s.streamsClip(), s.streamsDelete())
+		s.streamsList(), s.streamsCreate(), s.streamsGet(), s.streamsRotate(), s.streamsStart(), s.streamsStop(), s.streamsRecord(), s.streamsClip(), s.streamsDelete())
 }
 
 func (s *session) streamsList() *cobra.Command {
@@ -33,10 +33,11 @@ func (s *session) streamsList() *cobra.Command {
 }
 
 func (s *session) streamsCreate() *cobra.Command {
-	signed := false
-	cmd := s.newAction(action{use: "create NAME", short: "Make a stream and show its key, this once", example: "  liuyun streams create 'Town hall'", args: cobra.ExactArgs(1),
+	signed, source := false, ""
+	cmd := s.newAction(action{use: "create NAME", short: "Make a stream and show its key, this once",
+		example: "  liuyun streams create 'Town hall'\n  liuyun streams create Harbour --source rtsp://camera.example/1", args: cobra.ExactArgs(1),
 		run: func(ctx context.Context, c *client.Client, args []string) error {
-			stream := client.NewStream{Name: args[0]}
+			stream := client.NewStream{Name: args[0], Source: sourceOf(source)}
 			if signed {
 				stream.Policy = client.Signed
 			}
@@ -47,6 +48,7 @@ func (s *session) streamsCreate() *cobra.Command {
 			return s.tellOne("stream", r, fmt.Sprintf("%s %s\nViewers: %s\n%s", r.ID, printable(r.Name), c.Resolve(r.Playback.HLS), ingestText(r)))
 		}})
 	cmd.Flags().BoolVar(&signed, "signed", false, "only signed addresses play it")
+	cmd.Flags().StringVar(&source, "source", "", "fetch it: srt://, rtsp://, https:// (HLS or a transport stream), udp://, or an asset that is played again and again")
 	return cmd
 }
 
@@ -63,6 +65,7 @@ func (s *session) streamsGet() *cobra.Command {
 				return err
 			}
 			lines := []string{fmt.Sprintf("%s %s is %s", r.ID, printable(r.Name), r.Status), "Viewers: " + c.Resolve(r.Playback.HLS), "Encoder: " + r.Ingest.RTMP.URL}
+			lines = append(lines, sourceLines(r.Source)...)
 			if rec := r.Recording; rec != nil {
 				lines = append(lines, fmt.Sprintf("Recording: %s, %s, %s", rec.Asset, durationText(rec.Duration), sizeText(rec.Stored)))
 			}

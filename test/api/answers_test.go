@@ -186,6 +186,7 @@ func (d *driver) streams(t *testing.T) {
 	d.call(t, http.StatusOK, "GET", path, nil)
 	d.call(t, http.StatusOK, "PATCH", path, `{"name":"Other","playback_policy":"signed"}`, header{"If-Match", made.header.Get("ETag")})
 	d.call(t, http.StatusPreconditionFailed, "PATCH", path, `{"name":"more"}`, header{"If-Match", made.header.Get("ETag")})
+	d.source(t, path)
 	d.clip(t, path, made)
 	d.call(t, http.StatusOK, "POST", path+"/keys?grace=60", nil)
 	d.call(t, http.StatusUnprocessableEntity, "POST", path+"/keys?grace=-1", nil)
@@ -194,6 +195,26 @@ func (d *driver) streams(t *testing.T) {
 	d.call(t, http.StatusPreconditionFailed, "DELETE", path, nil, header{"If-Match", `"0"`})
 	d.call(t, http.StatusNoContent, "DELETE", path, nil)
 	d.call(t, http.StatusNotFound, "GET", path, nil)
+}
+
+// source has a stream fetch something that does not answer.
+func (d *driver) source(t *testing.T, path string) {
+	d.call(t, http.StatusConflict, "POST", path+"/start", nil)
+	d.call(t, http.StatusConflict, "POST", path+"/stop", nil)
+	d.call(t, http.StatusBadRequest, "PATCH", path, `{"source":{"url":"ftp://example.org/"}}`)
+	d.call(t, http.StatusForbidden, "PATCH", path, `{"source":{"url":"udp://0.0.0.0:5000"}}`)
+	d.call(t, http.StatusNotFound, "PATCH", path, `{"source":{"asset":"ast_00000000000000000000000000"}}`)
+	d.call(t, http.StatusOK, "PATCH", path, `{"source":{"url":"http://127.0.0.1:9/live.ts"}}`)
+	if !program.Eventually(patience, func() bool {
+		return d.ask(t, http.StatusOK, "GET", path, nil).text("source", "state") == "waiting"
+	}) {
+		t.Error("a source that does not answer is not waited for")
+	}
+	d.call(t, http.StatusOK, "GET", path, nil)
+	d.call(t, http.StatusPreconditionFailed, "POST", path+"/stop", nil, header{"If-Match", `"0"`})
+	d.call(t, http.StatusOK, "POST", path+"/stop", nil)
+	d.call(t, http.StatusOK, "POST", path+"/start", nil)
+	d.call(t, http.StatusOK, "PATCH", path, `{"source":{}}`)
 }
 
 // clip makes a clip of a stream that an encoder sends to.

@@ -100,6 +100,10 @@ func (c *Cloud) create(collection string, in Object) (int, Object) {
 		}
 		o := Object{"id": id, "name": in["name"], "status": "idle", "health": nil, "live_since": nil, "created_at": clock, "updated_at": clock, "rev": 1,
 			"playback": Object{"policy": policy, "hls": "/play/" + id + "/master.m3u8", "embed": "/embed/" + id, "expires": nil}}
+		if source, ok := in["source"].(map[string]any); ok && len(source) > 0 {
+			source["state"] = "connecting"
+			o["source"] = source
+		}
 		c.add(collection, o)
 		return 201, withKey(o, "lys_first")
 	case "webhooks":
@@ -191,6 +195,13 @@ func (c *Cloud) act(r *http.Request, o Object, collection string, rest []string,
 	case "streams POST playback":
 		id := fmt.Sprint(o["id"])
 		return 200, Object{"hls": "/play/~token/" + id + "/master.m3u8", "embed": "/embed/~token/" + id, "expires": clock}
+	case "streams POST start", "streams POST stop":
+		source, _ := o["source"].(map[string]any)
+		if source == nil {
+			return fail(409, "conflict", "this stream has no source")
+		}
+		source["state"] = map[string]string{"start": "connecting", "stop": "stopped"}[rest[0]]
+		return 200, o
 	case "streams POST clips":
 		if in["last"] == nil {
 			return fail(400, "invalid", "say either start or last: where the clip begins, or how many seconds it has")

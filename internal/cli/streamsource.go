@@ -1,0 +1,52 @@
+package cli
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"liuyun/client"
+)
+
+// sourceOf is what a stream shall come from: an asset by its id, or an address.
+func sourceOf(text string) client.NewStreamSource {
+	if strings.HasPrefix(text, "ast_") {
+		return client.NewStreamSource{Asset: text}
+	}
+	return client.NewStreamSource{URL: text}
+}
+
+// sourceLines tells how a source goes, in words.
+func sourceLines(source *client.StreamSource) []string {
+	if source == nil {
+		return nil
+	}
+	line := "Source: " + printable(first(source.URL, source.Asset)) + " is " + source.State
+	if source.Problem != "" {
+		line += ": " + printable(source.Problem)
+	}
+	return []string{line}
+}
+
+func (s *session) streamsStart() *cobra.Command {
+	return s.newAction(action{use: "start ID", short: "Fetch the source of a stream", example: "  liuyun streams start str_…", args: cobra.ExactArgs(1),
+		run: func(ctx context.Context, c *client.Client, args []string) error {
+			r, err := c.Streams.Start(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return s.tellOne("stream", r, strings.Join(append([]string{r.ID + " is fetched"}, sourceLines(r.Source)...), "\n"))
+		}})
+}
+
+func (s *session) streamsStop() *cobra.Command {
+	return s.newAction(action{use: "stop ID", short: "Stop to fetch the source of a stream", example: "  liuyun streams stop str_…", args: cobra.ExactArgs(1),
+		run: func(ctx context.Context, c *client.Client, args []string) error {
+			r, err := c.Streams.Stop(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return s.tellOne("stream", r, r.ID+" is no longer fetched")
+		}})
+}
