@@ -173,6 +173,7 @@ func (p *publisher) askForKeys(now time.Time) {
 		due := l.broken
 		switch {
 		case p.chosen == nil:
+			due = due || (l == best && now.Sub(p.first) >= layersWait)
 		case l == p.chosen:
 			due = due || refresh || now.Sub(l.key) >= keyEvery
 		default: // it takes over at its key frame

@@ -6,8 +6,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
 
-/** launch starts the browser at executable; close ends it and removes what it wrote. */
-export async function launch(executable) {
+/** launch starts the browser at executable, with more arguments; close ends it and removes what it wrote. */
+export async function launch(executable, more = []) {
   const profile = fs.mkdtempSync(path.join(os.tmpdir(), 'liuyun-chromium-'));
   const browser = await chromium.launch({
     executablePath: executable,
@@ -15,7 +15,7 @@ export async function launch(executable) {
     args: [
       '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
       '--disable-sync', '--autoplay-policy=no-user-gesture-required', '--mute-audio',
-      '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding',
+      '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding', ...more,
     ],
     env: { ...process.env, HOME: profile },
   });

@@ -1,0 +1,102 @@
+// node webrtc.mjs < job.json
+//
+// A stream by WebRTC, with a browser at both ends: a page publishes a clock by WHIP,
+// in two sizes at once, another watches it by WHEP, and the embedded player in the
+// usual way and in real time. The job: {chromium, url, key}. The answer: {problems:
+// [...], delay: {p50, p95} from the drawing of the clock to its picture at the viewer
+// in milliseconds, begins: milliseconds from the offer to the first picture, height}.
+
+import fs from 'node:fs';
+import http from 'node:http';
+import { launch } from './lib/chromium.mjs';
+import { publish, watch } from './lib/webrtc.mjs';
+
+const patience = 60_000; // bounds the test, judges nothing
+const job = JSON.parse(fs.readFileSync(0, 'utf8'));
+const problems = [];
+const answer = { problems };
+const { browser, close } = await launch(job.chromium, ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream']);
+// Another origin than the server's: what pages elsewhere may do is tested as well.
+const elsewhere = http.createServer((_, response) => response.setHeader('Content-Type', 'text/html').end('<!doctype html><title>elsewhere</title>'));
+await new Promise((resolve) => elsewhere.listen(0, '127.0.0.1', resolve));
+const origin = `http://127.0.0.1:${elsewhere.address().port}/`;
+
+async function open(context, address = origin) {
+  const page = await context.newPage();
+  page.setDefaultTimeout(patience);
+  page.on('pageerror', (error) => problems.push(`a page threw ${error}`));
+  await page.goto(address);
+  return page;
+}
+
+async function ask(method, path, body) {
+  const response = await fetch(job.url + path, {
+    method, headers: { Authorization: `Bearer ${job.key}`, 'Content-Type': 'application/json' }, body: body && JSON.stringify(body),
+  });
+  return response.json();
+}
+
+async function until(what, look) {
+  for (const end = Date.now() + patience; Date.now() < end; ) {
+    const found = await look();
+    if (found) return found;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  throw new Error(`${what} did not come about`);
+}
+
+try {
+  const context = await browser.newContext({ locale: 'en' });
+  const stream = await ask('POST', '/v1/streams', { name: 'By a browser' });
+  const whip = new URL(stream.ingest.whip.url, job.url).href;
+  const whep = new URL(stream.playback.whep, job.url).href;
+  const sender = await open(context);
+
+  const refused = await sender.evaluate(publish, { url: whip, key: 'lys_wrong' });
+  if (refused.status !== 403) problems.push(`a wrong key is answered with ${refused.status}`);
+  const published = await sender.evaluate(publish, { url: whip, key: stream.ingest.rtmp.key, clock: true });
+  if (published.status !== 201 || published.state !== 'connected') problems.push(`to publish: ${JSON.stringify(published)}`);
+  const health = await until('the stream', async () => {
+    const now = await ask('GET', `/v1/streams/${stream.id}`);
+    return now.status === 'live' && now.health?.height === 360 && now.health.audio_codec !== '' && now.health;
+  });
+  if (!/^Mozilla/.test(health.encoder)) problems.push(`the encoder calls itself ${health.encoder}`);
+
+  const viewer = await open(context);
+  const seen = await viewer.evaluate(watch, { url: whep, pictures: 150 });
+  if (seen.status !== 201) problems.push(`to watch: ${JSON.stringify(seen)}`);
+  Object.assign(answer, { delay: seen.delay, begins: seen.begins, height: seen.height });
+  if (seen.height !== 360) problems.push(`the largest layer has 360 lines, the viewer gets ${seen.height}`);
+  if (seen.backwards > 0) problems.push(`the clock went back ${seen.backwards} times`);
+  if (!(seen.sound > 0)) problems.push('no sound came');
+  await viewer.evaluate(() => window.leave());
+
+  // The embedded player: usual, then in real time, and back when that ends.
+  const embed = await open(context, `${job.url}/embed/${stream.id}`);
+  const plays = (realTime) => embed.waitForFunction((realTime) => {
+    const video = document.querySelector('video');
+    return video && (video.srcObject !== null) === realTime && !video.paused && video.readyState >= 2 && video.currentTime > 0.5;
+  }, realTime);
+  await embed.evaluate(() => undefined);
+  await embed.waitForFunction(() => document.querySelector('video')?.readyState >= 2);
+  await embed.evaluate(() => document.querySelector('video').play());
+  await plays(false);
+  const choose = async (item) => {
+    await embed.mouse.move(200, 200 + Math.random() * 50);
+    await embed.getByRole('button', { name: 'Delay', exact: false }).click();
+    await embed.getByRole('menuitemradio', { name: item }).click();
+  };
+  await choose(/^Real time/);
+  await plays(true);
+  await choose(/^Usual/);
+  await plays(false);
+
+  await sender.evaluate(() => window.leave());
+  await until('the end of the publisher', async () => (await ask('GET', `/v1/streams/${stream.id}`)).health === null);
+} catch (error) {
+  problems.push(String(error.stack ?? error));
+} finally {
+  await close();
+  elsewhere.close();
+}
+fs.writeSync(1, JSON.stringify(answer));
