@@ -41,6 +41,9 @@ type Stream struct {
 
 // Ingest is where an encoder sends.
 type Ingest struct {
+	RTMPS struct {
+		URL string `json:"url"` // with TLS; the key is that of RTMP
+	} `json:"rtmps"`
 	RTMP struct {
 		URL string `json:"url"`
 		// Key is what the encoder sends with, lys_…, in the answers of Create and
@@ -101,24 +104,51 @@ type StreamRecording struct {
 type StreamHealth struct {
 	Encoder     string    `json:"encoder"`
 	ConnectedAt time.Time `json:"connected_at"`
-	VideoCodec  string    `json:"video_codec"` // RFC 6381; empty without pictures
+	// OnAir is "primary" or "backup", an input; "slate", a still picture while nothing
+	// comes; or empty before the first picture.
+	OnAir       string        `json:"on_air"`
+	Inputs      []StreamInput `json:"inputs"`
+	VideoCodec  string        `json:"video_codec"` // RFC 6381; empty without pictures
+	Width       int           `json:"width"`
+	Height      int           `json:"height"`
+	AudioCodec  string        `json:"audio_codec"` // RFC 6381; empty without sound
+	SampleRate  int           `json:"sample_rate"`
+	Channels    int           `json:"channels"`
+	Bitrate     int64         `json:"bitrate"` // bits a second
+	FPS         float64       `json:"fps"`
+	KeyInterval float64       `json:"key_interval"` // seconds between the last two key frames
+	Drift       float64       `json:"drift"`        // seconds that the encoder's clock has gained
+	Offset      float64       `json:"a_v_offset"`   // seconds that pictures come before their sound
+	Loss        float64       `json:"loss"`         // the share of packets lost on the way, from 0 to 1
+	RTT         float64       `json:"rtt"`          // seconds to the encoder and back
+	Drops       int64         `json:"drops"`        // pictures and frames of sound that could not be used
+	Silence     int64         `json:"silence"`      // frames of sound that were missing
+	Window      float64       `json:"window"`       // seconds that viewers can go back
+	Stored      int64         `json:"stored"`       // bytes of that on the disk
+	Problems    []struct {
+		Code             string `json:"code"`
+		Message          string `json:"message"`
+		NeedsTranscoding bool   `json:"needs_transcoding"` // passing on cannot put it right
+	} `json:"problems"`
+}
+
+// StreamInput is how one of a stream's encoders goes.
+type StreamInput struct {
+	Role        string    `json:"role"` // "primary" or "backup"
+	OnAir       bool      `json:"on_air"`
+	Protocol    string    `json:"protocol"`
+	Encoder     string    `json:"encoder"`
+	Address     string    `json:"address"`
+	ConnectedAt time.Time `json:"connected_at"`
 	Width       int       `json:"width"`
 	Height      int       `json:"height"`
-	AudioCodec  string    `json:"audio_codec"` // RFC 6381; empty without sound
-	SampleRate  int       `json:"sample_rate"`
-	Channels    int       `json:"channels"`
 	Bitrate     int64     `json:"bitrate"` // bits a second
 	FPS         float64   `json:"fps"`
-	KeyInterval float64   `json:"key_interval"` // seconds between the last two key frames
-	Drift       float64   `json:"drift"`        // seconds that the encoder's clock has gained
-	Drops       int64     `json:"drops"`        // pictures and frames of sound that could not be used
-	Silence     int64     `json:"silence"`      // frames of sound that were missing
-	Window      float64   `json:"window"`       // seconds that viewers can go back
-	Stored      int64     `json:"stored"`       // bytes of that on the disk
-	Problems    []struct {
-		Code    string `json:"code"`
-		Message string `json:"message"`
-	} `json:"problems"`
+	KeyInterval float64   `json:"key_interval"`
+	Drift       float64   `json:"drift"`
+	Drops       int64     `json:"drops"`
+	Loss        float64   `json:"loss"`
+	RTT         float64   `json:"rtt"`
 }
 
 // Streams are the streams of a tenant.
