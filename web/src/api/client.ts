@@ -68,6 +68,9 @@ export class Client {
   signStream = (id: string, seconds: number) =>
     this.send<SignedStreamPlayback>('POST', `/v1/streams/${id}/playback`, { json: { expires_in: seconds } });
 
+  /** begins and ends to pull a stream from its source */
+  startStream = (id: string) => this.send<Stream>('POST', `/v1/streams/${id}/start`, {});
+  stopStream = (id: string) => this.send<Stream>('POST', `/v1/streams/${id}/stop`, {});
   /** what it answers is ready as an asset later */
   clipStream = (id: string, clip: NewClip) => this.send<Clip>('POST', `/v1/streams/${id}/clips`, { json: clip, headers: idempotent() });
 

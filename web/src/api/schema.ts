@@ -787,7 +787,9 @@ export interface components {
         };
         Ingest: {
             rtmp: components["schemas"]["RTMP"];
+            rtmps: components["schemas"]["RTMPS"];
             rtsp: components["schemas"]["RTSP"];
+            srt: components["schemas"]["SRT"];
             whip: components["schemas"]["WHIP"];
         };
         Job: {
@@ -1110,6 +1112,10 @@ export interface components {
             /** @description Empty where no RTMP is listened for. */
             url: string;
         };
+        RTMPS: {
+            /** @description Empty where no RTMP with TLS is listened for. */
+            url: string;
+        };
         RTSP: {
             /** @description With the stream key at its end when that is made, and never again. Empty where no RTSP is listened for. */
             url: string;
@@ -1132,6 +1138,10 @@ export interface components {
             size: number;
             /** Format: int64 */
             width: number;
+        };
+        SRT: {
+            /** @description With the stream id when the key is made, and never again; other programs take the stream id apart: publish: and the key. Empty where no SRT is listened for. */
+            url: string;
         };
         Session: {
             key: components["schemas"]["Named"];
@@ -1156,6 +1166,7 @@ export interface components {
             storyboard: string;
         };
         SignedStreamPlayback: {
+            dash: string;
             embed: string;
             /** Format: date-time */
             expires: string;
@@ -1187,6 +1198,11 @@ export interface components {
             status: "idle" | "connecting" | "live" | "reconnecting" | "ended";
             /** Format: date-time */
             updated_at: string;
+            /**
+             * Format: int64
+             * @description How many watch from this node; those behind one cache count as one.
+             */
+            viewers: number;
         };
         StreamChange: {
             name?: string;
@@ -1196,6 +1212,11 @@ export interface components {
             record?: boolean;
         };
         StreamHealth: {
+            /**
+             * Format: double
+             * @description Seconds by which pictures come before the sound that belongs to them; negative where sound comes first.
+             */
+            a_v_offset: number;
             /** @description RFC 6381; empty without sound. */
             audio_codec: string;
             /**
@@ -1223,12 +1244,26 @@ export interface components {
             fps: number;
             /** Format: int64 */
             height: number;
+            /** @description Who is connected, on air or not. */
+            inputs: components["schemas"]["StreamInput"][];
             /**
              * Format: double
-             * @description Seconds between the last two key frames.
+             * @description Seconds between the last two key frames, or since the last if that is more.
              */
             key_interval: number;
+            /**
+             * Format: double
+             * @description The share of packets that were lost on the way from the encoder, from 0 to 1, where the protocol knows.
+             */
+            loss: number;
+            /** @description What viewers see: primary or backup, an input; or slate, a still picture while nothing comes. Empty before the first picture. */
+            on_air: string;
             problems: components["schemas"]["StreamProblem"][];
+            /**
+             * Format: double
+             * @description Seconds to the encoder and back; 0 where the protocol does not know.
+             */
+            rtt: number;
             /** Format: int64 */
             sample_rate: number;
             /**
@@ -1251,7 +1286,42 @@ export interface components {
              */
             window: number;
         };
+        StreamInput: {
+            /** @description Where it comes from; empty where that says nothing. */
+            address: string;
+            /**
+             * Format: int64
+             * @description Bits a second.
+             */
+            bitrate: number;
+            /** Format: date-time */
+            connected_at: string;
+            /** Format: double */
+            drift: number;
+            /** Format: int64 */
+            drops: number;
+            /** @description What it calls itself. */
+            encoder: string;
+            /** Format: double */
+            fps: number;
+            /** Format: int64 */
+            height: number;
+            /** Format: double */
+            key_interval: number;
+            /** Format: double */
+            loss: number;
+            on_air: boolean;
+            protocol: string;
+            /** @enum {string} */
+            role: "primary" | "backup";
+            /** Format: double */
+            rtt: number;
+            /** Format: int64 */
+            width: number;
+        };
         StreamPlayback: {
+            /** @description The same segments as MPEG-DASH of low latency. */
+            dash: string;
             embed: string;
             /**
              * Format: date-time
@@ -1272,9 +1342,11 @@ export interface components {
             expires_in?: number;
         };
         StreamProblem: {
-            /** @enum {string} */
-            code: "key_frames" | "no_pictures" | "sound_missing" | "jumps" | "storage" | "recording";
+            /** @description key_frames, key_frames_irregular, open_gops, no_pictures, sound_missing, jumps, drift, format_changes, backup_differs, loss, storage, or one of others who look after the stream. */
+            code: string;
             message: string;
+            /** @description It cannot be put right while the stream is passed on as it is: let it be transcoded, or change the encoder. */
+            needs_transcoding: boolean;
         };
         StreamRecording: {
             /** @description ast_…, which is ready when the recording has ended. */

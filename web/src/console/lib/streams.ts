@@ -11,6 +11,7 @@ export interface HealthMessage {
   readonly id: string;
   readonly status: Stream['status'];
   readonly health: StreamHealth;
+  readonly viewers: number;
 }
 
 const looks: Readonly<Record<Stream['status'], { readonly words: Key; readonly tone: string }>> = {
@@ -36,8 +37,8 @@ export function isStream(data: unknown): data is Stream {
 export function follow(stream: Stream, type: string, data: unknown): Stream {
   if (idOf(data) !== stream.id) return stream;
   if (type === 'stream.health') {
-    const { status, health } = data as HealthMessage;
-    return { ...stream, status, health };
+    const { status, health, viewers } = data as HealthMessage;
+    return { ...stream, status, health, viewers };
   }
   // An event is of the moment at which it was written: what is measured may be newer here.
   if (isStream(data) && data.rev >= stream.rev) return { ...data, health: data.health ?? (onAir(data) ? stream.health : null) };
@@ -51,6 +52,12 @@ const problemWords: Readonly<Record<string, Key>> = {
   jumps: 'problemJumps',
   storage: 'problemStorage',
   recording: 'problemRecording',
+  key_frames_irregular: 'problemIrregular',
+  open_gops: 'problemOpen',
+  drift: 'problemDrift',
+  format_changes: 'problemFormats',
+  backup_differs: 'problemBackup',
+  loss: 'problemLoss',
 };
 
 /** problemWord says a problem in the viewer's language; undefined where only the server has words for it. */
@@ -63,7 +70,7 @@ export type Way = 'rtmp' | 'srt' | 'rtsp' | 'whip';
 export const waysOf = (stream: Stream): Way[] => (['rtmp', 'srt', 'rtsp', 'whip'] as const).filter((way) => serverOf(stream, way));
 
 /** serverOf is where a protocol is sent to, without the key; empty where it is not listened for. */
-export const serverOf = (stream: Stream, way: Way): string => (stream.ingest as Partial<Record<Way, { readonly url: string }>>)[way]?.url ?? '';
+export const serverOf = (stream: Stream, way: Way): string => stream.ingest[way]?.url || (way === 'rtmp' && stream.ingest.rtmps?.url) || '';
 
 /** addressOf is a server's address and the key in one, as programs take it. */
 export function addressOf(way: Way, server: string, key: string): string {
