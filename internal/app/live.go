@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"liuyun/internal/engine/ffmpeg"
 	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/store"
 	"liuyun/internal/video/live"
@@ -26,6 +27,7 @@ func (n *serving) buildLive(c *control, who *self, signer *guard.Signer) *live.S
 	return live.New(live.Deps{
 		DB: c.db, Bus: c.bus, Signer: signer, Config: n.Config.Live, Log: n.Log, Node: who.id(), Folder: n.data.Join(liveName),
 		ViewerURL: n.Config.Viewer.URL, SignedFor: n.Config.Viewer.SignedFor, TLS: n.security.config, Reach: n.reachMedia,
+		Tools:  func(ctx context.Context) (*ffmpeg.Tools, error) { return ffmpeg.Find(ctx, n.Config.FFmpeg) },
 		Assets: recordings{c.assets}, Objects: c.objects, Published: c.assets.Published,
 		Room:   func() error { return n.Config.Blob.Reserve(n.data.Path()).CheckRoom(0) },
 		Served: c.usage.ServedBytes,

@@ -31,8 +31,9 @@ type Maker interface {
 type Plan struct {
 	// Names are the rungs: see [rate.Live].
 	Names []string
-	// Whole adds one of the source's own size, where not all viewers can be given the
-	// source itself. With it one rung at least is made whatever happens.
+	// Whole adds one of the source's own size, where viewers cannot be given the source
+	// itself. With it one rung at least is made whatever happens. Of what is not H.264
+	// there is one in any case, because some players cannot play the source.
 	Whole bool
 	// Every is how far apart key frames are where those of the source are of no use;
 	// 0 places them where the source has them.
@@ -188,7 +189,7 @@ func (l *Ladder) prepare(from start) []*rung {
 	}
 	l.mu.Lock()
 	src := rate.Source{Width: from.track.Width, Height: from.track.Height, FrameRate: from.rate}
-	planned := l.replan(src)
+	planned := l.replan(src, from.track.Codec)
 	made := l.rungs[min(l.shedder.shed, len(l.rungs)):]
 	for _, r := range l.rungs[:len(l.rungs)-len(made)] {
 		r.end()
@@ -206,13 +207,13 @@ func (l *Ladder) prepare(from start) []*rung {
 
 // replan makes the rungs those of the plan. A rung keeps its size for as long as it is
 // planned, whatever size the source takes on: players go on with it.
-func (l *Ladder) replan(src rate.Source) (changed bool) {
+func (l *Ladder) replan(src rate.Source, codec hub.Codec) (changed bool) {
 	old := l.rungs
 	if l.planned.equal(l.plan) {
 		return false
 	}
 	l.rungs, l.planned = nil, l.plan
-	for _, planned := range rate.Live(src, l.plan.Names, l.plan.Whole) {
+	for _, planned := range rate.Live(src, l.plan.Names, l.plan.Whole || codec != hub.H264) {
 		i := slices.IndexFunc(old, func(r *rung) bool { return r.Name == planned.Name })
 		if i < 0 {
 			l.rungs = append(l.rungs, &rung{Rung: planned, ladder: l})

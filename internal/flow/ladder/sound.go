@@ -15,6 +15,7 @@ import (
 // Sound makes the sound of a stream in another codec.
 type Sound struct {
 	Source *hub.Stream
+	From   hub.Codec // what it is made of; sound in another codec is left alone. "" is any
 	Codec  hub.Codec // AAC or Opus
 	Maker  Maker
 	Limits proc.Limits // of a child
@@ -58,7 +59,7 @@ func (s *Sound) Run(ctx context.Context) {
 	for {
 		var err error
 		if from == nil {
-			if from, index, err = soundOf(ctx, r); err != nil {
+			if from, index, err = s.wait(ctx, r); err != nil {
 				return
 			}
 		}
@@ -68,7 +69,7 @@ func (s *Sound) Run(ctx context.Context) {
 			return
 		}
 		if next != nil {
-			if from, index = pick(next); from == nil {
+			if from, index = s.pick(next); from == nil {
 				continue
 			}
 		}
@@ -88,22 +89,22 @@ func (s *Sound) Run(ctx context.Context) {
 	}
 }
 
-// soundOf waits for a period that has sound.
-func soundOf(ctx context.Context, r *hub.Reader) (*hub.Track, int, error) {
+// wait waits for a period that has sound.
+func (s *Sound) wait(ctx context.Context, r *hub.Reader) (*hub.Track, int, error) {
 	for {
 		item, err := r.Next(ctx)
 		if err != nil {
 			return nil, 0, err
 		}
-		if t, i := pick(item.Tracks); t != nil {
+		if t, i := s.pick(item.Tracks); t != nil {
 			return t, i, nil
 		}
 	}
 }
 
 // pick returns the track of sound among tracks, and where it is.
-func pick(tracks []hub.Track) (*hub.Track, int) {
-	i := slices.IndexFunc(tracks, func(t hub.Track) bool { return !t.Codec.Video() })
+func (s *Sound) pick(tracks []hub.Track) (*hub.Track, int) {
+	i := slices.IndexFunc(tracks, func(t hub.Track) bool { return !t.Codec.Video() && (s.From == "" || t.Codec == s.From) })
 	if i < 0 {
 		return nil, 0
 	}

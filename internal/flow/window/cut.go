@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -35,6 +36,7 @@ type cutter struct {
 	anchor  *anchor    // of the segments of now
 
 	dependent bool          // the lead's open segment begins without a key frame
+	shown     int64         // the latest presentation of a unit of the lead
 	lastKey   int64         // decode time of the newest key frame; -1 is none
 	interval  time.Duration // between the last two key frames
 	day       time.Duration // when the last segment ended; what follows is not before it
@@ -249,7 +251,11 @@ func (c *cutter) lead(u hub.Unit) error {
 	if u.Key && c.g.breaks.Swap(false) {
 		c.jump = true
 	}
-	cut := u.Key && c.mayEnd(t, length)
+	moment, crossed := c.cross(t, u.PTS)
+	cut := crossed && c.mayEnd(t, length)
+	if moment == none {
+		cut = u.Key && c.mayEnd(t, length)
+	}
 	switch {
 	case cut:
 	case length+t.frame > t.most+t.frame/2:
@@ -259,7 +265,7 @@ func (c *cutter) lead(u hub.Unit) error {
 		cut = duration(length, t.clock) >= c.g.o.Soon
 	}
 	if cut {
-		return c.cut(t, false)
+		return c.cut(t, moment, false)
 	}
 	c.g.reached(t, u.DTS)
 	return t.endPart()
@@ -324,23 +330,44 @@ func (c *cutter) resume(t *track, u hub.Unit) error {
 		c.wall.reset(duration(u.DTS, t.clock), u.Wall)
 	}
 	c.pending, c.waiting, c.begun = u, true, true
-	return c.cut(t, !goesOn)
+	return c.cut(t, none, !goesOn)
 }
 
-// cut ends the lead's segment, if one is open, and begins the next at its cursor.
-func (c *cutter) cut(t *track, discontinuity bool) error {
+// none is no moment.
+const none = math.MinInt64
+
+// cross notes when a unit of the lead is presented. Where a plan says how far apart
+// segments may begin, it returns the last such moment that this is not before, else
+// none, and whether this is the first unit since then.
+func (c *cutter) cross(t *track, pts int64) (moment int64, first bool) {
+	before := c.shown
+	c.shown = max(before, pts)
+	every := ticks(c.g.every(), t.clock)
+	if every <= 0 || t.sound {
+		return none, false
+	}
+	moment = c.shown / every * every
+	return moment, before < moment
+}
+
+// cut ends the lead's segment, if one is open, and begins the next at its cursor: with
+// what is presented at that moment or, where that is none, as the pending unit says.
+func (c *cutter) cut(t *track, moment int64, discontinuity bool) error {
 	if discontinuity = (discontinuity || c.jump) && c.next > c.g.begins; discontinuity {
 		c.line++
 	}
 	c.jump = false
-	c.dependent = !c.pending.Key
+	c.dependent = !c.pending.Key && moment == none
+	if moment == none {
+		moment = c.pending.PTS
+	}
 	c.endDay(t)
 	if at := duration(t.cursor, t.clock); discontinuity && c.wall.valid && c.wall.offset+at < c.day {
 		c.wall.offset = c.day - at
 	}
 	b := boundary{
-		number: c.next, at: t.cursor, shown: max(c.pending.PTS, t.cursor), wall: c.wall.offset, hasWall: c.wall.valid,
-		discontinuity: discontinuity, line: c.line, dependent: c.dependent,
+		number: c.next, at: t.cursor, shown: max(moment, t.cursor), wall: c.wall.offset, hasWall: c.wall.valid,
+		discontinuity: discontinuity, line: c.line, dependent: !c.pending.Key,
 	}
 	c.moor(t, &b)
 	c.next++
@@ -479,7 +506,6 @@ func (t *track) flush() (*part, *buffer, error) {
 		return nil, nil, nil
 	}
 	t.sequence++
-	b := t.g.o.Buffers.get(t.bytes + 32*len(t.samples) + 256)
 	f := mp4.Fragment{Sequence: t.sequence, DecodeTime: uint64(t.part), Samples: t.samples, Data: t.data}
 	if !t.sound {
 		if t.wall != 0 {
@@ -487,14 +513,13 @@ func (t *track) flush() (*part, *buffer, error) {
 		}
 		f.Events, t.told = t.g.untold(t.told)
 	}
-	data, err := mp4.AppendFragment(b.data, f)
+	head, err := mp4.AppendFragmentHead(nil, f)
 	if err != nil {
-		b.release()
 		return nil, nil, errors.Join(errPart, err)
 	}
-	b.data = data
+	b := newBuffer(head, slices.Clone(t.data), t.g.o.Buffers)
 	p := &part{
-		duration: t.since(t.cursor) - t.since(t.part), size: int64(len(data)),
+		duration: t.since(t.cursor) - t.since(t.part), size: int64(b.size),
 		independent: t.independent, frames: int32(len(t.samples)),
 	}
 	if t.independent && !t.sound && t.part == t.start { // all but the samples after the first

@@ -2,6 +2,7 @@ package window
 
 import (
 	"slices"
+	"time"
 
 	"liuyun/internal/base/timebase"
 )
@@ -22,6 +23,10 @@ type Plan struct {
 	// WithoutSource leaves out the pictures that the source sends, because players
 	// cannot take them as they are.
 	WithoutSource bool
+	// Every is how far apart the key frames of renditions are, at whole multiples of it in
+	// the stream's time, where those of the source are of no use; segments begin there. 0
+	// has them where the source has its own.
+	Every time.Duration
 }
 
 // Plan says what will be made of the stream, before viewers come. What was planned
@@ -55,4 +60,11 @@ func (g *Group) laterRendition() <-chan struct{} {
 		g.came = make(chan struct{})
 	}
 	return g.came
+}
+
+// every is how far apart segments may begin by the plan, 0 where the source says it.
+func (g *Group) every() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.plan.Every
 }

@@ -32,7 +32,7 @@ func (s *Service) Routes(api *web.API) {
 	read, write := guard.AssetsRead, guard.AssetsWrite
 	web.Add(api, op("list-streams", http.MethodGet, "/v1/streams", "List streams, newest first", read), s.apiList)
 	web.Add(api, op("get-stream", http.MethodGet, "/v1/streams/{id}", "Get a stream: its state and how it goes", read), s.apiGet)
-	web.Add(api, op("update-stream", http.MethodPatch, "/v1/streams/{id}", "Rename a stream, change who may play it or what is fetched for it, or record it", write), s.apiUpdate)
+	web.Add(api, op("update-stream", http.MethodPatch, "/v1/streams/{id}", "Rename a stream, change who may play it, what is fetched for it or made of it, or record it", write), s.apiUpdate)
 	web.Add(api, op("delete-stream", http.MethodDelete, "/v1/streams/{id}", "Delete a stream, also while it is on air", write), s.apiDelete)
 
 	create := op("create-stream", http.MethodPost, "/v1/streams", "Create a stream", write)
@@ -105,6 +105,7 @@ type NewStream struct {
 	Policy Policy          `json:"playback_policy,omitempty" enum:"public,signed" doc:"Who may play it; public unless said."`
 	Source NewStreamSource `json:"source,omitzero" doc:"Fetch it instead of waiting for an encoder; at once."`
 	Record bool            `json:"record,omitempty" doc:"Record it whenever it is on air, each time into an asset that who may play it may play."`
+	Ladder *[]string       `json:"ladder,omitempty" maxItems:"4" doc:"Renditions of its pictures to be made while it is on air: auto alone, or some of 1080p, 720p, 480p and 360p; none passes it on only. Left out, it is what the configuration says."`
 }
 
 type createStreamInput struct{ Body NewStream }
@@ -124,6 +125,12 @@ func (s *Service) apiCreate(ctx context.Context, in *createStreamInput) (*stream
 	}
 	if r.Policy == "" {
 		r.Policy = Public
+	}
+	if r.Ladder = s.Config.Ladder; in.Body.Ladder != nil {
+		r.Ladder = *in.Body.Ladder
+	}
+	if err := checkLadder(r.Ladder); err != nil {
+		return nil, err
 	}
 	if r.Source, err = s.newSource(ctx, who.Tenant, in.Body.Source); err != nil {
 		return nil, err
@@ -150,6 +157,7 @@ type StreamChange struct {
 	Policy *Policy          `json:"playback_policy,omitempty" enum:"public,signed"`
 	Source *NewStreamSource `json:"source,omitempty" doc:"Fetch another source, which begins at once; {} has encoders push again."`
 	Record *bool            `json:"record,omitempty" doc:"Begin or stop to record it, also while it is on air."`
+	Ladder *[]string        `json:"ladder,omitempty" maxItems:"4" doc:"Make other renditions, also while it is on air."`
 }
 
 type updateStreamInput struct {
@@ -190,10 +198,15 @@ func (s *Service) apiUpdate(ctx context.Context, in *updateStreamInput) (*stream
 		if in.Body.Record != nil {
 			r.Record = *in.Body.Record
 		}
+		if in.Body.Ladder != nil {
+			r.Ladder = *in.Body.Ladder
+			return checkLadder(r.Ladder)
+		}
 		return nil
 	})
 	if err == nil {
 		s.wantRecording(r)
+		s.wantLadder(r)
 		s.reconcile()
 	}
 	return s.answer(r, "", err)

@@ -29,6 +29,7 @@ type Config struct {
 	Allow         []string      `conf:"allow" help:"Addresses, networks and host names inside private networks that sources of streams may be fetched from."`
 	Window        time.Duration `conf:"window" help:"How far back viewers of a stream can go."`
 	WindowBytes   conf.Bytes    `conf:"window_bytes" help:"How much of the disk that may take, a stream."`
+	Ladder        []string      `conf:"ladder" help:"Renditions that are made of the pictures of new streams, unless it is said for one: auto, or some of 1080p, 720p, 480p and 360p; empty passes what encoders send on only. Each costs processor time while a stream is on air."`
 	Slate         bool          `conf:"slate" help:"While nothing comes from a stream's encoders, viewers see its last key frame as a still picture, without sound, until the stream ends; players then go on without a stall."`
 	Part          time.Duration `conf:"part" help:"How long the parts of segments are: shorter is closer to live and asks more of servers and networks."`
 }
@@ -50,6 +51,9 @@ func (c Config) Validate() error {
 		if p.url != "" && (err != nil || u.Scheme != p.scheme || u.Host == "" || u.RawQuery != "" || u.Fragment != "") {
 			return fault.New(fault.Invalid, "%[1]s_url %[2]q is not an address such as %[1]s://live.example.org/live", p.scheme, p.url)
 		}
+	}
+	if err := checkLadder(c.Ladder); err != nil {
+		return err
 	}
 	if err := c.validateSRT(); err != nil {
 		return err

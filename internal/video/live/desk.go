@@ -65,17 +65,10 @@ func (p *program) Enter() (leave func()) { return p.audience.enter() }
 
 func (p *program) Source() *hub.Stream { return p.session.source }
 
-func (p *program) Rungs() []ingest.Rung {
-	p.session.mu.Lock()
-	defer p.session.mu.Unlock()
-	return p.session.rungs
-}
+func (p *program) Rungs() []ingest.Rung { return p.session.renditions.ladder.Rungs() }
 
 func (p *program) Opus(ctx context.Context) (*hub.Stream, func(), error) {
-	if p.session.opus == nil {
-		return nil, nil, fault.New(fault.Unavailable, "this stream has no Opus sound")
-	}
-	return p.session.opus(ctx)
+	return p.session.renditions.sound(ctx)
 }
 
 // input is one connection that sends. It is an [ingest.Input].

@@ -26,7 +26,19 @@ type StreamHealth struct {
 	RTT         float64         `json:"rtt" doc:"Seconds to the encoder and back; 0 where the protocol does not know."`
 	Window      float64         `json:"window" doc:"Seconds that viewers can go back."`
 	Stored      int64           `json:"stored" doc:"Bytes of that on the disk."`
+	Rungs       []StreamRung    `json:"rungs" nullable:"false" doc:"Renditions of the pictures that are to be made, the largest first."`
+	RungsLag    float64         `json:"rungs_lag" doc:"Seconds that they are behind the source."`
+	RungsLost   int64           `json:"rungs_lost" doc:"Pictures that are in no rendition, because this machine was too slow."`
 	Problems    []StreamProblem `json:"problems" nullable:"false"`
+}
+
+// StreamRung is how one rendition of the pictures goes.
+type StreamRung struct {
+	Name    string `json:"name"`
+	State   string `json:"state" enum:"made,shed" doc:"shed: the machine cannot keep up, so that it is not made for now."`
+	Width   int    `json:"width"`
+	Height  int    `json:"height"`
+	Bitrate int64  `json:"bitrate" doc:"Bits a second that it may need."`
 }
 
 // OnAir is what viewers see.

@@ -15,6 +15,7 @@ import (
 	"liuyun/internal/base/fault"
 	"liuyun/internal/base/id"
 	"liuyun/internal/contract/event"
+	"liuyun/internal/engine/ffmpeg"
 	"liuyun/internal/flow/peer"
 	"liuyun/internal/flow/window"
 	"liuyun/internal/kit/blob"
@@ -47,6 +48,8 @@ type Deps struct {
 	// Published is the prefix of the objects that viewers of an asset play, for streams
 	// that play it as live.
 	Published func(ctx context.Context, tenant, asset string) (prefix string, err error)
+	// Tools finds ffmpeg, for streams of which renditions are made.
+	Tools func(context.Context) (*ffmpeg.Tools, error)
 	// Reach is a host and port as encoders elsewhere dial a listener of that address.
 	Reach func(listener string) string
 	// Room says that there is no room on the disk, or nil.
@@ -73,6 +76,7 @@ type Service struct {
 	recorders map[string]*recorder // by the asset
 
 	fetching fetching // sources
+	kitchen  kitchen
 
 	windowMu sync.Mutex
 	windows  map[string]*window.Group
@@ -88,6 +92,7 @@ func New(d Deps) *Service {
 		recorders: make(map[string]*recorder),
 	}
 	s.fetching.running, s.fetching.wake = make(map[string]*fetch), make(chan struct{}, 1)
+	s.kitchen.find = d.Tools
 	s.peers = s.newPeers()
 	return s
 }

@@ -37,9 +37,7 @@ type session struct {
 	report  *StreamHealth
 	ticked  time.Time
 
-	rungs []ingest.Rung // that the ladder makes; replaced, never changed
-	// opus makes Opus of the sound, see ingest.Program; nil where nothing can.
-	opus func(context.Context) (*hub.Stream, func(), error)
+	renditions *renditions // of source
 }
 
 // silentFor is how long an encoder must not have sent anything before another one
@@ -107,6 +105,7 @@ func (l *session) tick(noticed []StreamProblem) *StreamHealth {
 	l.report = l.health(w)
 	if l.report != nil {
 		l.report.Problems = append(l.report.Problems, noticed...)
+		l.renditions.look(l.report)
 	}
 	return l.report
 }
@@ -144,7 +143,7 @@ func (s *Service) session(r *stream, from Status, fn func(*session) error) (*ses
 		id: r.ID, tenant: r.Tenant, group: group, source: hub.New(hubLimits()), log: s.Log.With("stream", r.ID, "name", r.Name, "tenant", r.Tenant),
 		wake: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{}),
 	}
-	l.record = r.Record
+	l.record, l.renditions = r.Record, newRenditions(l, &s.kitchen, r.Ladder)
 	l.from, _ = group.Next()
 	// Time goes on from session to session, so that what is in the window stays before
 	// what comes.
@@ -160,7 +159,7 @@ func (s *Service) session(r *stream, from Status, fn func(*session) error) (*ses
 }
 
 // hubLimits are small: the window alone reads a stream, and never lags for long.
-func hubLimits() hub.Limits { return hub.Limits{Units: 512, Bytes: 16 << 20, Span: 2 * time.Second} }
+func hubLimits() hub.Limits { return hub.Limits{Units: 512, Bytes: 16 << 20, Span: time.Second} }
 
 // supervise runs a session until its stream is idle, or ctx ends.
 func (s *Service) supervise(ctx context.Context, l *session, from Status) {
@@ -169,6 +168,7 @@ func (s *Service) supervise(ctx context.Context, l *session, from Status) {
 	var cutting sync.WaitGroup
 	cutting.Go(func() { l.cut(ctx) })
 	cutting.Go(func() { l.watching(ctx) })
+	cutting.Go(func() { l.renditions.run(ctx) })
 	life := lifecycle{
 		facts: l.facts, wake: l.wake, log: l.log,
 		tell: func(ctx context.Context, to Status) error { return s.setStatus(ctx, l.id, to) },

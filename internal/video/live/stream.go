@@ -41,7 +41,8 @@ type stream struct {
 	Node             string    // on which it is on air, or was the last time
 	LiveSince        time.Time // zero unless it is on air
 	Source           source
-	Record           bool // whenever it is on air
+	Record           bool     // whenever it is on air
+	Ladder           []string // renditions that are made of it
 	Created, Updated time.Time
 	Rev              int64
 }
@@ -76,6 +77,7 @@ type Stream struct {
 	Viewers   int              `json:"viewers" doc:"How many watch from this node; those behind one cache count as one."`
 	Record    bool             `json:"record" doc:"Whether it is recorded whenever it is on air, each time into an asset."`
 	Recording *StreamRecording `json:"recording" doc:"What is recorded now, or not stored yet; null for nothing, and on other nodes."`
+	Ladder    []string         `json:"ladder" nullable:"false" doc:"Renditions of its pictures that are made while it is on air: auto, or names; none passes it on only."`
 	Source    *StreamSource    `json:"source" doc:"What is fetched for it; null where encoders push."`
 	Health    *StreamHealth    `json:"health" doc:"How it goes; null unless an encoder sends to this node."`
 	LiveSince *time.Time       `json:"live_since" doc:"Null unless it is on air."`
