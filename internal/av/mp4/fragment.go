@@ -43,6 +43,19 @@ type Event struct {
 // composition offset, so that nothing depends on defaults of an init segment.
 // On an error dst is returned as it was.
 func AppendFragment(dst []byte, f Fragment) ([]byte, error) {
+	out, err := AppendFragmentHead(dst, f)
+	if err != nil {
+		return dst, err
+	}
+	for _, data := range f.Data {
+		out = append(out, data...)
+	}
+	return out, nil
+}
+
+// AppendFragmentHead appends all of a fragment but its media: f.Data, one after the
+// other, belong behind it.
+func AppendFragmentHead(dst []byte, f Fragment) ([]byte, error) {
 	const mdatHeader = 8
 	if len(f.Samples) == 0 || len(f.Samples) != len(f.Data) {
 		return dst, fmt.Errorf("fragment %d: %d samples, the data of %d", f.Sequence, len(f.Samples), len(f.Data))
@@ -59,18 +72,14 @@ func AppendFragment(dst []byte, f Fragment) ([]byte, error) {
 		return dst, fmt.Errorf("fragment %d: %w", f.Sequence, err)
 	}
 	moof.Traf.Trun.DataOffset = int32(moof.Size()) + mdatHeader
-	out, err := appendBefore(slices.Grow(dst, int(moof.Size()+bytes)+prftSize), &f)
+	out, err := appendBefore(slices.Grow(dst, int(moof.Size())+mdatHeader+prftSize), &f)
 	if err == nil {
 		out, err = appendBoxes(out, moof)
 	}
 	if err != nil {
 		return dst, fmt.Errorf("fragment %d: %w", f.Sequence, err)
 	}
-	out = append(out, byte(bytes>>24), byte(bytes>>16), byte(bytes>>8), byte(bytes), 'm', 'd', 'a', 't')
-	for _, data := range f.Data {
-		out = append(out, data...)
-	}
-	return out, nil
+	return append(out, byte(bytes>>24), byte(bytes>>16), byte(bytes>>8), byte(bytes), 'm', 'd', 'a', 't'), nil
 }
 
 const prftSize = 32

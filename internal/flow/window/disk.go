@@ -130,7 +130,7 @@ func (g *Group) fillUp(r *rendition, s *segment) error {
 	size := int64(0)
 	for _, b := range s.memory[written:] {
 		held = append(held, b.hold())
-		size += int64(len(b.data))
+		size += int64(b.size)
 	}
 	g.mu.Unlock()
 	err := g.files.extend(r.file(s.number), at, held)
@@ -247,10 +247,12 @@ func (f *files) extend(name string, at int64, from chain) error {
 		return fmt.Errorf("write segment: %w", err)
 	}
 	for _, b := range from {
-		n, err := f.ask("write", len(b.data))
-		if _, failed := file.WriteAt(b.data[:n], at); failed != nil {
-			err = failed
-		}
+		n, err := f.ask("write", b.size)
+		b.once(func(data []byte) {
+			if _, failed := file.WriteAt(data[:n], at); failed != nil {
+				err = failed
+			}
+		})
 		if err != nil {
 			return fmt.Errorf("write segment: %w", err)
 		}
@@ -323,7 +325,7 @@ func (f *files) mkdir(folder string) error {
 	return os.MkdirAll(folder, 0o700)
 }
 
-func (f *files) fill(path string, from chain) error {
+func (f *files) fill(path string, data []byte) error {
 	if _, err := f.ask("create", 0); err != nil {
 		return err
 	}
@@ -331,16 +333,11 @@ func (f *files) fill(path string, from chain) error {
 	if err != nil {
 		return err
 	}
-	for _, b := range from {
-		n, err := f.ask("write", len(b.data))
-		if _, failed := file.Write(b.data[:n]); failed != nil {
-			err = failed
-		}
-		if err != nil {
-			return errors.Join(err, file.Close())
-		}
+	n, err := f.ask("write", len(data))
+	if _, failed := file.Write(data[:n]); failed != nil {
+		err = failed
 	}
-	return file.Close()
+	return errors.Join(err, file.Close())
 }
 
 // remove deletes a file, if it is there.
@@ -391,7 +388,7 @@ func (f *files) replace(lines []byte, count int) error {
 	if err := f.mkdir(f.folder); err != nil {
 		return err
 	}
-	if err := f.fill(scratch, chain{{data: lines}}); err != nil {
+	if err := f.fill(scratch, lines); err != nil {
 		return errors.Join(fmt.Errorf("write journal: %w", err), f.removePath(scratch))
 	}
 	if _, err := f.ask("rename", 0); err != nil {

@@ -59,7 +59,7 @@ func (w *growing) look() (more bool, wait <-chan struct{}) {
 	switch {
 	case w.next < len(s.memory):
 		w.held = s.memory[w.next].hold()
-		w.rest = w.held.data
+		w.rest = w.held.bytes()
 		w.next++
 		return true, nil
 	case s == w.r.open:

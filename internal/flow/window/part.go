@@ -65,11 +65,11 @@ type chain []*buffer
 // ReadAt reads what lies at an offset of the whole.
 func (c chain) ReadAt(p []byte, offset int64) (n int, err error) {
 	for _, b := range c {
-		if offset >= int64(len(b.data)) {
-			offset -= int64(len(b.data))
+		if offset >= int64(b.size) {
+			offset -= int64(b.size)
 			continue
 		}
-		copied := copy(p[n:], b.data[offset:])
+		copied := copy(p[n:], b.bytes()[offset:])
 		n, offset = n+copied, 0
 		if n == len(p) {
 			return n, nil
@@ -92,11 +92,11 @@ func (m *partsReader) WriteTo(w io.Writer) (written int64, err error) {
 	}
 	skip := at
 	for _, b := range m.buffers {
-		if skip >= int64(len(b.data)) {
-			skip -= int64(len(b.data))
+		if skip >= int64(b.size) {
+			skip -= int64(b.size)
 			continue
 		}
-		n, err := w.Write(b.data[skip:])
+		n, err := w.Write(b.bytes()[skip:])
 		written, skip = written+int64(n), 0
 		if err != nil {
 			return written, err
