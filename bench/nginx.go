@@ -90,13 +90,9 @@ func (b *bench) nginx(ctx context.Context) (*nginxServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	owner := "" // its worker is another user when root starts it
-	if os.Geteuid() == 0 {
-		me, err := user.Current()
-		if err != nil {
-			return nil, err
-		}
-		owner = "user " + me.Username + ";\n"
+	owner, err := nginxOwner()
+	if err != nil {
+		return nil, err
 	}
 	n := &nginxServer{url: "http://" + address, folder: filepath.Join(folder, "files"), log: &lastLines{}}
 	for _, name := range []string{nginxPlain, nginxLarge} {
@@ -118,6 +114,19 @@ func (b *bench) nginx(ctx context.Context) (*nginxServer, error) {
 		return nil, err
 	}
 	return n, nil
+}
+
+// nginxOwner is what nginx is told of who it runs as: its worker is another user when
+// root starts it.
+func nginxOwner() (string, error) {
+	if os.Geteuid() != 0 {
+		return "", nil
+	}
+	me, err := user.Current()
+	if err != nil {
+		return "", err
+	}
+	return "user " + me.Username + ";\n", nil
 }
 
 func (n *nginxServer) awaitStart(ctx context.Context, address string) error {

@@ -161,12 +161,13 @@ func directives(target []byte, more bool, v *version) []byte {
 	return append(strconv.AppendInt(target, int64(v.parts), 10), "&_HLS_skip=YES"...)
 }
 
-// begin wants the init section, and of the parts those of the open segment.
+// begin wants the init section, and of the parts the last few: players begin three part
+// targets before the end.
 func (r *rendition) begin(v *version) {
 	if v.init != nil {
 		r.wanted <- string(v.init)
 	}
-	if old := len(v.uris) - v.parts; old > 0 {
+	if old := len(v.uris) - 3; old > 0 {
 		r.last = string(v.uris[old-1])
 	}
 }
