@@ -119,7 +119,7 @@ func (l *Live) AppendTo(dst []byte) ([]byte, error) {
 	if l.Latency > 0 {
 		m.ServiceDescription = []*mpd.ServiceDescriptionType{{
 			Latencies: []*mpd.LatencyType{{
-				Target: mpd.Ptr(millis(l.Latency)), Min: mpd.Ptr(millis(l.Latency / 2)), Max: mpd.Ptr(millis(max(l.Delay, 2*l.Latency))),
+				Target: mpd.Ptr(millis(l.Latency)), Min: mpd.Ptr(millis(l.Latency / 2)), Max: mpd.Ptr(millis(4 * l.Latency)),
 			}},
 			PlaybackRates: []*mpd.PlaybackRateType{{Min: 0.96, Max: 1.04}},
 		}}
@@ -298,6 +298,15 @@ func (c checker) liveSet(s *LiveSet) error {
 		}
 	}
 	return nil
+}
+
+// Longest is how long the longest segment is presented.
+func (r *LiveRung) Longest() time.Duration {
+	longest := int64(0)
+	for _, s := range r.Spans {
+		longest = max(longest, s.Duration)
+	}
+	return time.Duration(timebase.MulDiv(longest, int64(time.Second), r.Timescale))
 }
 
 func (r *LiveRung) check() error {

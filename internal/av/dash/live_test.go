@@ -48,7 +48,7 @@ func TestLive(t *testing.T) {
 	}
 	for _, want := range []string{
 		`type="dynamic"`, `availabilityStartTime="1970-01-01T00:00:00Z"`, `minimumUpdatePeriod="PT1S"`, `timeShiftBufferDepth="PT2H"`,
-		`<Latency referenceId="0" target="2500" max="12000" min="1250"`, `<UTCTiming schemeIdUri="urn:mpeg:dash:utc:http-iso:2014" value="time"`,
+		`<Latency referenceId="0" target="2500" max="10000" min="1250"`, `<UTCTiming schemeIdUri="urn:mpeg:dash:utc:http-iso:2014" value="time"`,
 		`<Period id="p1" start="PT493788H"`, `availabilityTimeOffset="3.5" availabilityTimeComplete="false"`, `presentationTimeOffset="360000"`,
 		`<S t="360000" d="180000"></S><S d="360000" r="1"></S><S t="1440000" d="360000"></S>`, `inband="true" type="encoder" wallClockTime="2026-05-01T12:00:00.000Z" presentationTime="360000"`,
 		`/35"><Binary>/DA=</Binary></Signal>`, `<InbandEventStream schemeIdUri="urn:scte:scte35:2013:bin"`, `startNumber="7"`,

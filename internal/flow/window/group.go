@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -296,13 +297,18 @@ func (g *Group) rendition(name string) *rendition {
 	if r := g.named(name); r != nil {
 		return r
 	}
-	return g.add(name)
+	return g.add(name, false)
 }
 
-// add makes a rendition. Group.mu is held.
-func (g *Group) add(name string) *rendition {
+// add makes a rendition. What the source sends stands before what is made of it.
+// Group.mu is held.
+func (g *Group) add(name string, derived bool) *rendition {
 	r := &rendition{name: name}
-	g.renditions = append(g.renditions, r)
+	place := len(g.renditions)
+	for i := len(g.renditions) - 1; i >= 0 && !derived && g.renditions[i].derived != nil; i-- {
+		place = i
+	}
+	g.renditions = slices.Insert(g.renditions, place, r)
 	if g.came != nil {
 		close(g.came)
 		g.came = nil

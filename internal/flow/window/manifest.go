@@ -85,13 +85,20 @@ func (g *Group) lagging() (lag time.Duration) {
 }
 
 func (g *Group) live() *dash.Live {
+	latency := g.latency()
 	l := &dash.Live{
-		Published: time.Now(), Update: time.Second, Depth: g.o.Keep, Delay: 3 * g.o.Segment, Latency: g.latency(),
-		MinBuffer: max(2*g.partTarget, time.Second), MaxSegment: g.o.Longest + time.Second, Timing: TimeName,
+		Published: time.Now(), Update: time.Second, Depth: g.o.Keep, Delay: latency, Latency: latency,
+		MinBuffer: max(2*g.partTarget, time.Second), MaxSegment: g.o.Segment, Timing: TimeName,
 	}
 	for _, a := range g.anchors() {
-		if p := g.period(a); len(p.Sets) > 0 {
+		p := g.period(a)
+		if len(p.Sets) > 0 {
 			l.Periods = append(l.Periods, p)
+		}
+		for _, set := range p.Sets {
+			for i := range set.Rungs {
+				l.MaxSegment = max(l.MaxSegment, set.Rungs[i].Longest())
+			}
 		}
 	}
 	for i := 1; i < len(l.Periods); i++ { // a period may be over before the next begins
@@ -209,20 +216,31 @@ func (g *Group) representation(r *rendition, a *anchor) (rung dash.LiveRung, ok 
 		b.peak = max(b.peak, planned.Bitrate)
 	}
 	rung = dash.LiveRung{
-		ID: r.name, Bandwidth: b.peak, Codec: i.Codec, Width: i.Width, Height: i.Height, Init: r.name + "/" + i.uri, Media: r.name + "/$Number$.m4s",
+		ID: r.name, Bandwidth: b.peak, Codec: i.Codec, Width: i.Width, Height: i.Height, Init: r.name + "/" + i.uri, Media: r.name + "/" + periodURI("$Number$", a),
 		Timescale: i.Clock, Offset: timebase.MulDiv(a.Zero, i.Clock, int64(time.Second)), Number: first.number,
 		Early: g.o.Segment - g.partTarget,
 	}
 	if i.Channels == 0 {
 		rung.FrameRate = r.rate()
 	}
-	rung.Spans = g.spans(list, open, i.Clock)
+	rung.Spans = g.spans(list, open, i)
 	return rung, true
 }
 
+// periodURI is the name of a segment in DASH. It has the period in it, because players
+// ask for the next segment before it is known that another period begins with it, and
+// what they would get then is not for the decoder that they have.
+func periodURI(number string, a *anchor) string { return fmt.Sprintf("%s-%d.m4s", number, a.Number) }
+
 // spans are when segments are presented, each until the next one. The open one is
-// expected to be as long as it usually is, and another one after it.
-func (g *Group) spans(list []*segment, open *segment, clock int64) []dash.Span {
+// expected to be as long as it usually is, and another one after it. Sound is cut
+// between its frames: it is expected to be a frame longer, because players ask for
+// what they have already got where a segment ends later than they were told.
+func (g *Group) spans(list []*segment, open *segment, i *initSection) []dash.Span {
+	clock, frame := i.Clock, int64(0)
+	if i.Channels > 0 {
+		frame = clock / 40
+	}
 	all := make([]dash.Span, 0, len(list)+2)
 	end := int64(0)
 	add := func(begin, lasts int64) {
@@ -238,8 +256,9 @@ func (g *Group) spans(list []*segment, open *segment, clock int64) []dash.Span {
 	}
 	if open != nil && (len(list) == 0 || list[len(list)-1].number+1 == open.number) {
 		expected := max(g.expected(open.number), open.lasts())
-		add(open.begin, ticks(expected, clock))
-		add(open.begin+ticks(expected, clock), ticks(g.expected(open.number+1), clock))
+		next := open.begin + ticks(expected, clock) + frame
+		add(open.begin, next-open.begin)
+		add(next, ticks(g.expected(open.number+1), clock))
 	}
 	return all
 }
@@ -249,6 +268,9 @@ func (g *Group) expected(number int64) time.Duration {
 	target := g.o.Segment
 	if number == g.begins {
 		target = min(target, time.Second)
+		if g.o.Soon > 0 {
+			return g.o.Soon
+		}
 	}
 	every := g.health.KeyInterval
 	if every <= 0 || every > g.o.Longest {

@@ -19,14 +19,18 @@ func (g *Group) Open(ctx context.Context, rendition, name string) (*File, error)
 	if strings.HasPrefix(rendition, captionsPrefix) {
 		return g.openCaptions(rendition, name)
 	}
-	number, index, kind := parseName(name)
-	if kind == nameOther {
+	whole, period := splitPeriod(name)
+	number, index, kind := parseName(whole)
+	if kind == nameOther || period >= 0 && kind != nameSegment {
 		return nil, errNoFile(name)
 	}
 	p := patience{limit: maxWait * g.o.Longest}
 	defer p.end()
 	for {
 		found, wait, err := g.look(rendition, name, number, index, kind)
+		if period >= 0 && wait == nil && !g.isOf(rendition, number, period) {
+			found, err = &place{init: emptySegment(), kind: "video/mp4", caching: g.forFiles()}, g.missed(rendition, number, period)
+		}
 		switch {
 		case err != nil:
 			return nil, err
@@ -79,6 +83,46 @@ func parseName(name string) (number int64, index int, kind kindOfName) {
 		return 0, 0, nameOther
 	}
 	return number, int(i), namePart
+}
+
+// splitPeriod takes the period of DASH out of a name, -1 if there is none.
+func splitPeriod(name string) (whole string, period int64) {
+	base, found := strings.CutSuffix(name, ".m4s")
+	number, after, has := strings.Cut(base, "-")
+	if !found || !has {
+		return name, -1
+	}
+	period, err := strconv.ParseInt(after, 10, 64)
+	if err != nil || strconv.FormatInt(period, 10) != after || period < 0 {
+		return "", -1
+	}
+	return number + ".m4s", period
+}
+
+// isOf reports whether a segment belongs to a period.
+func (g *Group) isOf(rendition string, number, period int64) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := g.named(rendition)
+	if r == nil {
+		return false
+	}
+	s := r.find(number)
+	return s != nil && s.anchor != nil && s.anchor.Number == period
+}
+
+// missed is nil where a segment was announced that belongs to another period now, or
+// that did not come any more: in the period that was asked for it is empty.
+func (g *Group) missed(rendition string, number, period int64) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if r := g.named(rendition); r != nil {
+		before := r.find(number - 1)
+		if before != nil && before.anchor != nil && before.anchor.Number == period {
+			return nil
+		}
+	}
+	return errNoFile(segmentURI(number))
 }
 
 // place is where bytes are.

@@ -78,7 +78,7 @@ func (g *Group) derive(name string) *derived {
 	defer g.mu.Unlock()
 	r := g.named(name)
 	if r == nil {
-		r = g.add(name)
+		r = g.add(name, true)
 	}
 	if r.derived == nil {
 		r.derived = &derived{g: g, r: r}

@@ -3,7 +3,9 @@ package window
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"liuyun/internal/base/timebase"
@@ -266,43 +268,62 @@ func TestRungAfterRestart(t *testing.T) {
 	again.finish()
 }
 
-// RunRung and Run go on side by side (with -race).
+// RunRung and Run go on side by side (with -race), whichever begins first.
 func TestRunRung(t *testing.T) {
 	t.Parallel()
+	for _, rungFirst := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) { runBoth(t, rungFirst) })
+	}
+}
+
+func runBoth(t *testing.T, rungFirst bool) {
 	g, err := New(Options{Folder: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &source{rate: 25, gop: every(25), noise: true}
 	in, made := hub.New(hub.DefaultLimits()), hub.New(hub.DefaultLimits())
-	done := make(chan error, 2)
-	sourceReader, rungReader := in.Read(), made.Read()
 	in.Begin(s.tracks())
 	made.Begin([]hub.Track{rungTrack()})
-	go func() { done <- g.Run(t.Context(), sourceReader) }()
-	go func() { done <- g.RunRung(t.Context(), rungName, rungReader) }()
-	for range 1200 {
+	var both sync.WaitGroup
+	begin := []func(){
+		func() {
+			if err := g.Run(t.Context(), in.Read()); err != nil {
+				t.Error(err)
+			}
+		},
+		func() {
+			if err := g.RunRung(t.Context(), rungName, made.Read()); err != nil {
+				t.Error(err)
+			}
+		},
+	}
+	if rungFirst {
+		begin[0], begin[1] = begin[1], begin[0]
+	}
+	for _, f := range begin {
+		both.Go(f)
+		synctest.Wait()
+	}
+	for range 600 {
 		u, _ := s.next()
 		in.Write(u)
 		if u.Track == 0 {
 			u.DTS = u.PTS
 			made.Write(u)
 		}
+		time.Sleep(14 * time.Millisecond)
 	}
 	in.End(nil)
 	made.End(nil)
-	for range 2 {
-		if err := <-done; err != nil {
-			t.Fatal(err)
-		}
-	}
+	both.Wait()
 	for _, name := range []string{"video", rungName} {
 		answer, err := g.Playlist(t.Context(), name, Query{MSN: -1, Part: -1})
 		if err != nil || !strings.Contains(string(answer.Text), "ENDLIST") || strings.Contains(string(answer.Text), "GAP") {
 			t.Errorf("%s: %v\n%s", name, err, answer.Text)
 		}
 	}
-	if err := g.RunRung(t.Context(), "video", rungReader); err == nil {
+	if err := g.RunRung(t.Context(), "video", made.Read()); err == nil {
 		t.Error("a rendition is called as the source's")
 	}
 }
