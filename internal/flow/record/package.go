@@ -50,7 +50,7 @@ func (r *Recording) finish(ctx context.Context) (*Result, error) {
 	result.Prefix = r.Folder + Media
 	if lost := r.State().Lost; lost > 0 {
 		result.Warnings = append(result.Warnings, encode.Warning{Code: "recording_lost", Message: fmt.Sprintf(
-			"%d segments left the window before they could be stored: the store was full or away for longer than the window is", lost)})
+			"what was to be stored had left the window %d times: the store was full or away for longer than the window is", lost)})
 	}
 	files, err := p.files(result)
 	if err != nil {

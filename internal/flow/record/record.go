@@ -71,7 +71,7 @@ type Recording struct {
 type State struct {
 	Bytes    int64
 	Duration time.Duration
-	// Lost counts segments that were gone before they could be copied.
+	// Lost counts how often something was gone before it could be copied.
 	Lost int64
 	// Problem is why nothing can be copied now; nil is well.
 	Problem error
@@ -276,7 +276,7 @@ const maxChunk = 16 << 20
 
 // copy copies a row, or what is still there of it.
 func (r *Recording) copy(ctx context.Context, row *window.Row) error {
-	lost := row.Number - r.next
+	lost := min(row.Number-r.next, 1) // a window that began anew has other numbers
 	for i := range row.Cells {
 		c := &row.Cells[i]
 		if c.Gap || c.Hidden {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -24,18 +25,25 @@ import (
 	"liuyun/internal/kit/blob"
 )
 
+func pictures() hub.Track {
+	return hub.Track{
+		Codec: hub.H264, Clock: 90000, Width: 640, Height: 360, Rate: timebase.R(25, 1),
+		Config: []byte{1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 4, 0x67, 0x64, 0, 0x1f, 1, 0, 2, 0x68, 0xee, 0xfd, 0xf8, 0xf8, 0},
+	}
+}
+
 // cut makes a window of so many seconds of pictures and sound, with a pause of a minute
 // after half of it if broken.
 func cut(t *testing.T, seconds int, broken bool) *window.Group {
 	t.Helper()
-	g, err := window.New(window.Options{Folder: t.TempDir(), First: 100})
+	folder := t.TempDir()
+	g, err := window.New(window.Options{Folder: folder, First: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
 	out := hub.New(hub.Limits{Units: 1 << 14, Bytes: 1 << 30})
 	out.Begin([]hub.Track{
-		{Codec: hub.H264, Clock: 90000, Width: 640, Height: 360, Rate: timebase.R(25, 1),
-			Config: []byte{1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 4, 0x67, 0x64, 0, 0x1f, 1, 0, 2, 0x68, 0xee, 0xfd, 0xf8, 0xf8, 0}},
+		pictures(),
 		{Codec: hub.AAC, Clock: 48000, Config: []byte{0x11, 0x90}, Channels: 2},
 	})
 	ended := make(chan error)
@@ -54,8 +62,8 @@ func cut(t *testing.T, seconds int, broken bool) *window.Group {
 				out.Write(hub.Unit{Track: 1, DTS: s + away*48000, PTS: s + away*48000, Key: true, Wall: wall, Data: []byte{byte(s), 1, 2, 3}})
 			}
 		}
-		for _, next := g.Next(); n == 0 && next == 100 && t.Context().Err() == nil; _, next = g.Next() { // readers begin with what is newest
-			runtime.Gosched()
+		if n%50 == 0 {
+			pace(t, g, folder, time.Duration(n)*time.Second/25)
 		}
 	}
 	out.End(nil)
@@ -63,6 +71,20 @@ func cut(t *testing.T, seconds int, broken bool) *window.Group {
 		t.Fatal(err)
 	}
 	return g
+}
+
+// pace waits until a window has come as far, and is on the disk: a stream is not
+// sent faster than a disk writes.
+func pace(t *testing.T, g *window.Group, folder string, sent time.Duration) {
+	t.Helper()
+	for t.Context().Err() == nil {
+		open, next := g.Next()
+		_, err := os.Stat(filepath.Join(folder, "video", fmt.Sprintf("%d.m4s", open-1)))
+		if next > 100 && g.Health().Window >= sent-6*time.Second && (err == nil || open == 100) {
+			return
+		}
+		runtime.Gosched()
+	}
 }
 
 func objects(t *testing.T) *blob.FS {
@@ -273,6 +295,49 @@ func TestLost(t *testing.T) {
 	}
 	if n := len(checked.Playlist.Segments); n < 6 || len(result.Warnings) != 2 || result.Duration > 33 {
 		t.Errorf("%d segments, %v", n, result)
+	}
+}
+
+// Renditions that are made of a stream are recorded with it.
+func TestSeveralRenditions(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	g, err := window.New(window.Options{Folder: root, First: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Plan(window.Plan{Rungs: []window.Rung{{Name: "180p", Width: 320, Height: 180, Bitrate: 300_000, Rate: timebase.R(25, 1)}}})
+	tracks := []hub.Track{pictures()}
+	source, rung := hub.New(hub.Limits{Units: 1 << 12, Bytes: 1 << 28}), hub.New(hub.Limits{Units: 1 << 12, Bytes: 1 << 28})
+	source.Begin(tracks)
+	rung.Begin(tracks)
+	ended := make(chan error, 2)
+	go func() { ended <- g.Run(t.Context(), source.Read()) }()
+	go func() { ended <- g.RunRung(t.Context(), "180p", rung.Read()) }()
+	for n := range int64(25 * 20) {
+		u := hub.Unit{DTS: n * 3600, PTS: n * 3600, Key: n%50 == 0, Wall: time.Unix(1_800_000_000, n*40_000_000), Data: bytes.Repeat([]byte{byte(n)}, 400)}
+		source.Write(u)
+		rung.Write(u)
+		if n%50 == 0 {
+			pace(t, g, root, time.Duration(n)*time.Second/25)
+		}
+	}
+	source.End(nil)
+	rung.End(nil)
+	for range 2 {
+		if err := <-ended; err != nil && !errors.Is(err, hub.ErrEnded) {
+			t.Fatal(err)
+		}
+	}
+	store := objects(t)
+	result, err := of(g, store).Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := folder(t, store)
+	if len(result.Renditions) != 2 || strings.Count(files["master.m3u8"], "#EXT-X-STREAM-INF") != 2 || strings.Count(files["manifest.mpd"], "<Representation ") != 2 ||
+		strings.Count(files["manifest.mpd"], "<AdaptationSet ") != 1 {
+		t.Errorf("%+v\n%s\n%s", result, files["master.m3u8"], files["manifest.mpd"])
 	}
 }
 

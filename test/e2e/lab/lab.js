@@ -116,6 +116,19 @@ async function playThrough(changes = []) {
   return { start, end: look(), pictures: watching.pictures, stalls: counting.stalls, duration: video.duration, total, dropped, corrupted };
 }
 
+/** Plays until nothing more comes, and notes the pictures. */
+async function playAll() {
+  const start = look();
+  const watching = watch();
+  const counting = countStalls();
+  play();
+  const near = () => video.duration - video.currentTime < 0.3;
+  await until('the end', () => video.ended || (near() && video.readyState <= HTMLMediaElement.HAVE_CURRENT_DATA), 40);
+  counting.stop();
+  watching.stop();
+  return { start, end: look(), pictures: watching.pictures, stalls: counting.stalls, duration: video.duration };
+}
+
 /** Plays for some seconds from a time, and returns what was seen. */
 async function playFrom(at, seconds) {
   if (Math.abs(video.currentTime - at) > 0.01) video.currentTime = at;
@@ -224,7 +237,7 @@ function beepsIn(chunks, from, rate) {
 }
 
 window.lab = {
-  video, mimes, problems, open, seek, look, playThrough, playFrom, words, flashesAndBeeps, until,
+  video, mimes, problems, open, seek, look, playAll, playThrough, playFrom, words, flashesAndBeeps, until,
   levels: () => player.levels(),
   setLevel: (i) => player.setLevel(i),
   audio: () => player.audio(),
