@@ -370,7 +370,7 @@ export interface paths {
         delete: operations["delete-stream"];
         options?: never;
         head?: never;
-        /** Rename a stream, change who may play it, or record it */
+        /** Rename a stream, change who may play it, what is fetched for it or made of it, or record it */
         patch: operations["update-stream"];
         trace?: never;
     };
@@ -425,6 +425,43 @@ export interface paths {
         put?: never;
         /** Make addresses that play for a time */
         post: operations["sign-stream-playback"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/streams/{id}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Fetch the source of a stream
+         * @description It is fetched by the node that is asked, until it is stopped, also after a restart. One that waits to be tried again is tried now.
+         */
+        post: operations["start-stream"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/streams/{id}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stop to fetch the source of a stream */
+        post: operations["stop-stream"];
         delete?: never;
         options?: never;
         head?: never;
@@ -935,6 +972,8 @@ export interface components {
             scopes: string[];
         };
         NewStream: {
+            /** @description Renditions of its pictures to be made while it is on air: auto alone, or some of 1080p, 720p, 480p and 360p; none passes it on only. Left out, it is what the configuration says. */
+            ladder?: string[];
             /** @description For people. */
             name?: string;
             /**
@@ -944,6 +983,14 @@ export interface components {
             playback_policy?: "public" | "signed";
             /** @description Record it whenever it is on air, each time into an asset that who may play it may play. */
             record?: boolean;
+            /** @description Fetch it instead of waiting for an encoder; at once. */
+            source?: components["schemas"]["NewStreamSource"];
+        };
+        NewStreamSource: {
+            /** @description An asset that is played again and again. */
+            asset?: string;
+            /** @description srt://host:port?streamid=…&passphrase=…&latency=milliseconds, rtsp://, rtsps://, http:// or https:// (HLS, or a transport stream), udp://0.0.0.0:port. */
+            url?: string;
         };
         NewWebhook: {
             /** @description True unless said. */
@@ -1179,6 +1226,8 @@ export interface components {
             health: components["schemas"]["StreamHealth"] | null;
             id: string;
             ingest: components["schemas"]["Ingest"];
+            /** @description Renditions of its pictures that are made while it is on air: auto, or names; none passes it on only. */
+            ladder: string[];
             /**
              * Format: date-time
              * @description Null unless it is on air.
@@ -1194,6 +1243,7 @@ export interface components {
              * @description Changes with every change; the ETag.
              */
             rev: number;
+            source: components["schemas"]["StreamSource"] | null;
             /** @enum {string} */
             status: "idle" | "connecting" | "live" | "reconnecting" | "ended";
             /** Format: date-time */
@@ -1205,11 +1255,15 @@ export interface components {
             viewers: number;
         };
         StreamChange: {
+            /** @description Make other renditions, also while it is on air. */
+            ladder?: string[];
             name?: string;
             /** @enum {string} */
             playback_policy?: "public" | "signed";
             /** @description Begin or stop to record it, also while it is on air. */
             record?: boolean;
+            /** @description Fetch another source, which begins at once; {} has encoders push again. */
+            source?: components["schemas"]["NewStreamSource"];
         };
         StreamHealth: {
             /**
@@ -1264,6 +1318,18 @@ export interface components {
              * @description Seconds to the encoder and back; 0 where the protocol does not know.
              */
             rtt: number;
+            /** @description Renditions of the pictures that are to be made, the largest first. */
+            rungs: components["schemas"]["StreamRung"][];
+            /**
+             * Format: double
+             * @description Seconds that they are behind the source.
+             */
+            rungs_lag: number;
+            /**
+             * Format: int64
+             * @description Pictures that are in no rendition, because this machine was too slow.
+             */
+            rungs_lost: number;
             /** Format: int64 */
             sample_rate: number;
             /**
@@ -1365,6 +1431,38 @@ export interface components {
              * @description Bytes of that.
              */
             stored: number;
+        };
+        StreamRung: {
+            /**
+             * Format: int64
+             * @description Bits a second that it may need.
+             */
+            bitrate: number;
+            /** Format: int64 */
+            height: number;
+            name: string;
+            /**
+             * @description shed: the machine cannot keep up, so that it is not made for now.
+             * @enum {string}
+             */
+            state: "made" | "shed";
+            /** Format: int64 */
+            width: number;
+        };
+        StreamSource: {
+            /** @description Empty for an address. */
+            asset: string;
+            /**
+             * Format: date-time
+             * @description When it is tried again; null unless it waits.
+             */
+            next_try: string | null;
+            /** @description Why it waits; else empty. */
+            problem: string;
+            /** @enum {string} */
+            state: "stopped" | "connecting" | "running" | "waiting";
+            /** @description Passwords in it are left out. Empty for an asset. */
+            url: string;
         };
         SubtitleState: {
             language: string;
@@ -2774,6 +2872,86 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SignedStreamPlayback"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "start-stream": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+                /** @description Any text of at most 255 characters, such as a random UUID. Who sends the same request again with it within 24 hours gets the first answer again. */
+                "Idempotency-Key"?: string;
+                /** @description The ETag of what is meant; 412 when it has changed. */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description Stream, str_… */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Stream"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "stop-stream": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+                /** @description Any text of at most 255 characters, such as a random UUID. Who sends the same request again with it within 24 hours gets the first answer again. */
+                "Idempotency-Key"?: string;
+                /** @description The ETag of what is meant; 412 when it has changed. */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description Stream, str_… */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Stream"];
                 };
             };
             /** @description Error */

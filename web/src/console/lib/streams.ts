@@ -45,6 +45,14 @@ export function follow(stream: Stream, type: string, data: unknown): Stream {
   return stream;
 }
 
+/** sourceLooks is how the state of a stream's source is shown. */
+export const sourceLooks: Readonly<Record<NonNullable<Stream['source']>['state'], { readonly words: Key; readonly tone: string }>> = {
+  stopped: { words: 'sourceStopped', tone: '' },
+  connecting: { words: 'sourceConnecting', tone: 'busy' },
+  running: { words: 'sourceRunning', tone: 'good' },
+  waiting: { words: 'sourceWaiting', tone: 'warn' },
+};
+
 const problemWords: Readonly<Record<string, Key>> = {
   key_frames: 'problemKeyFrames',
   no_pictures: 'problemNoPictures',
@@ -58,6 +66,8 @@ const problemWords: Readonly<Record<string, Key>> = {
   format_changes: 'problemFormats',
   backup_differs: 'problemBackup',
   loss: 'problemLoss',
+  rungs_shed: 'problemShed',
+  transcoded: 'problemTranscoded',
 };
 
 /** problemWord says a problem in the viewer's language; undefined where only the server has words for it. */
