@@ -31,6 +31,7 @@ type Stream struct {
 	Viewers   int              `json:"viewers"`    // from this node
 	Record    bool             `json:"record"`     // it is recorded whenever it is on air
 	Recording *StreamRecording `json:"recording"`  // nil unless it is recorded now
+	Ladder    []string         `json:"ladder"`     // renditions that are made of it: "auto", or names; none passes it on only
 	Source    *StreamSource    `json:"source"`     // nil where encoders push
 	Health    *StreamHealth    `json:"health"`     // nil while nobody sends
 	LiveSince *time.Time       `json:"live_since"` // nil unless it is on air
@@ -125,11 +126,23 @@ type StreamHealth struct {
 	Silence     int64         `json:"silence"`      // frames of sound that were missing
 	Window      float64       `json:"window"`       // seconds that viewers can go back
 	Stored      int64         `json:"stored"`       // bytes of that on the disk
+	Rungs       []StreamRung  `json:"rungs"`        // renditions that are to be made, the largest first
+	RungsLag    float64       `json:"rungs_lag"`    // seconds that they are behind
+	RungsLost   int64         `json:"rungs_lost"`   // pictures that are in none of them
 	Problems    []struct {
 		Code             string `json:"code"`
 		Message          string `json:"message"`
 		NeedsTranscoding bool   `json:"needs_transcoding"` // passing on cannot put it right
 	} `json:"problems"`
+}
+
+// StreamRung is how one rendition of the pictures goes.
+type StreamRung struct {
+	Name    string `json:"name"`
+	State   string `json:"state"` // "made", or "shed" while the machine cannot keep up
+	Width   int    `json:"width"`
+	Height  int    `json:"height"`
+	Bitrate int64  `json:"bitrate"` // bits a second that it may need
 }
 
 // StreamInput is how one of a stream's encoders goes.
@@ -161,6 +174,8 @@ type NewStream struct {
 	Name   string `json:"name,omitempty"`
 	Policy Policy `json:"playback_policy,omitempty"`
 	Record bool   `json:"record,omitempty"` // whenever it is on air, each time into an asset
+	// Ladder is as of Stream; nil takes what the server's configuration says.
+	Ladder []string `json:"ladder,omitzero"`
 	// Source is fetched at once; the zero value waits for an encoder.
 	Source NewStreamSource `json:"source,omitzero"`
 }
@@ -188,6 +203,8 @@ type StreamChange struct {
 	Name   *string `json:"name,omitempty"`
 	Policy *Policy `json:"playback_policy,omitempty"`
 	Record *bool   `json:"record,omitempty"`
+	// Ladder is as of Stream; an empty one that is not nil passes the stream on only.
+	Ladder []string `json:"ladder,omitzero"`
 	// Source is fetched at once; one without an address and an asset has encoders push.
 	Source *NewStreamSource `json:"source,omitempty"`
 	// Rev, when it is not 0, must be the stream's, or nothing changes and the

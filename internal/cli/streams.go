@@ -16,7 +16,7 @@ func newStreams(s *session) *cobra.Command {
 	return s.newGroup("streams", "Go live: manage streams and their keys",
 		"A stream is where an encoder such as OBS or ffmpeg sends, and where viewers watch\nit live: ffmpeg -re -i film.mp4 -c:v libx264 -g 50 -c:a aac -f flv rtmp://HOST:1935/live/KEY\nWithout a word it lists them.",
 		"  liuyun streams\n  liuyun streams create 'Town hall'",
-		s.streamsList(), s.streamsCreate(), s.streamsGet(), s.streamsRotate(), s.streamsStart(), s.streamsStop(), s.streamsRecord(), s.streamsClip(), s.streamsDelete())
+		s.streamsList(), s.streamsCreate(), s.streamsGet(), s.streamsRotate(), s.streamsStart(), s.streamsStop(), s.streamsRecord(), s.streamsLadder(), s.streamsClip(), s.streamsDelete())
 }
 
 func (s *session) streamsList() *cobra.Command {
@@ -33,11 +33,11 @@ func (s *session) streamsList() *cobra.Command {
 }
 
 func (s *session) streamsCreate() *cobra.Command {
-	signed, source := false, ""
+	signed, source, ladder := false, "", ""
 	cmd := s.newAction(action{use: "create NAME", short: "Make a stream and show its key, this once",
-		example: "  liuyun streams create 'Town hall'\n  liuyun streams create Harbour --source rtsp://camera.example/1", args: cobra.ExactArgs(1),
+		example: "  liuyun streams create 'Town hall'\n  liuyun streams create Harbour --source rtsp://camera.example/1 --ladder auto", args: cobra.ExactArgs(1),
 		run: func(ctx context.Context, c *client.Client, args []string) error {
-			stream := client.NewStream{Name: args[0], Source: sourceOf(source)}
+			stream := client.NewStream{Name: args[0], Source: sourceOf(source), Ladder: rungsOf(ladder)}
 			if signed {
 				stream.Policy = client.Signed
 			}
@@ -48,8 +48,35 @@ func (s *session) streamsCreate() *cobra.Command {
 			return s.tellOne("stream", r, fmt.Sprintf("%s %s\nViewers: %s\n%s", r.ID, printable(r.Name), c.Resolve(r.Playback.HLS), ingestText(r)))
 		}})
 	cmd.Flags().BoolVar(&signed, "signed", false, "only signed addresses play it")
+	cmd.Flags().StringVar(&ladder, "ladder", "", "make renditions of it: auto, or some of 1080p,720p,480p,360p, or none")
 	cmd.Flags().StringVar(&source, "source", "", "fetch it: srt://, rtsp://, https:// (HLS or a transport stream), udp://, or an asset that is played again and again")
 	return cmd
+}
+
+// rungsOf is a ladder as people write it; nil where nothing is written.
+func rungsOf(text string) []string {
+	switch text {
+	case "":
+		return nil
+	case "none":
+		return []string{}
+	}
+	return strings.FieldsFunc(text, func(c rune) bool { return c == ',' || c == ' ' })
+}
+
+func (s *session) streamsLadder() *cobra.Command {
+	return s.newAction(action{use: "ladder ID RENDITIONS", short: "Choose the renditions that are made of a stream, also while it is on air",
+		example: "  liuyun streams ladder str_… auto\n  liuyun streams ladder str_… 720p,360p\n  liuyun streams ladder str_… none", args: cobra.ExactArgs(2),
+		run: func(ctx context.Context, c *client.Client, args []string) error {
+			r, err := c.Streams.Update(ctx, args[0], client.StreamChange{Ladder: rungsOf(args[1])})
+			if err != nil {
+				return err
+			}
+			if len(r.Ladder) == 0 {
+				return s.tellOne("stream", r, "The stream is passed on as it comes.")
+			}
+			return s.tellOne("stream", r, "Made of the stream while it is on air: "+strings.Join(r.Ladder, ", "))
+		}})
 }
 
 // ingestText says what to type into an encoder.
@@ -85,6 +112,9 @@ func healthLines(h *client.StreamHealth) (lines []string) {
 		lines = append(lines, fmt.Sprintf("Sound: %d Hz, %d channels, %s", h.SampleRate, h.Channels, h.AudioCodec))
 	}
 	lines = append(lines, fmt.Sprintf("Rate: %.2f Mbit/s, %d dropped, clock %+.3f s", float64(h.Bitrate)/1e6, h.Drops, h.Drift))
+	for _, g := range h.Rungs {
+		lines = append(lines, fmt.Sprintf("Rendition: %s, %d × %d, up to %.2f Mbit/s, %s", g.Name, g.Width, g.Height, float64(g.Bitrate)/1e6, g.State))
+	}
 	lines = append(lines, fmt.Sprintf("Window: %s, %s", durationText(h.Window), sizeText(h.Stored)))
 	for _, p := range h.Problems {
 		lines = append(lines, "Problem: "+printable(p.Message))

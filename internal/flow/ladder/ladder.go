@@ -16,6 +16,7 @@ import (
 	"liuyun/internal/av/h264"
 	"liuyun/internal/av/rate"
 	"liuyun/internal/base/fault"
+	"liuyun/internal/base/timebase"
 	"liuyun/internal/engine/ffmpeg"
 	"liuyun/internal/flow/hub"
 	"liuyun/internal/flow/ingest"
@@ -53,9 +54,10 @@ type Options struct {
 	// Made is told of each rung when it begins to be made: its stream has the pictures
 	// from a key frame on, and ends when the rung is made no longer. It must not wait.
 	Made func(r ingest.Rung)
-	// Planned is told which rungs there are to be, the largest first, before the first
-	// of them is made, and again when that changes. It must not wait.
-	Planned func(rungs []rate.Rung)
+	// Planned is told which rungs there are to be, the largest first, and how many
+	// pictures a second, before the first of them is made, and again when that changes.
+	// It must not wait.
+	Planned func(rungs []rate.Rung, pace timebase.Rational)
 }
 
 // Ladder makes the renditions of one stream. New starts nothing; see Run.
@@ -200,7 +202,7 @@ func (l *Ladder) prepare(from start) []*rung {
 	}
 	l.mu.Unlock()
 	if planned {
-		l.Planned(all)
+		l.Planned(all, from.rate)
 	}
 	return made
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"liuyun/internal/av/rate"
+	"liuyun/internal/base/timebase"
 	"liuyun/internal/engine/ffmpeg"
 	"liuyun/internal/flow/hub"
 	"liuyun/internal/flow/ingest"
@@ -92,7 +93,10 @@ func newStage(t *testing.T, m Maker, p Plan) *stage {
 	s := &stage{t: t, source: hub.New(hub.DefaultLimits()), units: make(map[string][]hub.Unit), streams: make(map[string]int)}
 	s.ladder = New(Options{
 		Source: s.source, Maker: m, Log: slog.New(slog.DiscardHandler), Made: s.made,
-		Planned: func(rungs []rate.Rung) {
+		Planned: func(rungs []rate.Rung, pace timebase.Rational) {
+			if pace != timebase.R(25, 1) {
+				t.Errorf("%v pictures a second, want 25", pace)
+			}
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.planned = nil

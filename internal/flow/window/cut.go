@@ -321,15 +321,16 @@ func (c *cutter) cut(t *track, moment int64, discontinuity bool) error {
 	}
 	c.jump = false
 	c.dependent = !c.pending.Key && moment == none
+	shown := moment + t.frame/2 // renditions are cut at the picture nearest to it: not one before the moment
 	if moment == none {
-		moment = c.pending.PTS
+		shown = c.pending.PTS
 	}
 	c.endDay(t)
 	if at := duration(t.cursor, t.clock); discontinuity && c.wall.valid && c.wall.offset+at < c.day {
 		c.wall.offset = c.day - at
 	}
 	b := boundary{
-		number: c.next, at: t.cursor, shown: max(moment, t.cursor), wall: c.wall.offset, hasWall: c.wall.valid,
+		number: c.next, at: t.cursor, shown: max(shown, t.cursor), wall: c.wall.offset, hasWall: c.wall.valid,
 		discontinuity: discontinuity, line: c.line, dependent: !c.pending.Key,
 	}
 	c.moor(t, &b)

@@ -11,6 +11,7 @@ import (
 	"liuyun/internal/av/h264"
 	"liuyun/internal/av/rate"
 	"liuyun/internal/base/fault"
+	"liuyun/internal/base/timebase"
 	"liuyun/internal/engine/ffmpeg"
 	"liuyun/internal/flow/hub"
 	"liuyun/internal/flow/ingest"
@@ -125,18 +126,14 @@ func (r *renditions) start() {
 }
 
 // planned tells viewers which renditions there will be.
-func (r *renditions) planned(rungs []rate.Rung) {
+func (r *renditions) planned(rungs []rate.Rung, pace timebase.Rational) {
+	var plan window.Plan
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.tell(rungs)
-}
-
-func (r *renditions) tell(rungs []rate.Rung) {
-	var plan window.Plan
 	for _, g := range rungs {
-		level, _ := h264.Level(g.Width, g.Height, 30, g.Cap)
+		level, _ := h264.Level(g.Width, g.Height, pace.Float(), g.Cap)
 		plan.Rungs = append(plan.Rungs, window.Rung{
-			Name: g.Name, Width: g.Width, Height: g.Height, Bitrate: g.Cap + g.Cap/10, Codec: "avc1.6400" + levelCode(level),
+			Name: g.Name, Width: g.Width, Height: g.Height, Rate: pace, Bitrate: g.Cap + g.Cap/10, Codec: "avc1.6400" + levelCode(level),
 		})
 	}
 	if r.instead != "" && len(rungs) > 0 {
