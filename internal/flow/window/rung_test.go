@@ -1,6 +1,7 @@
 package window
 
 import (
+	"bytes"
 	"context"
 	"strings"
 	"sync"
@@ -8,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"liuyun/internal/av/mp4"
 	"liuyun/internal/base/timebase"
 	"liuyun/internal/flow/hub"
 )
@@ -17,7 +19,9 @@ type ladder struct {
 	*bench
 	source *source
 	lag    time.Duration
+	own    int64      // ticks between key frames of the rendition, at multiples; 0: those of the source
 	made   []hub.Unit // of the source's pictures, not written yet
+	last   int64      // picture that was made
 	rung   *derived
 }
 
@@ -65,6 +69,10 @@ func (l *ladder) until(seconds float64) {
 		if u.Track == 0 && l.rung != nil {
 			made := u
 			made.DTS, made.Data = u.PTS, numbered(u.DTS, 40)
+			if l.own > 0 {
+				made.Key = u.PTS/l.own > l.last/l.own
+			}
+			l.last = u.PTS
 			l.made = append(l.made, made)
 		}
 		l.flow(l.source.now() - l.lag)
@@ -126,6 +134,39 @@ func TestRungIsCutLikeTheSource(t *testing.T) {
 		video, rung := l.playlist("video").Segments[last], l.playlist(rungName).Segments[last]
 		if len(video.Parts) == 0 || len(video.Parts) != len(rung.Parts) {
 			t.Errorf("lag of %v: %d parts, the source has %d", lag, len(rung.Parts), len(video.Parts))
+		}
+		l.finish()
+	}
+}
+
+// Where the source has no key frames, segments begin where renditions have theirs, also
+// when pictures are at no whole multiples of that.
+func TestSegmentsByTheClock(t *testing.T) {
+	t.Parallel()
+	for _, zero := range []int64{0, 900, 1800, 2700} {
+		first := func(n int64) bool { return n == 0 }
+		l := newLadder(t, Options{}, &source{rate: 25, gop: first, noise: true, zero: zero}, 200*time.Millisecond)
+		l.own, l.last = 2*90000, 2*90000 // the first key frame is at 4 s
+		l.g.Plan(Plan{Rungs: []Rung{{Name: rungName, Width: 320, Height: 180, Bitrate: 100_000}}, WithoutSource: true, Every: 2 * time.Second})
+		l.start(rungTrack())
+		l.until(41)
+		l.flow(time.Hour)
+		rung, whole := l.playlist(rungName), 0
+		for i, s := range rung.Segments {
+			if s.Gap {
+				continue
+			}
+			whole++
+			data := l.fetch(rungName, s.URI)
+			if parts := mp4.ReadFragments(bytes.NewReader(data), int64(len(data))); len(parts) == 0 || !parts[0].Key {
+				t.Errorf("from %d on: segment %d begins with no key frame", zero, i)
+			}
+			if i < len(rung.Segments)-1 && s.Duration != 4*time.Second {
+				t.Errorf("from %d on: segment %d is of %v, want 4 s", zero, i, s.Duration)
+			}
+		}
+		if whole < 8 {
+			t.Errorf("from %d on: %d whole segments", zero, whole)
 		}
 		l.finish()
 	}
