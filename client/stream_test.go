@@ -36,6 +36,12 @@ func TestStreams(t *testing.T) {
 	if clip := must[client.Clip](t)(c.Streams.Clip(ctx, s.ID, client.NewClip{Name: "goal", Last: 30 * time.Second})); clip.Asset == "" || clip.Name != "goal" {
 		t.Errorf("clip %+v", clip)
 	}
+	if err := c.Streams.Caption(ctx, s.ID, client.NewCaption{Language: "en", Text: "hello"}); err != nil {
+		t.Error(err)
+	}
+	if id := must[string](t)(c.Streams.Mark(ctx, s.ID, client.NewMarker{Break: "out", Duration: time.Minute})); id != "splice-1-1" {
+		t.Errorf("got %s", id)
+	}
 	if _, err := c.Streams.Clip(ctx, s.ID, client.NewClip{}); client.CodeOf(err) != client.Invalid {
 		t.Errorf("a clip of nothing: %v", err)
 	}

@@ -219,6 +219,8 @@ func (d *driver) source(t *testing.T, path string) {
 
 // clip makes a clip of a stream that an encoder sends to.
 func (d *driver) clip(t *testing.T, path string, made answer) {
+	d.call(t, http.StatusServiceUnavailable, "POST", path+"/captions", `{"language":"zh","text":"你好"}`)
+	d.call(t, http.StatusServiceUnavailable, "POST", path+"/markers", `{"class":"score"}`)
 	d.call(t, http.StatusBadRequest, "POST", path+"/clips", `{"start":"2026-01-02T03:04:05Z","last":5}`)
 	d.call(t, http.StatusOK, "PATCH", path, `{"record":true,"playback_policy":"public"}`)
 	command := exec.CommandContext(t.Context(), testkit.FFmpeg(t), "-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc2=size=160x90:rate=10",
@@ -235,6 +237,13 @@ func (d *driver) clip(t *testing.T, path string, made answer) {
 		t.Fatal("what the encoder sends does not come")
 	}
 	d.call(t, http.StatusOK, "GET", path, nil)
+	d.call(t, http.StatusNoContent, "POST", path+"/captions", `{"language":"zh","text":"你好"}`)
+	d.call(t, http.StatusBadRequest, "POST", path+"/captions", `{"language":"z/h","text":"你好"}`)
+	d.call(t, http.StatusUnprocessableEntity, "POST", path+"/captions", `{"language":"zh","text":"你好","duration":3600}`)
+	d.call(t, http.StatusCreated, "POST", path+"/markers", `{"id":"goal","class":"score","attributes":{"team":"红"}}`)
+	d.call(t, http.StatusConflict, "POST", path+"/markers", `{"id":"goal"}`)
+	d.call(t, http.StatusCreated, "POST", path+"/markers", `{"break":"out","duration":30}`)
+	d.call(t, http.StatusBadRequest, "POST", path+"/markers", `{"scte35":"AAAA"}`)
 	clip := d.call(t, http.StatusAccepted, "POST", path+"/clips", `{"name":"片段","last":3600}`).text("asset")
 	d.call(t, http.StatusOK, "GET", "/v1/assets/"+clip, nil)
 	d.until(t, clip, "ready")

@@ -77,6 +77,8 @@ func forms() map[string]form {
 		"update-stream":        {things: stream, body: `{"name":"stolen"}`},
 		"sign-stream-playback": {things: stream, body: `{}`},
 		"create-clip":          {things: stream, body: `{"last":5}`},
+		"create-caption":       {things: stream, body: `{"language":"en","text":"stolen"}`},
+		"create-marker":        {things: stream, body: `{"class":"stolen"}`},
 		"start-stream":         {things: stream}, "stop-stream": {things: stream},
 		"create-stream": {body: `{"name":"new"}`},
 		"publish-whip":  {shared: true}, "change-whip": {shared: true}, "end-whip": {shared: true},

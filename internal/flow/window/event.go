@@ -112,33 +112,52 @@ func markerMessage(e *event) map[string]string {
 // ticks of 1/90000. One that ends a break says so of the one that began it. What
 // cannot be read is passed on as a command.
 func (g *Group) Splice(section []byte, pts int64) error {
-	info, err := scte35.Parse(section)
-	if err != nil {
-		return fault.Wrap(err, fault.Invalid, "the splice_info_section cannot be read")
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_, err := g.splice(section, duration(pts, 90000))
+	return err
+}
+
+// SpliceAt takes a section that is for a time of day; the zero Time is now. It returns
+// the ID of the range of dates that tells of it.
+func (g *Group) SpliceAt(section []byte, day time.Time) (id string, err error) {
+	if day.IsZero() {
+		day = time.Now()
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	at := duration(pts, 90000)
+	at, ok := g.moment(day)
+	if !ok {
+		return "", errNotYet()
+	}
+	return g.splice(section, at)
+}
+
+func (g *Group) splice(section []byte, at time.Duration) (id string, err error) {
+	info, err := scte35.Parse(section)
+	if err != nil {
+		return "", fault.Wrap(err, fault.Invalid, "the splice_info_section cannot be read: %v", err)
+	}
 	day, ok := g.dayOf(at)
 	if !ok {
-		return errNotYet()
+		return "", errNotYet()
 	}
-	if g.known35(section, at) {
-		return nil // it is said several times, to be safe
+	if known := g.known35(section, at); known != nil {
+		return known.ID, nil // it is said several times, to be safe
 	}
 	section = slices.Clone(section)
 	lasts := ^uint32(0)
 	if info.Duration > 0 {
 		lasts = uint32(min(info.Duration*9/100_000, 1<<32-2)) // ticks
 	}
-	g.message(mp4.Event{Scheme: schemeBinary, Time: uint64(max(pts, 0)), Timescale: 90000, Duration: lasts, Message: section})
+	g.message(mp4.Event{Scheme: schemeBinary, Time: uint64(max(ticks(at, 90000), 0)), Timescale: 90000, Duration: lasts, Message: section})
 	if begun := g.begun(info); info.Kind == scte35.In && begun != nil {
 		begun.In = section
 		if n := at - begun.At; n > 0 {
 			begun.Duration = n
 		}
 		g.changed(begun)
-		return nil
+		return begun.ID, nil
 	}
 	e := &event{At: at, Day: day, Splice: info.Event, ID: fmt.Sprintf("splice-%d-%d", info.Event, day/int64(time.Millisecond))}
 	switch {
@@ -149,19 +168,19 @@ func (g *Group) Splice(section []byte, pts int64) error {
 	default:
 		e.In = section
 	}
-	return g.tell(e)
+	return e.ID, g.tell(e)
 }
 
-// known35 reports whether a section is one that was told.
-func (g *Group) known35(section []byte, at time.Duration) bool {
+// known35 returns what a section has told already, or nil.
+func (g *Group) known35(section []byte, at time.Duration) *event {
 	for _, e := range g.events.list {
 		for _, s := range [][]byte{e.Command, e.Out, e.In} {
 			if len(s) > 0 && slices.Equal(s, section) && (e.At-at).Abs() < 10*time.Second {
-				return true
+				return e
 			}
 		}
 	}
-	return false
+	return nil
 }
 
 // begun returns the break that a section ends, or nil.

@@ -194,7 +194,7 @@ func (c *Cloud) act(r *http.Request, o Object, collection string, rest []string,
 		return 200, withKey(o, "lys_second")
 	case "streams POST playback":
 		id := fmt.Sprint(o["id"])
-		return 200, Object{"hls": "/play/~token/" + id + "/master.m3u8", "embed": "/embed/~token/" + id, "expires": clock}
+		return 200, Object{"hls": "/play/~token/" + id + "/master.m3u8", "dash": "/play/~token/" + id + "/manifest.mpd", "embed": "/embed/~token/" + id, "expires": clock}
 	case "streams POST start", "streams POST stop":
 		source, _ := o["source"].(map[string]any)
 		if source == nil {
@@ -207,6 +207,10 @@ func (c *Cloud) act(r *http.Request, o Object, collection string, rest []string,
 			return fail(400, "invalid", "say either start or last: where the clip begins, or how many seconds it has")
 		}
 		return 202, Object{"asset": c.newID("ast"), "name": in["name"], "start": clock, "end": nil}
+	case "streams POST captions":
+		return 204, nil
+	case "streams POST markers":
+		return 201, Object{"id": "splice-1-1"}
 	case "nodes POST drain", "nodes POST resume":
 		o["state"] = map[string]string{"drain": "draining", "resume": "ready"}[rest[0]]
 		return 202, o

@@ -45,6 +45,7 @@ func (s *Service) Routes(api *web.API) {
 	web.Add(api, rotate, s.apiRotate)
 
 	s.clipRoutes(api, op)
+	s.tellRoutes(api, op)
 	s.sourceRoutes(api, op)
 	s.whipRoutes(api)
 	web.Add(api, op("sign-stream-playback", http.MethodPost, "/v1/streams/{id}/playback", "Make addresses that play for a time", read), s.apiSign)
