@@ -173,7 +173,6 @@ func (h *handler) admit(r *gortsplib.ServerHandlerOnAnnounceCtx, key, name strin
 	if len(leftOut) > 0 {
 		e.log.Warn("of what an encoder sends some is left out", "tracks", leftOut)
 	}
-	e.log.Info("an encoder sends", "encoder", name)
 	return e, nil
 }
 
