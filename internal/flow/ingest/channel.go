@@ -14,6 +14,9 @@ type Channel struct {
 	// Spliced gets what encoders say of splices, with the moment of a picture of the
 	// stream that each belongs to, in ticks of Timescale. nil is nobody.
 	Spliced func(section []byte, pts int64)
+	// Endless lets pictures go on without key frames: somebody decodes them from the first
+	// on. Else an encoder that sends none for half a minute is refused.
+	Endless bool
 	// Offer is asked whether a feed that is not on air shall be, when that has a key
 	// frame; it calls Take if so. nil is no.
 	Offer func(f *Feed, at time.Time)
@@ -116,6 +119,9 @@ func (c *Channel) holdPicture(end int64, now time.Time) {
 		}
 	}
 }
+
+// Begun reports whether something has been on air.
+func (c *Channel) Begun() bool { return len(c.tracks) > 0 }
 
 // Holding reports whether what goes out now is what Hold makes.
 func (c *Channel) Holding() bool { return c.holding }

@@ -236,7 +236,7 @@ func (f *Feed) noteKey(key bool, dts int64, at time.Time) error {
 			f.meter.noteKey(step)
 		}
 		f.keyAt, f.keyDTS, f.keyed = at, dts, true
-	case at.Sub(f.keyAt) > endless:
+	case at.Sub(f.keyAt) > endless && !f.channel.Endless:
 		return fault.New(fault.Invalid, "no key frame has come for %.0f s, so that nobody can begin to watch: set the encoder's key frame interval to 2 s", endless.Seconds())
 	}
 	if f.keyed {

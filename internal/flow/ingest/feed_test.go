@@ -272,6 +272,9 @@ func TestFeedEndless(t *testing.T) {
 	if err := f.Picture(Picture{Units: [][]byte{following()}, DTS: 30_000 * ms, PTS: 30_000 * ms, At: f.now.Add(1)}); fault.CodeOf(err) != fault.Invalid {
 		t.Errorf("no key frame for %s: %v", endless, err)
 	}
+	f.channel.Endless = true
+	f.see(30_040, following())
+	f.want("T1Kp")
 }
 
 func TestFeedNonsense(t *testing.T) {

@@ -77,6 +77,20 @@ func (l *session) drop(in *input) {
 
 func (l *session) present() bool { return l.inputs[primary] != nil || l.inputs[backup] != nil }
 
+// watchable reports whether an input is on air, or one delivers that will be at its next
+// key frame.
+func (l *session) watchable(now time.Time) bool {
+	if l.onAir != nil && l.onAir.feed.Started() {
+		return true
+	}
+	for _, in := range l.inputs {
+		if in != nil && l.channel.Begun() && in.delivered.After(in.since) && !in.stalled(now) {
+			return true
+		}
+	}
+	return false
+}
+
 // take puts an input on air, from its next key frame on.
 func (l *session) take(in *input, now time.Time) {
 	if l.slate {

@@ -3,9 +3,12 @@ package live
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -16,6 +19,7 @@ import (
 	"github.com/bluenviron/gortmplib/pkg/codecs"
 	"github.com/bluenviron/gortmplib/pkg/message"
 
+	"liuyun/internal/base/fault"
 	"liuyun/internal/flow/hub"
 )
 
@@ -47,13 +51,16 @@ func (b *logBuffer) String() string {
 // serve runs the service until the test ends.
 func (c *cloud) serve(t *testing.T) *logBuffer {
 	t.Helper()
+	return c.serveOn(t, Listeners{RTMP: Listener{Address: "127.0.0.1:0"}, RTSP: Listener{Address: "127.0.0.1:0"}})
+}
+
+func (c *cloud) serveOn(t *testing.T, on Listeners) *logBuffer {
+	t.Helper()
 	log := &logBuffer{}
 	c.Log = slog.New(slog.NewTextHandler(log, nil))
 	ctx, stop := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
-	go func() {
-		ended <- c.Run(ctx, Listeners{RTMP: Listener{Address: "127.0.0.1:0"}, RTSP: Listener{Address: "127.0.0.1:0"}}, func() { close(ready) })
-	}()
+	go func() { ended <- c.Run(ctx, on, func() { close(ready) }) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {
@@ -311,4 +318,34 @@ func asNet(err error, into *net.Error) bool {
 	e, ok := err.(net.Error)
 	*into = e
 	return ok
+}
+
+// RTMP with TLS has the server's certificate; without one it is not listened for.
+func TestRTMPS(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	on := Listeners{RTMPS: Listener{Address: "127.0.0.1:0"}}
+	if err := c.Run(t.Context(), on, func() {}); fault.CodeOf(err) != fault.Invalid {
+		t.Errorf("without a certificate: %v", err)
+	}
+	certificates := httptest.NewTLSServer(nil)
+	t.Cleanup(certificates.Close)
+	c.TLS = &tls.Config{Certificates: certificates.TLS.Certificates}
+	c.serveOn(t, on)
+	made, _ := c.call(t, writer, 201, "POST", "/v1/streams", `{}`)
+	if !strings.HasPrefix(made.Ingest.RTMPS.URL, "rtmps://127.0.0.1:") || made.Ingest.RTMP.URL != "" {
+		t.Errorf("encoders are told %+v", made.Ingest)
+	}
+	u, err := url.Parse(made.Ingest.RTMPS.URL + "/" + made.Ingest.RTMP.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(certificates.Certificate())
+	client := &gortmplib.Client{URL: u, Publish: true, TLSConfig: &tls.Config{RootCAs: pool, ServerName: "example.com"}}
+	if err := client.Initialize(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	c.await(t, made.ID, Connecting)
 }

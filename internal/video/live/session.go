@@ -65,7 +65,7 @@ func (l *session) poke() {
 func (l *session) facts() facts {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return facts{present: l.present(), onAir: l.onAir != nil && l.onAir.feed.Started()}
+	return facts{present: l.present(), onAir: l.watchable(time.Now())}
 }
 
 // stop ends the session: who sends is told why.
