@@ -22,6 +22,8 @@ type tape struct {
 	bytes   int64
 	marks   map[int64]mark // of the entries, by their PTS
 	track   *hub.Track     // of what comes; nil where that has no pictures
+	last    *hub.Track     // of what came last
+	given   int64          // number of the entry that the child is given next; -1 without one
 	lost    int64          // pictures that no child was given
 	ended   bool
 	arrived chan struct{} // closed when something has changed
@@ -40,7 +42,7 @@ type mark struct {
 }
 
 func newTape(l hub.Limits) *tape {
-	return &tape{limits: l, marks: make(map[int64]mark), arrived: make(chan struct{})}
+	return &tape{limits: l, given: -1, marks: make(map[int64]mark), arrived: make(chan struct{})}
 }
 
 // record writes what r reads to the tape, until that ends.
@@ -76,25 +78,43 @@ func (t *tape) change(how func()) {
 }
 
 func (t *tape) add(u hub.Unit) {
-	if !u.Key && (len(t.entries) == 0 || t.entries[len(t.entries)-1].track != t.track) {
+	if !u.Key && !t.goesOn() {
 		return // nobody could begin with it
 	}
-	t.entries = append(t.entries, entry{u, t.track})
+	t.entries, t.last = append(t.entries, entry{u, t.track}), t.track
 	t.bytes += int64(len(u.Data))
 	t.marks[u.PTS] = mark{u.Key, u.Wall}
-	if len(t.entries) <= t.limits.Units && t.bytes <= t.limits.Bytes {
+	if len(t.entries) > t.limits.Units || t.bytes > t.limits.Bytes {
+		t.overflow()
+	}
+}
+
+// goesOn reports whether a picture may come that is no key frame: those before it are
+// here, or a child has them.
+func (t *tape) goesOn() bool {
+	return t.last == t.track && (len(t.entries) > 0 || t.given == t.first)
+}
+
+// overflow makes room. What the child was given goes first, but for what may still be on
+// its way through it: another child can then only begin with the next key frame. Where
+// it has too little, it is too far behind, and goes on with the newest key frame, or the
+// next one.
+func (t *tape) overflow() {
+	if had := int(t.given - t.first - underway); had > 0 {
+		t.drop(min(had, len(t.entries)))
 		return
 	}
-	// Too far behind: on with the newest key frame, or the next one.
-	newest := len(t.entries)
 	for i := len(t.entries) - 1; i > 0; i-- {
 		if t.entries[i].Key {
-			newest = i
-			break
+			t.drop(i)
+			return
 		}
 	}
-	t.drop(newest)
+	t.drop(len(t.entries))
 }
+
+// underway is how many pictures a child may have taken and not made yet.
+const underway = 64
 
 // drop drops the first n entries.
 func (t *tape) drop(n int) {
@@ -190,6 +210,13 @@ func (t *tape) begin(ctx context.Context) (start, bool) {
 func (t *tape) oldest() (start, <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.given = -1
+	if first := slices.IndexFunc(t.entries, func(e entry) bool { return e.Key }); first != 0 {
+		if first < 0 {
+			first = len(t.entries)
+		}
+		t.drop(first)
+	}
 	if len(t.entries) > 0 {
 		head := t.entries[0]
 		same := 0
@@ -219,6 +246,9 @@ func (t *tape) next(ctx context.Context, number int64, track *hub.Track) (e entr
 		}
 		if i := number - t.first; i < int64(len(t.entries)) {
 			e = t.entries[i]
+			if e.track == track {
+				t.given = number + 1
+			}
 			t.mu.Unlock()
 			return e, number + 1, e.track == track, nil
 		}

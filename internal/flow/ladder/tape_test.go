@@ -36,7 +36,7 @@ func (t *tape) check(tt *testing.T) {
 	var bytes int64
 	for i, e := range t.entries {
 		bytes += int64(len(e.Data))
-		if i == 0 && !e.Key {
+		if i == 0 && !e.Key && t.given < 0 {
 			tt.Error("the first entry is no key frame")
 		}
 		if _, ok := t.marks[e.PTS]; !ok {
@@ -96,6 +96,35 @@ func TestTapeOverflow(t *testing.T) {
 	tape.check(t)
 	if got := tape.entries[0].DTS / step; got != 10 {
 		t.Errorf("begins with picture %d, want 10", got)
+	}
+}
+
+// A child that keeps up is given all pictures, however long no key frame comes; the next
+// child begins with one.
+func TestTapeWithoutKeyFrames(t *testing.T) {
+	t.Parallel()
+	tape := newTape(hub.Limits{Units: 200, Bytes: 1 << 20})
+	tape.track = videoTrack()
+	next := int64(0)
+	for n := range int64(5000) {
+		u := picture(n)
+		u.Key = n == 0 || n == 4950
+		tape.add(u)
+		e, after, ok, err := tape.next(t.Context(), next, tape.track)
+		if err != nil || !ok || e.DTS != u.DTS {
+			t.Fatalf("given picture %d, %v, %v, want %d", e.DTS/step, ok, err, n)
+		}
+		next = after
+		if _, known := tape.find(u.PTS - underway/2*step); !known && n > underway {
+			t.Fatalf("what is under way is forgotten at picture %d", n)
+		}
+	}
+	tape.check(t)
+	if len(tape.entries) > 200 || tape.missed() > 0 {
+		t.Errorf("%d entries, %d missed", len(tape.entries), tape.missed())
+	}
+	if s, _ := tape.oldest(); s.pts != 4950*step+step || s.number != 4950 {
+		t.Errorf("another child begins with %+v, want picture 4950", s)
 	}
 }
 
