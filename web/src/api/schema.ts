@@ -374,6 +374,26 @@ export interface paths {
         patch: operations["update-stream"];
         trace?: never;
     };
+    "/v1/streams/{id}/captions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Show a caption to the viewers of a stream that is on air
+         * @description It becomes WebVTT in the segments of the playlist of its language, which are whole when those of the pictures are.
+         */
+        post: operations["create-caption"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/streams/{id}/clips": {
         parameters: {
             query?: never;
@@ -408,6 +428,26 @@ export interface paths {
          * @description The answer has the new key, this once. Who is on air stays there; the key before lets encoders in for as long as grace says.
          */
         post: operations["rotate-stream-key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/streams/{id}/markers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Tell players of a time of a stream that is on air, or of a break in it
+         * @description It stays as long as its time is in the window, which holds 256 of them.
+         */
+        post: operations["create-marker"];
         delete?: never;
         options?: never;
         head?: never;
@@ -933,6 +973,22 @@ export interface components {
             /** @description Where its source is fetched from, http or https. */
             url?: string;
         };
+        NewCaption: {
+            /**
+             * Format: double
+             * @description Seconds; 5 unless said.
+             */
+            duration?: number;
+            /** @description RFC 5646. */
+            language: string;
+            /**
+             * Format: date-time
+             * @description When it is shown; now unless said. Not before the segment that is open: what viewers have got does not change.
+             */
+            start?: string;
+            /** @description Plain text, of one or more lines. An empty one announces the language: players that come after that offer it. */
+            text: string;
+        };
         NewClip: {
             /**
              * Format: date-time
@@ -970,6 +1026,38 @@ export interface components {
             expires_at?: string;
             name: string;
             scopes: string[];
+        };
+        NewMarker: {
+            /** @description Texts for those who know them. Names have capitals, digits and dashes; X- is put before those that do not begin with it. */
+            attributes?: {
+                [key: string]: string;
+            };
+            /**
+             * @description A break begins or ends: a splice_insert of SCTE 35 is made and told.
+             * @enum {string}
+             */
+            break?: "out" | "in";
+            /** @description Which kind of marker it is. */
+            class?: string;
+            /**
+             * Format: double
+             * @description Seconds; of a break how long it is planned to be.
+             */
+            duration?: number;
+            /**
+             * Format: int32
+             * @description Event of the break, the same for its end; 1 unless said.
+             */
+            event?: number;
+            /** @description Of its own within the window; one is made unless said. */
+            id?: string;
+            /** @description A splice_info_section of SCTE 35 in Base64, told as it is. */
+            scte35?: string;
+            /**
+             * Format: date-time
+             * @description Now unless said.
+             */
+            start?: string;
         };
         NewStream: {
             /** @description Renditions of its pictures to be made while it is on air: auto alone, or some of 1080p, 720p, 480p and 360p; none passes it on only. Left out, it is what the configuration says. */
@@ -1384,6 +1472,9 @@ export interface components {
             rtt: number;
             /** Format: int64 */
             width: number;
+        };
+        StreamMarker: {
+            id: string;
         };
         StreamPlayback: {
             /** @description The same segments as MPEG-DASH of low latency. */
@@ -2760,6 +2851,45 @@ export interface operations {
             };
         };
     };
+    "create-caption": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+                /** @description Any text of at most 255 characters, such as a random UUID. Who sends the same request again with it within 24 hours gets the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description Stream, str_… */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewCaption"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "create-clip": {
         parameters: {
             query?: never;
@@ -2831,6 +2961,47 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Stream"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-marker": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+                /** @description Any text of at most 255 characters, such as a random UUID. Who sends the same request again with it within 24 hours gets the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description Stream, str_… */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewMarker"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StreamMarker"];
                 };
             };
             /** @description Error */
