@@ -79,7 +79,7 @@ func (n *serving) buildControlNode(ctx context.Context, who *self) error {
 	n.add("nodes", c.nodes.Run, nil)
 	if nodeListen != "" {
 		secure := guard.NodeTLS(who.server(), who.identity.Pool())
-		n.add("node listener", n.listener(nodeListen, secure, c.nodes.Handler(), func(net.Addr) {}), nil)
+		n.add("node listener", n.listener(nodeListen, secure, c.nodes.Handler(), nil, func(net.Addr) {}), nil)
 	}
 	if err := n.addWork(ctx, who, c.bus, c.objects); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
 
@@ -15,6 +16,8 @@ import (
 	"liuyun/internal/base/fault"
 	"liuyun/internal/console"
 	"liuyun/internal/kit/guard"
+	"liuyun/internal/kit/lane"
+	"liuyun/internal/video/live"
 )
 
 // Limits of the listener: pages and programs of any origin reach it.
@@ -104,7 +107,7 @@ func (n *serving) addListener(c *control, who *self) {
 		lines := who.ca.Instructions()
 		ready.CA, ready.Trust = who.ca.Path(), lines[:]
 	}
-	n.add("listener", n.listener(n.Listen, n.security.config, n.handler(c), func(address net.Addr) { ready.URL = scheme + address.String() }), nil)
+	n.add("listener", n.listener(n.Listen, n.security.config, n.handler(c), n.lane(c), func(address net.Addr) { ready.URL = scheme + address.String() }), nil)
 	if n.security.acme != nil {
 		ready.URL = scheme + n.Config.ACME.Domains[0]
 		n.add("certificates", n.security.acme.Run, nil)
@@ -136,9 +139,16 @@ func (c *control) onlyOperators(next http.Handler) http.Handler {
 	})
 }
 
-// listener serves handler on an address until it is stopped; then it lets
-// requests finish that have begun.
-func (n *serving) listener(address string, secure *tls.Config, handler http.Handler, listening func(net.Addr)) func(context.Context, func()) error {
+// lane answers what viewers of streams ask for all the time: each asks several times a
+// second.
+func (n *serving) lane(c *control) *lane.Lane {
+	takes := func(path string) bool { return strings.HasPrefix(path, "/play/") && live.Plays(path) }
+	return &lane.Lane{Takes: takes, Handler: c.streams.Play(), Header: headerTimeout, Idle: idleTimeout, Log: n.Log}
+}
+
+// listener serves handler on an address until it is stopped; then it lets requests
+// finish that have begun. Where nothing is encrypted, the fast lane takes what is for it.
+func (n *serving) listener(address string, secure *tls.Config, handler http.Handler, fast *lane.Lane, listening func(net.Addr)) func(context.Context, func()) error {
 	return func(ctx context.Context, ready func()) error {
 		socket, err := listen(ctx, address, stallTimeout)
 		if err != nil {
@@ -153,6 +163,11 @@ func (n *serving) listener(address string, secure *tls.Config, handler http.Hand
 		}
 		requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		defer cancel()
+		shutLane := func(context.Context) {}
+		if fast != nil && secure == nil {
+			quick := fast.Listen(requests, socket)
+			socket, shutLane = quick, quick.Shutdown
+		}
 		server := &http.Server{
 			Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: largestHeader,
 			BaseContext: func(net.Listener) context.Context { return requests },
@@ -168,6 +183,7 @@ func (n *serving) listener(address string, secure *tls.Config, handler http.Hand
 			if server.Shutdown(finish) != nil {
 				server.Close()
 			}
+			shutLane(finish)
 		})
 		listening(socket.Addr())
 		ready()

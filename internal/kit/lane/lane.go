@@ -1,0 +1,224 @@
+// Package lane answers the small GETs that viewers repeat all day, on connections that
+// are kept, for about half of what net/http needs: an answer leaves in one piece, and
+// nobody listens for what a client might send meanwhile. It takes plain HTTP/1.1 alone,
+// and of that only requests that it understands to the last byte; with any other the
+// connection goes over to the server behind it, for good.
+package lane
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Lane says what is answered here. All fields must be set.
+type Lane struct {
+	// Takes reports whether requests for a path are answered here. Handler answers those
+	// that have no body, ask for no range, and set no condition. Their context is that of
+	// Listen: it does not end when the client goes.
+	Takes   func(path string) bool
+	Handler http.Handler
+	// Header is how long a request may take to come, Idle how long none may come.
+	Header, Idle time.Duration
+	Log          *slog.Logger
+}
+
+// Listener gives to a server behind it what is not for the lane.
+type Listener struct {
+	net.Listener
+	lane *Lane
+	like *http.Request // all that requests here have in common
+	rest chan net.Conn
+	over chan struct{} // closed when it is
+
+	mu      sync.Mutex
+	closing bool
+	conns   map[*conn]bool // whether it is busy
+	failed  error          // of accepting
+	serving sync.WaitGroup
+}
+
+// Listen serves what comes to a socket. Requests have the context ctx.
+func (l *Lane) Listen(ctx context.Context, socket net.Listener) *Listener {
+	like := &http.Request{Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody}
+	s := &Listener{
+		Listener: socket, lane: l, like: like.WithContext(ctx),
+		rest: make(chan net.Conn), over: make(chan struct{}), conns: make(map[*conn]bool),
+	}
+	go s.acceptAll()
+	return s
+}
+
+func (s *Listener) acceptAll() {
+	for {
+		socket, err := s.Listener.Accept()
+		if err != nil {
+			var passing interface{ Temporary() bool }
+			if errors.As(err, &passing) && passing.Temporary() { // too many open files
+				time.Sleep(50 * time.Millisecond)
+				continue
+			}
+			s.fail(err)
+			return
+		}
+		tcp, ok := socket.(*net.TCPConn)
+		if !ok {
+			s.pass(socket)
+			continue
+		}
+		c := &conn{TCPConn: tcp, remote: tcp.RemoteAddr().String()}
+		if !s.add(c) {
+			tcp.Close()
+			continue
+		}
+		s.serving.Go(func() { s.serve(c) })
+	}
+}
+
+func (s *Listener) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed == nil {
+		s.failed = err
+		close(s.over)
+	}
+}
+
+// Accept returns the next connection that is not for the lane.
+func (s *Listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-s.rest:
+		return c, nil
+	case <-s.over:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return nil, s.failed
+	}
+}
+
+// pass gives a connection to the server behind.
+func (s *Listener) pass(c net.Conn) {
+	select {
+	case s.rest <- c:
+	case <-s.over:
+		c.Close()
+	}
+}
+
+// Close takes no more connections, and closes those that wait for a request. Answers
+// that have begun go on: see Shutdown.
+func (s *Listener) Close() error {
+	err := s.Listener.Close()
+	s.fail(net.ErrClosed)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closing = true
+	for c, busy := range s.conns {
+		if !busy {
+			c.Close()
+		}
+	}
+	return err
+}
+
+// Shutdown closes it and waits for answers that have begun, until ctx ends.
+func (s *Listener) Shutdown(ctx context.Context) {
+	_ = s.Close() // it may be closed
+	stop := context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for c := range s.conns {
+			c.Close()
+		}
+	})
+	defer stop()
+	s.serving.Wait()
+}
+
+func (s *Listener) add(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	s.conns[c] = false
+	return true
+}
+
+func (s *Listener) forget(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+}
+
+// setBusy reports whether the connection goes on.
+func (s *Listener) setBusy(c *conn, busy bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing && !busy {
+		return false
+	}
+	s.conns[c] = busy
+	return true
+}
+
+// serve answers what comes on a connection, until it ends or is passed on.
+func (s *Listener) serve(c *conn) {
+	defer s.forget(c)
+	wait := s.lane.Header // of a new connection, for its first request
+	for {
+		r, err := c.next(s.like, s.lane, wait)
+		switch {
+		case errors.Is(err, errNotHere):
+			c.SetReadDeadline(time.Time{})
+			s.forget(c)
+			s.pass(&passed{TCPConn: c.TCPConn, first: c.buffer[:c.filled]})
+			return
+		case err != nil:
+			c.Close()
+			return
+		}
+		s.setBusy(c, true)
+		if !s.answer(c, r) || !s.setBusy(c, false) {
+			c.Close()
+			return
+		}
+		wait = s.lane.Idle
+	}
+}
+
+// answer reports whether another request may follow.
+func (s *Listener) answer(c *conn, r *http.Request) (more bool) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			more = false
+			if problem != http.ErrAbortHandler {
+				s.lane.Log.Error("a handler of the fast lane panicked", "path", r.URL.Path, "problem", problem)
+			}
+		}
+	}()
+	w := &c.writer
+	w.begin(c)
+	s.lane.Handler.ServeHTTP(w, r)
+	return w.end()
+}
+
+// passed is a connection of which something was read.
+type passed struct {
+	*net.TCPConn
+	first []byte
+}
+
+// Read reads that first.
+func (p *passed) Read(b []byte) (int, error) {
+	if len(p.first) == 0 {
+		return p.TCPConn.Read(b)
+	}
+	n := copy(b, p.first)
+	p.first = p.first[n:]
+	return n, nil
+}

@@ -1,0 +1,193 @@
+package lane
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// conn is a connection whose requests are answered here.
+type conn struct {
+	*net.TCPConn
+	remote string
+	buffer []byte
+	filled int // bytes of buffer
+
+	// What the fields of the last request said: those of the next are usually the same,
+	// byte for byte.
+	fields []byte
+	header http.Header
+	host   string
+
+	writer writer
+	out    []byte
+	pieces net.Buffers
+}
+
+// largest is how long a request may be; others are for the server behind.
+const largest = 4096
+
+// errNotHere is what next returns for what is for the server behind.
+var errNotHere = errors.New("not for the lane")
+
+// next reads the next request. The first byte may take as long as wait, the others as
+// long as the lane says.
+func (c *conn) next(like *http.Request, l *Lane, wait time.Duration) (*http.Request, error) {
+	if c.buffer == nil {
+		c.buffer = make([]byte, largest)
+	}
+	end := bytes.Index(c.buffer[:c.filled], []byte(endOfRequest))
+	for first := true; end < 0; first = false {
+		if first || wait != l.Header {
+			if c.filled > 0 {
+				wait = l.Header
+			}
+			if err := c.SetReadDeadline(time.Now().Add(wait)); err != nil {
+				return nil, err
+			}
+		}
+		if c.filled == len(c.buffer) {
+			return nil, errNotHere
+		}
+		n, err := c.Read(c.buffer[c.filled:])
+		if err != nil {
+			return nil, err
+		}
+		c.filled += n
+		if !bytes.HasPrefix(c.buffer[:c.filled], []byte(beginning)[:min(len(beginning), c.filled)]) || bareLine(c.buffer[:c.filled]) {
+			return nil, errNotHere
+		}
+		end = bytes.Index(c.buffer[:c.filled], []byte(endOfRequest))
+	}
+	r := c.parse(like, l.Takes, c.buffer[:end+2])
+	if r == nil {
+		return nil, errNotHere
+	}
+	c.filled = copy(c.buffer, c.buffer[end+len(endOfRequest):c.filled])
+	return r, nil
+}
+
+// bareLine reports whether a line ends without a carriage return.
+func bareLine(text []byte) bool {
+	for {
+		i := bytes.IndexByte(text, '\n')
+		if i < 0 {
+			return false
+		}
+		if i == 0 || text[i-1] != '\r' {
+			return true
+		}
+		text = text[i+1:]
+	}
+}
+
+// beginning is what each request begins with that is for the lane.
+const beginning = "GET /"
+
+// endOfRequest is what each ends with that has no body.
+const endOfRequest = "\r\n\r\n"
+
+// parse returns a request, like one that is given, of which it understands all, else
+// nil. The text ends with that of its last line.
+func (c *conn) parse(like *http.Request, takes func(string) bool, text []byte) *http.Request {
+	line, fields, _ := bytes.Cut(text, []byte("\r\n"))
+	target, ok := bytes.CutPrefix(line, []byte("GET "))
+	if !ok {
+		return nil
+	}
+	if target, ok = bytes.CutSuffix(target, []byte(" HTTP/1.1")); !ok || !plain(target) {
+		return nil
+	}
+	uri := string(target)
+	path, query, _ := strings.Cut(uri, "?")
+	if !takes(path) || !c.understand(fields) {
+		return nil
+	}
+	r := new(http.Request)
+	*r = *like
+	r.URL = &url.URL{Path: path, RawQuery: query}
+	r.Header, r.Host, r.RemoteAddr, r.RequestURI = c.header, c.host, c.remote, uri
+	return r
+}
+
+// plain reports whether a target is a path and a query that mean what they say: nothing
+// is escaped, empty or relative in the path.
+func plain(target []byte) bool {
+	path, _, _ := bytes.Cut(target, []byte("?"))
+	for _, b := range target {
+		if b <= ' ' || b >= 0x7f || b == '#' {
+			return false
+		}
+	}
+	return len(path) > 0 && path[0] == '/' && !bytes.ContainsAny(path, "%\\") && !bytes.Contains(path, []byte("//")) && !bytes.Contains(path, []byte("/."))
+}
+
+// understand reads the fields of a request, and reports whether all of them are such as
+// change nothing here.
+func (c *conn) understand(fields []byte) bool {
+	if c.header != nil && bytes.Equal(fields, c.fields) {
+		return true
+	}
+	header, host := make(http.Header), ""
+	for rest := fields; len(rest) > 0; {
+		var line []byte
+		line, rest, _ = bytes.Cut(rest, []byte("\r\n"))
+		name, value, found := bytes.Cut(line, []byte(":"))
+		if !found || !isToken(name) {
+			return false
+		}
+		value = bytes.Trim(value, " \t")
+		if !isText(value) {
+			return false
+		}
+		key := textproto.CanonicalMIMEHeaderKey(string(name))
+		switch key {
+		case "Host":
+			if host != "" || len(value) == 0 {
+				return false
+			}
+			host = string(value)
+			continue
+		case "Connection":
+			if !bytes.EqualFold(value, []byte("keep-alive")) {
+				return false
+			}
+		case "Range", "Content-Length", "Transfer-Encoding", "Te", "Trailer", "Upgrade", "Expect", "Http2-Settings",
+			"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range":
+			return false
+		}
+		header[key] = append(header[key], string(value))
+	}
+	if host == "" {
+		return false
+	}
+	c.fields, c.header, c.host = append(c.fields[:0], fields...), header, host
+	return true
+}
+
+// isToken reports whether it is a name of a field (RFC 9110, 5.6.2).
+func isToken(name []byte) bool {
+	for _, b := range name {
+		switch {
+		case b >= 'a' && b <= 'z', b >= 'A' && b <= 'Z', b >= '0' && b <= '9', bytes.IndexByte([]byte("!#$%&'*+-.^_`|~"), b) >= 0:
+		default:
+			return false
+		}
+	}
+	return len(name) > 0
+}
+
+// isText reports whether it is the value of a field, all of it printable.
+func isText(value []byte) bool {
+	for _, b := range value {
+		if b < ' ' && b != '\t' || b == 0x7f {
+			return false
+		}
+	}
+	return true
+}
