@@ -23,6 +23,9 @@ const (
 	largestStamp   = 1 << 52    // so that nothing overflows; more is nonsense
 )
 
+// settling is how long drift is not counted for what comes early.
+const settling = 10 * time.Second
+
 // clock makes of an encoder's timestamps those of a hub stream. Encoders begin
 // anywhere. What comes out grows within a track for as long as the clock lives, over
 // jumps in both directions and new connections, and what belongs together stays
@@ -40,6 +43,7 @@ type clock struct {
 
 	anchor   int64 // an input, and when it came: what drift is counted from
 	anchorAt time.Time
+	settles  time.Time // until then what comes early is the anchor: an encoder may begin with what it has stored
 	drift    time.Duration
 	jumps    int64 // so often a timestamp could not be
 	awaits   bool  // pictures have come, and sound is to come
@@ -234,11 +238,14 @@ func (c *clock) place(which int, stamp int64, at time.Time) int64 {
 			c.jumps++
 		}
 		shift = c.goOn(l, other, at) - stamp
-		c.anchor, c.anchorAt = stamp, at
+		c.anchor, c.anchorAt, c.settles = stamp, at, at.Add(settling)
 	}
 	l.moved, l.shift = true, shift
 	if !c.anchorAt.IsZero() {
 		c.drift = timeOf(stamp-c.anchor) - at.Sub(c.anchorAt)
+	}
+	if c.drift > 0 && at.Before(c.settles) {
+		c.anchor, c.anchorAt, c.drift = stamp, at, 0
 	}
 	moment := stamp + l.shift
 	if l.begun {

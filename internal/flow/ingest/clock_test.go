@@ -237,6 +237,21 @@ func TestDrift(t *testing.T) {
 	}
 }
 
+// What an encoder has stored comes at once, and is no drift.
+func TestDriftAfterBurst(t *testing.T) {
+	t.Parallel()
+	r := newRun(t, 0)
+	for at := range uint32(1000) {
+		r.picture(at*40, 0)
+		if at >= 50 {
+			r.now = r.now.Add(40 * time.Millisecond)
+		}
+	}
+	if got := r.clock.drift; got != 0 {
+		t.Errorf("drift %s after a burst of 2 s, want none", got)
+	}
+}
+
 // Whatever an encoder says: times grow, and no faster than by the longest step.
 func FuzzClock(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 21, 1, 0, 255, 255, 255, 255, 0, 2, 0, 0, 0, 0, 200})
