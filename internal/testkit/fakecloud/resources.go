@@ -99,6 +99,7 @@ func (c *Cloud) create(collection string, in Object) (int, Object) {
 			policy = "public"
 		}
 		o := Object{"id": id, "name": in["name"], "status": "idle", "health": nil, "live_since": nil, "created_at": clock, "updated_at": clock, "rev": 1,
+			"ladder":   in["ladder"],
 			"playback": Object{"policy": policy, "hls": "/play/" + id + "/master.m3u8", "embed": "/embed/" + id, "expires": nil}}
 		if source, ok := in["source"].(map[string]any); ok && len(source) > 0 {
 			source["state"] = "connecting"

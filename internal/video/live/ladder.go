@@ -166,7 +166,7 @@ func (r *renditions) cut(name string, reader *hub.Reader) {
 	}
 }
 
-// look looks at how the stream goes, once a second: whether it can be passed on as it
+// look looks at how the stream goes, once a second, with the session's mutex held: whether it can be passed on as it
 // is. It adds to h what viewers get besides.
 func (r *renditions) look(h *StreamHealth) {
 	r.mu.Lock()
@@ -223,6 +223,7 @@ func (r *renditions) repair(problems []StreamProblem) {
 		}
 	}
 	if r.instead != "" {
+		r.session.channel.Endless = true // the first key frame is enough to decode all
 		r.session.log.Warn("the stream is not passed on but made anew", "cause", r.instead)
 		r.start()
 	}
