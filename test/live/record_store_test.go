@@ -111,7 +111,7 @@ func TestRecordingToS3(t *testing.T) {
 	p := program.Build(t, testkit.Root(t))
 	c := start(t, p, filepath.Join(t.TempDir(), "data"),
 		"--set", "blob.url=s3://"+bucket.Bucket+"?endpoint="+url.QueryEscape("http://"+way.address),
-		"--set", "blob.access_key="+bucket.AccessKey, "--set", "blob.secret_key="+bucket.SecretKey)
+		"--set", "live.slate=false", "--set", "blob.access_key="+bucket.AccessKey, "--set", "blob.secret_key="+bucket.SecretKey)
 	s, err := c.Streams.Create(t.Context(), client.NewStream{Name: "Far", Record: true, Policy: client.Signed})
 	if err != nil {
 		t.Fatal(err)

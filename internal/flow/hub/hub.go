@@ -53,6 +53,8 @@ type Unit struct {
 	DTS, PTS int64
 	// Key says that decoding can begin here. Every frame of sound is one.
 	Key bool
+	// Still says that nobody sent it: it repeats a picture while nothing comes.
+	Still bool
 	// Wall is when it was made, as far as that is known; else when it came.
 	Wall time.Time
 	// Data is a picture's NAL units, each after four bytes of length, or its OBUs, or a

@@ -111,7 +111,7 @@ func (c *Channel) holdPicture(end int64, now time.Time) {
 			return
 		}
 		u := c.still
-		u.DTS, u.PTS, u.Wall = dts, dts+c.still.PTS-c.still.DTS, now
+		u.DTS, u.PTS, u.Wall, u.Still = dts, dts+c.still.PTS-c.still.DTS, now, true
 		c.out.Write(u)
 		c.holding = true
 		if c.onAir != nil {

@@ -277,9 +277,13 @@ const maxChunk = 16 << 20
 // copy copies a row, or what is still there of it.
 func (r *Recording) copy(ctx context.Context, row *window.Row) error {
 	lost := min(row.Number-r.next, 1) // a window that began anew has other numbers
+	lead := &row.Cells[0]
+	if lead.Still { // what viewers see while nothing comes is no recording of anything
+		lead.Gap = true
+	}
 	for i := range row.Cells {
 		c := &row.Cells[i]
-		if c.Gap || c.Hidden {
+		if c.Gap || c.Hidden || lead.Still {
 			continue
 		}
 		err := r.try(ctx, func(ctx context.Context) error { return r.copyCell(ctx, c) })
@@ -295,7 +299,7 @@ func (r *Recording) copy(ctx context.Context, row *window.Row) error {
 	r.next = row.Number + 1
 	r.pending.Next, r.pending.Lost = r.next, r.pending.Lost+lost
 	r.change(func(s *State) { s.Lost += lost })
-	if row.Cells[0].Gap {
+	if lead.Gap {
 		return nil // what plays after it begins anew
 	}
 	r.pending.Rows = append(r.pending.Rows, row)

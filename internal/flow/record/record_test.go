@@ -341,6 +341,43 @@ func TestSeveralRenditions(t *testing.T) {
 	}
 }
 
+// What viewers see while nothing comes is no part of a recording.
+func TestSlate(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	g, err := window.New(window.Options{Folder: root, First: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := hub.New(hub.Limits{Units: 1 << 12, Bytes: 1 << 28})
+	out.Begin([]hub.Track{pictures()})
+	ended := make(chan error, 1)
+	go func() { ended <- g.Run(t.Context(), out.Read()) }()
+	for n := range int64(25 * 40) {
+		still := n >= 250 && n < 600
+		at := n * 3600
+		out.Write(hub.Unit{DTS: at, PTS: at, Key: still || n%50 == 0, Still: still, Wall: time.Unix(1_800_000_000, n*40_000_000), Data: []byte{byte(n), 1, 2, 3}})
+		if n%50 == 0 {
+			pace(t, g, root, time.Duration(n)*time.Second/25)
+		}
+	}
+	out.End(nil)
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	store := objects(t)
+	result, err := of(g, store).Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := folder(t, store)["video/media.m3u8"]
+	_, problems := hls.Check([]byte(list), nil)
+	// 14 s are still, and up to a segment at both ends is not still as a whole.
+	if result.Duration < 26 || result.Duration > 34 || strings.Count(list, "DISCONTINUITY\n") != 1 || len(result.Warnings) != 1 || len(problems) > 0 {
+		t.Errorf("%.1f s, %v, %v\n%s", result.Duration, result.Warnings, problems, list)
+	}
+}
+
 // Where nothing came, or all of it is gone, there is no recording.
 func TestNothing(t *testing.T) {
 	t.Parallel()

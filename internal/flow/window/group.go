@@ -378,6 +378,7 @@ func (g *Group) endSegment(r *rendition) {
 	if len(s.parts) == 0 { // it began and ended within half a frame of this track
 		s.parts = append(s.parts, part{duration: time.Millisecond, gap: true})
 	}
+	s.still = !slices.ContainsFunc(s.parts, func(p part) bool { return !p.gap && !p.still })
 	s.gap, s.duration = len(s.memory) == 0, s.lasts()
 	r.open = nil
 	r.segments = append(r.segments, s)

@@ -63,6 +63,7 @@ type segmentRecord struct {
 	Line          int64         `json:"line,omitempty"`
 	Discontinuity bool          `json:"discontinuity,omitempty"`
 	Dependent     bool          `json:"dependent,omitempty"`
+	Still         bool          `json:"still,omitempty"`
 	Gap           bool          `json:"gap,omitempty"`
 	Duration      time.Duration `json:"duration"`
 	Size          int64         `json:"size"`
@@ -72,7 +73,7 @@ func (s *segment) record() *segmentRecord {
 	return &segmentRecord{
 		Number: s.number, Init: s.init.Number, Time: s.time, Start: s.start, Clock: s.clock, Line: s.line,
 		Begin: s.begin, Key: s.key, Anchor: s.anchor,
-		Discontinuity: s.discontinuity, Dependent: s.dependent, Gap: s.gap, Duration: s.duration, Size: s.size,
+		Discontinuity: s.discontinuity, Dependent: s.dependent, Still: s.still, Gap: s.gap, Duration: s.duration, Size: s.size,
 	}
 }
 
@@ -80,7 +81,7 @@ func (r *segmentRecord) segment() *segment {
 	return &segment{
 		number: r.Number, uri: segmentURI(r.Number), time: r.Time, start: r.Start, clock: r.Clock, line: r.Line,
 		begin: r.Begin, key: r.Key, anchor: r.Anchor,
-		discontinuity: r.Discontinuity, dependent: r.Dependent, gap: r.Gap, saved: true, duration: r.Duration, size: r.Size,
+		discontinuity: r.Discontinuity, dependent: r.Dependent, still: r.Still, gap: r.Gap, saved: true, duration: r.Duration, size: r.Size,
 	}
 }
 

@@ -15,6 +15,7 @@ type segment struct {
 	line          int64 // discontinuities up to and including its own
 	discontinuity bool
 	dependent     bool    // begins without a key frame
+	still         bool    // so are all its parts
 	gap           bool    // nothing is there
 	begin         int64   // when its first sample is presented, in ticks of its track
 	key           int64   // bytes up to the end of its first picture; 0 where that is no key frame
@@ -36,6 +37,7 @@ type part struct {
 	key          int64 // see segment
 	frames       int32
 	independent  bool // begins with a key frame
+	still        bool // nobody sent it: it repeats a picture
 	gap          bool
 }
 

@@ -32,6 +32,7 @@ type Cell struct {
 	Duration  time.Duration `json:"duration"`
 	Size      int64         `json:"size"`
 	Gap       bool          `json:"gap,omitempty"`       // nothing is there
+	Still     bool          `json:"still,omitempty"`     // nobody sent it: it repeats a picture
 	Dependent bool          `json:"dependent,omitempty"` // it begins without a key frame
 	Hidden    bool          `json:"hidden,omitempty"`    // players are not offered it, see [Plan]
 }
@@ -168,7 +169,7 @@ func (g *Group) rowAt(number int64) *Row {
 		row.Discontinuity = row.Discontinuity || s.discontinuity
 		c := Cell{
 			Rendition: r.name, Number: number, Init: s.init.Number, Start: s.start, Clock: s.clock,
-			Begin: s.begin, Duration: s.duration, Size: s.size, Gap: s.gap, Dependent: s.dependent,
+			Begin: s.begin, Duration: s.duration, Size: s.size, Gap: s.gap, Still: s.still, Dependent: s.dependent,
 			Hidden: g.plan.WithoutSource && r.derived == nil && s.init.Channels == 0,
 		}
 		if s.time != 0 {

@@ -31,6 +31,7 @@ type track struct {
 	data        [][]byte
 	bytes       int
 	independent bool // the open part begins with a key frame
+	still       bool // all of it repeats a picture
 	sequence    uint32
 	wall        int64  // of day at the zero of the stream, in nanoseconds; 0 is unknown
 	told        uint64 // number of the last event that is in a part
@@ -94,8 +95,9 @@ func (t *track) end() error {
 // source said, and presented when it should be.
 func (t *track) add(u *hub.Unit, lasts int64) {
 	if len(t.samples) == 0 {
-		t.independent = u.Key
+		t.independent, t.still = u.Key, u.Still
 	}
+	t.still = t.still && u.Still
 	lasts = min(lasts, t.limit-(t.cursor-t.part), t.most+t.clock/4-(t.cursor-t.start))
 	lasts = max(lasts, 1)
 	t.samples = append(t.samples, mp4.Sample{
@@ -126,7 +128,7 @@ func (t *track) flush() (*part, *buffer, error) {
 	b := newBuffer(head, slices.Clone(t.data), t.g.o.Buffers)
 	p := &part{
 		duration: t.since(t.cursor) - t.since(t.part), size: int64(b.size),
-		independent: t.independent, frames: int32(len(t.samples)),
+		independent: t.independent, still: t.still, frames: int32(len(t.samples)),
 	}
 	if t.independent && !t.sound && t.part == t.start { // all but the samples after the first
 		p.key = p.size - int64(t.bytes-len(t.data[0]))
