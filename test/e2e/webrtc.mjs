@@ -2,10 +2,12 @@
 //
 // A stream by WebRTC, with a browser at both ends: a page publishes a clock by WHIP,
 // in two sizes at once, another watches it by WHEP, and the embedded player in the
-// usual way and in real time. The job: {chromium, url, key}. The answer: {problems:
-// [...], delay: {p50, p95} from the drawing of the clock to its picture at the viewer
+// usual way and in real time. Then a person goes live from the console, and an encoder
+// sends what WebRTC cannot carry. The job: {chromium, ffmpeg, url, key}. The answer:
+// {problems: [...], delay: {p50, p95} from the drawing of the clock to its picture at the viewer
 // in milliseconds, begins: milliseconds from the offer to the first picture, height}.
 
+import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
 import { launch } from './lib/chromium.mjs';
@@ -45,8 +47,8 @@ async function until(what, look) {
   throw new Error(`${what} did not come about`);
 }
 
-try {
-  const context = await browser.newContext({ locale: 'en' });
+/** What a browser publishes, another one watches. */
+async function browsers() {
   const stream = await ask('POST', '/v1/streams', { name: 'By a browser' });
   const whip = new URL(stream.ingest.whip.url, job.url).href;
   const whep = new URL(stream.playback.whep, job.url).href;
@@ -92,7 +94,74 @@ try {
   await plays(false);
 
   await sender.evaluate(() => window.leave());
-  await until('the end of the publisher', async () => (await ask('GET', `/v1/streams/${stream.id}`)).health === null);
+  await until('the end of the publisher', async () => (await ask('GET', `/v1/streams/${stream.id}`)).status !== 'live');
+}
+
+/** A person goes live from the console, first with a wrong key. */
+async function fromTheConsole() {
+  const stream = await ask('POST', '/v1/streams', { name: 'From the console' });
+  const page = await open(context, `${job.url}/console/`);
+  await page.getByLabel('API key').fill(job.key);
+  await page.keyboard.press('Enter');
+  await page.getByText('Your first video').waitFor();
+  await page.goto(`${job.url}/console/streams/${stream.id}`);
+  await page.getByRole('button', { name: 'Go live from this browser' }).click();
+  const part = page.getByRole('region', { name: 'Go live from this browser' });
+  await part.getByLabel('Size').selectOption({ label: '480p' });
+  await part.getByRole('button', { name: 'Show me first' }).click();
+  await page.waitForFunction(() => document.querySelector('video[aria-label="What you send"]')?.videoHeight === 480);
+  await part.getByLabel('Stream key').fill('lys_wrong');
+  await part.getByRole('button', { name: 'Go live' }).click();
+  await part.getByRole('alert').getByText('The stream key is not good.').waitFor();
+  await part.getByLabel('Stream key').fill(stream.ingest.rtmp.key);
+  await part.getByRole('button', { name: 'Go live' }).click();
+  await part.getByText(/^Live, [\d.]+ [kM]b\/s$/).waitFor();
+  await until('the picture of the camera', async () => {
+    const now = await ask('GET', `/v1/streams/${stream.id}`);
+    return now.status === 'live' && now.health?.height === 480 && now.health.audio_codec !== '';
+  });
+  await part.getByRole('button', { name: 'End' }).click();
+  await part.getByText('Ready').waitFor();
+  await until('the end of the broadcast', async () => (await ask('GET', `/v1/streams/${stream.id}`)).status !== 'live');
+  await page.close();
+}
+
+/** An encoder sends B-frames and AAC: that is refused, and carried where there is a ladder. */
+async function fromAnEncoder(ladder) {
+  const stream = await ask('POST', '/v1/streams', { name: 'By an encoder', ladder });
+  const whep = new URL(stream.playback.whep, job.url).href;
+  const encoder = spawn(job.ffmpeg, [
+    '-nostdin', '-v', 'error', '-re', '-f', 'lavfi', '-i', 'testsrc2=size=640x480:rate=25', '-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000',
+    '-c:v', 'libx264', '-preset', 'ultrafast', '-bf', '2', '-b_strategy', '0', '-threads', '1', '-g', '50', '-pix_fmt', 'yuv420p', '-c:a', 'aac', '-ac', '2',
+    '-f', 'flv', `${stream.ingest.rtmp.url}/${stream.ingest.rtmp.key}`,
+  ], { stdio: 'ignore' });
+  try {
+    await until('the encoder\'s picture', async () => (await ask('GET', `/v1/streams/${stream.id}`)).status === 'live');
+    const viewer = await open(context);
+    if (ladder.length === 0) {
+      const refused = await viewer.evaluate(watch, { url: whep, pictures: 1 });
+      if (refused.status !== 409 || !refused.text.includes('B-frames')) problems.push(`B-frames are answered with ${JSON.stringify(refused)}`);
+    } else {
+      await until('a rendition', async () => (await ask('GET', `/v1/streams/${stream.id}`)).health?.rungs?.some((r) => r.state === 'made'));
+      const seen = await until('a picture by WebRTC', async () => {
+        const seen = await viewer.evaluate(watch, { url: whep, pictures: 60 });
+        return seen.status === 201 && seen;
+      });
+      if (!(seen.height > 0 && seen.height <= 480 && seen.sound > 0)) problems.push(`what an encoder sends is seen as ${JSON.stringify(seen)}`);
+      await viewer.evaluate(() => window.leave());
+    }
+    await viewer.close();
+  } finally {
+    encoder.kill('SIGKILL');
+  }
+}
+
+const context = await browser.newContext({ locale: 'en' });
+try {
+  await browsers();
+  await fromTheConsole();
+  await fromAnEncoder([]);
+  await fromAnEncoder(['360p']);
 } catch (error) {
   problems.push(String(error.stack ?? error));
 } finally {

@@ -10,12 +10,13 @@ import (
 	process "liuyun/test/program"
 )
 
-// Chromium publishes by WHIP and watches by WHEP, see webrtc.mjs.
+// Chromium publishes by WHIP and watches by WHEP, by itself and in the console, see
+// webrtc.mjs.
 func TestWebRTC(t *testing.T) {
-	chromium := testkit.Program(t, "chromium")
+	chromium, ffmpeg := testkit.Program(t, "chromium"), testkit.FFmpeg(t)
 	need(t, console.Built(), "the console is not built: run make e2e")
 	running := process.Build(t, testkit.Root(t)).Serve(t, filepath.Join(t.TempDir(), "data"))
-	job, err := json.Marshal(map[string]any{"chromium": chromium, "url": running.URL, "key": running.Key})
+	job, err := json.Marshal(map[string]any{"chromium": chromium, "ffmpeg": ffmpeg, "url": running.URL, "key": running.Key})
 	if err != nil {
 		t.Fatal(err)
 	}
