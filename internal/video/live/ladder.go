@@ -61,7 +61,7 @@ func (k *kitchen) open(ctx context.Context) (*ffmpeg.Tools, error) {
 // renditions is what is made of a session's stream, beside passing it on.
 type renditions struct {
 	session *session
-	kitchen *kitchen
+	kitchen ladder.Maker
 	ladder  *ladder.Ladder
 	work    sync.WaitGroup
 
@@ -82,7 +82,7 @@ type renditions struct {
 // ownKeys is how far apart key frames are where those of the source are of no use.
 const ownKeys = 2 * time.Second
 
-func newRenditions(l *session, k *kitchen, names []string) *renditions {
+func newRenditions(l *session, k ladder.Maker, names []string) *renditions {
 	r := &renditions{session: l, kitchen: k, names: names}
 	r.ladder = ladder.New(ladder.Options{Source: l.source, Maker: k, Log: l.log, Made: r.made, Planned: r.planned})
 	return r
