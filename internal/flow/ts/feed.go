@@ -4,6 +4,7 @@
 package ts
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -40,7 +41,12 @@ func (f *Feed) Write(p []byte, at time.Time) error {
 }
 
 // Flush hands over what was waiting for more.
-func (f *Feed) Flush() error { return f.demux.Flush() }
+func (f *Feed) Flush() error {
+	if err := f.demux.Flush(); err != nil {
+		return err
+	}
+	return f.sink.release()
+}
 
 // Stats says what has come so far.
 func (f *Feed) Stats() ts.Stats { return f.demux.Stats() }
@@ -70,6 +76,9 @@ type sink struct {
 	units           [][]byte
 
 	frames frames
+	held   []ingest.Picture // that wait for the sound to be known
+	size   int              // bytes of them
+	let    bool             // nothing is held any more
 }
 
 // Tracks is part of ts.Sink.
@@ -160,7 +169,47 @@ func (s *sink) picture(p ts.Payload) error {
 	dts := s.clock.Unwrap(p.DTS)
 	pts := dts + away(p.PTS, p.DTS)
 	s.now, s.timed = pts, true
-	return s.in.Picture(ingest.Picture{Units: s.units, DTS: dts, PTS: pts, At: s.at})
+	picture := ingest.Picture{Units: s.units, DTS: dts, PTS: pts, At: s.at}
+	if !s.let && s.sound >= 0 && s.audio == ts.AAC {
+		return s.hold(picture)
+	}
+	return s.in.Picture(picture)
+}
+
+// What is held at the beginning: until the sound is known by its first frame, which
+// comes a moment later. An input that knows of pictures alone would begin without it,
+// or with the key frame after this one.
+const (
+	mostHeld  = 4 << 20
+	longest   = 3 * ingest.Timescale / 2
+	mostUnits = 256
+)
+
+// hold keeps a picture until release.
+func (s *sink) hold(p ingest.Picture) error {
+	units := make([][]byte, len(p.Units))
+	for i, u := range p.Units {
+		units[i] = bytes.Clone(u)
+		s.size += len(u)
+	}
+	p.Units = units
+	s.held = append(s.held, p)
+	if s.size > mostHeld || len(s.held) > mostUnits || p.DTS-s.held[0].DTS > longest {
+		return s.release()
+	}
+	return nil
+}
+
+// release passes on what was held.
+func (s *sink) release() error {
+	held := s.held
+	s.let, s.held = true, nil
+	for _, p := range held {
+		if err := s.in.Picture(p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // away is how far a timestamp is from another, by the shorter way round.
@@ -259,6 +308,9 @@ func (s *sink) frame(h aac.ADTS, data []byte) error {
 	if !f.ready || config != f.config {
 		f.config, f.ready = config, true
 		if err := s.in.Audio(hub.AAC, f.config[:]); err != nil {
+			return err
+		}
+		if err := s.release(); err != nil {
 			return err
 		}
 	}
