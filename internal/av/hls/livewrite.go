@@ -1,6 +1,7 @@
 package hls
 
 import (
+	"slices"
 	"strconv"
 	"time"
 )
@@ -84,9 +85,12 @@ func (s *LiveSegment) partsDuration() time.Duration {
 
 func (p *LivePlaylist) appendHead(out []byte) []byte {
 	out = append(out, "#EXTM3U\n"...)
-	if p.Skip > 0 {
+	switch {
+	case p.Skip > 0:
 		out = append(out, "#EXT-X-VERSION:9\n"...) // EXT-X-SKIP needs it (8)
-	} else {
+	case slices.ContainsFunc(p.Segments, func(s LiveSegment) bool { return s.Gap }):
+		out = append(out, "#EXT-X-VERSION:8\n"...) // EXT-X-GAP came with it, and some readers insist
+	default:
 		out = append(out, version...)
 	}
 	if p.KeysOnly {
