@@ -62,9 +62,18 @@ func push(t *testing.T, address string) *encoder {
 // pushWith is push at a pace that options of each input say.
 func pushWith(t *testing.T, address string, pace ...string) *encoder {
 	t.Helper()
+	return pushSize(t, address, "320x180", pace...)
+}
+
+// pushSize is pushWith for pictures of another size.
+func pushSize(t *testing.T, address, size string, pace ...string) *encoder {
+	t.Helper()
+	if len(pace) == 0 {
+		pace = []string{"-re"}
+	}
 	e := &encoder{ended: make(chan struct{})}
 	arguments := append([]string{"-nostdin", "-v", "warning"}, pace...)
-	arguments = append(append(arguments, "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25"), pace...)
+	arguments = append(append(arguments, "-f", "lavfi", "-i", "testsrc2=size="+size+":rate=25"), pace...)
 	arguments = append(arguments, "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-c:v", "libx264", "-preset", "veryfast", "-threads", "1", "-g", "50", "-bf", "2",
 		"-pix_fmt", "yuv420p", "-b:v", "300k", "-c:a", "aac", "-b:a", "64k", "-ac", "2", "-f", "flv", address)
 	e.command = exec.Command(testkit.FFmpeg(t), arguments...)

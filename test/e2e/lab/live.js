@@ -45,7 +45,7 @@ function openShaka(url) {
   shaka.polyfill.installAll();
   const player = new shaka.Player();
   player.addEventListener('error', ({ detail }) => note(true, `${detail.code} ${detail.data}`));
-  player.attach(video).then(() => player.load(url)).catch((error) => note(true, `${error.code} ${error.data}`));
+  player.attach(video).then(() => player.load(url)).then(() => video.play()).catch((error) => note(true, `${error.code} ${error.data}`));
   return () => (Date.now() - player.getPlayheadTimeAsDate()?.getTime()) / 1000;
 }
 
@@ -75,7 +75,9 @@ window.live = {
   open(player, url) {
     begun = performance.now();
     latency = openers[player](url);
-    video.play().catch(() => undefined); // it plays as soon as there are data
+    // It plays as soon as there are data. The others begin by themselves: dash.js takes
+    // the pause that its own beginning makes for the viewer's, and looks for no news.
+    if (player.startsWith('hls.js')) video.play().catch(() => undefined);
   },
   state() {
     return {
