@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -336,9 +337,10 @@ func TestSet(t *testing.T) {
 func TestTooSlow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		slow := true
+		var slow atomic.Bool
+		slow.Store(true)
 		m := &machines{cost: func(renditions int) time.Duration {
-			if slow {
+			if slow.Load() {
 				return time.Duration(renditions) * 19 * time.Millisecond // of 40
 			}
 			return time.Millisecond
@@ -353,7 +355,7 @@ func TestTooSlow(t *testing.T) {
 		if made := s.ladder.Rungs(); len(made) != 2 || made[0].Name != "480p" {
 			t.Errorf("made: %+v", made)
 		}
-		slow = false
+		slow.Store(false)
 		s.play(25 * 120)
 		if h := s.ladder.Health(); h.Rungs[0].State != Made || len(s.ladder.Rungs()) != 3 {
 			t.Errorf("health after the load: %+v", h)
