@@ -169,6 +169,7 @@ func (s *Server) play(ctx context.Context, caller gosrt.ConnRequest, want reques
 		}
 	}}
 	defer w.pause.Stop()
+	defer w.report()
 	err = ts.Send(reading, program.Source().Read(), w)
 	if err != nil && reading.Err() == nil {
 		log.Info("a reader was sent away", "stream", want.name, "reason", fault.Message(err))
@@ -300,12 +301,21 @@ type paced struct {
 	sent  func(int64)
 	begun time.Time // of the burst
 	burst int       // datagrams
+	count int64     // bytes that sent was not told yet
+}
+
+// report tells what was sent.
+func (p *paced) report() {
+	p.sent(p.count)
+	p.count = 0
 }
 
 const (
 	mostBurst  = 64
 	burstTime  = 5 * time.Millisecond // 64 datagrams in 5 ms are 130 Mbit/s
 	queueTries = 200
+
+	reportBytes = 64 << 10
 )
 
 // Write writes one datagram. Where the queue is full it waits: this reader alone lags.
@@ -323,7 +333,9 @@ func (p *paced) Write(b []byte) (int, error) {
 	for range queueTries {
 		n, err := p.to.Write(b)
 		if err == nil {
-			p.sent(int64(n))
+			if p.count += int64(n); p.count >= reportBytes {
+				p.report()
+			}
 			return n, nil
 		}
 		if err := p.wait(); err != nil {
