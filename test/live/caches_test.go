@@ -35,7 +35,7 @@ func cacheTime() time.Duration {
 	return min(max(usual, length), most)
 }
 
-// A hundred viewers of low latency behind a cache that knows nothing of video and
+// TestCaches: a hundred viewers of low latency behind a cache that knows nothing of video and
 // does what our headers say: what leaves our server is what one viewer needs. The
 // caches are as Debian has them; nginx is told to cache at all, and that one of those
 // who ask for the same may fetch it (proxy_cache_lock).
@@ -53,7 +53,7 @@ func TestCaches(t *testing.T) {
 	}
 	p := program.Build(t, testkit.Root(t))
 	c := start(t, p, filepath.Join(t.TempDir(), "data"))
-	s, master := c.onAir(t)
+	s, encoder, master := c.onAir(t)
 	for _, cache := range caches {
 		t.Run(cache.name, func(t *testing.T) {
 			origin := newCounter(t, c.URL)
@@ -63,17 +63,32 @@ func TestCaches(t *testing.T) {
 			seen.judge(t, cache.within)
 		})
 	}
+	// By now there is enough of it for difference updates, and for two parsers to read.
+	t.Run("playlists", func(t *testing.T) {
+		awaitWindow(t, master, 50*time.Second)
+		checkPlaylists(t, master)
+		// Another size is another part of the playlist.
+		encoder.kill()
+		c.await(t, s.ID, client.StreamReconnecting)
+		pushSize(t, ingest(s, s.Ingest.RTMP.Key), "160x90")
+		c.await(t, s.ID, client.StreamLive)
+		p := poll(t, strings.TrimSuffix(master, "master.m3u8")+"video/media.m3u8")
+		l := p.awaitSegments(t, 0)
+		p.awaitSegments(t, next(l)+1)
+		p.verdict(t)
+		checkPlaylists(t, master)
+	})
 }
 
 // onAir makes a stream and pushes to it until it can be played.
-func (c *cloud) onAir(t *testing.T) (s client.Stream, master string) {
+func (c *cloud) onAir(t *testing.T) (s client.Stream, e *encoder, master string) {
 	t.Helper()
 	s = c.newStream(t)
-	push(t, ingest(s, s.Ingest.RTMP.Key))
+	e = push(t, ingest(s, s.Ingest.RTMP.Key))
 	c.await(t, s.ID, client.StreamLive)
 	master = c.Resolve(s.Playback.HLS)
 	c.playable(t, master)
-	return s, master
+	return s, e, master
 }
 
 // counter passes requests to a server and counts them.
