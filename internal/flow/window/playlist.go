@@ -88,7 +88,7 @@ func (g *Group) playlist(rendition string, q Query) (Answer, <-chan struct{}, er
 		return Answer{}, nil, errNotYet()
 	}
 	if !r.over(g) {
-		ready, err := r.ready(q, g.partTarget)
+		ready, err := r.ready(q, g.partTarget, g.o.Longest)
 		if err != nil {
 			return Answer{}, nil, err
 		}
@@ -129,7 +129,7 @@ func (r *rendition) later() <-chan struct{} {
 }
 
 // ready reports whether the playlist has what q asks for.
-func (r *rendition) ready(q Query, partTarget time.Duration) (bool, error) {
+func (r *rendition) ready(q Query, partTarget, longest time.Duration) (bool, error) {
 	if q.MSN < 0 {
 		return true, nil
 	}
@@ -146,18 +146,18 @@ func (r *rendition) ready(q Query, partTarget time.Duration) (bool, error) {
 	if msn > last+2 {
 		return false, fault.New(fault.Invalid, "_HLS_msn=%d is too far ahead: the last segment is %d", q.MSN, last)
 	}
-	if msn == whole.number+1 && part >= parts+advance(partTarget) {
+	if msn == whole.number+1 && part >= parts+advance(partTarget, longest) {
 		return false, fault.New(fault.Invalid, "_HLS_part=%d is too far ahead: the last part of segment %d is %d", q.Part, msn, parts-1)
 	}
 	return msn <= whole.number || msn == last && part >= 0 && part < parts, nil
 }
 
-// advance is the Advance Part Limit of rfc8216bis 6.2.5.2.
-func advance(partTarget time.Duration) int64 {
-	if partTarget >= time.Second {
-		return 3
-	}
-	return int64((3*time.Second + partTarget - 1) / partTarget)
+// advance is the Advance Part Limit of rfc8216bis 6.2.5.2, and no less than the parts
+// that the longest segment can have: hls.js at standard latency asks for the last part
+// of the next segment, which it takes to have as many as the one before.
+func advance(partTarget, longest time.Duration) int64 {
+	ahead := max(3*time.Second, longest)
+	return max(3, int64((ahead+partTarget-1)/partTarget))
 }
 
 // text returns the newest version of the playlist.
