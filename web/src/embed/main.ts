@@ -6,6 +6,10 @@ import App from './App.svelte';
 const media = new URL(location.pathname.replace('/embed/', '/play/') + '/', location.origin).href;
 
 /** over asks for a stream from the oldest moment that can be had: ?start=over */
-const over = new URLSearchParams(location.search).get('start') === 'over';
+const asked = new URLSearchParams(location.search);
+const over = asked.get('start') === 'over';
 
-mount(App, { target: document.getElementById('app')!, props: { media, stream: /\/str_\w+\/$/.test(media), over } });
+/** wanted is what it shall be played with: ?delivery=dash, or else what suits the browser best */
+const wanted = asked.get('delivery') === 'dash' ? 'dash' : undefined;
+
+mount(App, { target: document.getElementById('app')!, props: { media, stream: /\/str_\w+\/$/.test(media), over, wanted } });

@@ -1,6 +1,6 @@
 import { MediaPlayer, type MediaInfo, type MediaPlayerClass, type Representation } from 'dashjs';
 import { mendSeeks } from './dash-seek';
-import { redraw, type Engine, type Fault, type FaultKind, type Level, type Listener, type Track } from './engine';
+import { redraw, type Engine, type Fault, type FaultKind, type Level, type Listener, type Live, type Source, type Track } from './engine';
 
 /** A rung in DASH: dash.js keeps each codec in a track (adaptation set) of its own. */
 interface Rung extends Level {
@@ -14,9 +14,10 @@ interface Download {
 }
 
 /** openDASH plays an MPD with dash.js over Media Source Extensions. */
-export function openDASH(video: HTMLVideoElement, url: string, at: number, listener: Listener): Engine {
+export function openDASH(video: HTMLVideoElement, source: Source, at: number, listener: Listener): Engine {
   const player = MediaPlayer().create();
-  mendSeeks(player);
+  // A stream that goes on may have holes that nothing will ever fill.
+  if (!source.live) mendSeeks(player);
   player.updateSettings({
     debug: { logLevel: 0 },
     streaming: {
@@ -28,8 +29,9 @@ export function openDASH(video: HTMLVideoElement, url: string, at: number, liste
   });
   const state: State = { rungs: [], chosen: -1, shown: undefined, pending: undefined, replacing: undefined, loaded: false, words: [] };
   listen(player, video, state, listener);
-  // The player counts from where the presentation starts, which need not be 0.
-  player.initialize(video, url, false, at > 0 ? at : NaN);
+  // The player counts from where the presentation starts, which need not be 0. A stream
+  // has another time here than with other engines: it begins at the live edge.
+  player.initialize(video, source.dash, false, at > 0 && !source.live ? at : NaN);
 
   return {
     kind: 'dash',
@@ -57,9 +59,19 @@ export function openDASH(video: HTMLVideoElement, url: string, at: number, liste
       player.setTextTrack(i);
       listener.changed();
     },
+    live: () => (source.live ? liveOf(player) : undefined),
     bandwidth: () => player.getAverageThroughput(state.rungs.length > 0 ? 'video' : 'audio') * 1000 || undefined,
     destroy: () => player.destroy(),
   };
+}
+
+/** liveOf says where a stream is; undefined for one that is over, or has not begun. */
+function liveOf(player: MediaPlayerClass): Live | undefined {
+  if (!player.isReady() || !player.isDynamic()) return undefined;
+  const { start, end } = player.getDvrWindow();
+  if (!Number.isFinite(end)) return undefined;
+  const latency = player.getCurrentLiveLatency();
+  return { start, edge: Math.max(start, end - player.getTargetLiveDelay()), latency: Number.isFinite(latency) ? latency : 0 };
 }
 
 interface State {
@@ -92,6 +104,7 @@ function listen(player: MediaPlayerClass, video: HTMLVideoElement, state: State,
     state.rungs = rungs(player);
     listener.changed();
   });
+  player.on(events.MANIFEST_LOADED, () => listener.advanced());
   player.on(events.TEXT_TRACKS_ADDED, (e: { tracks: readonly MediaInfo[] }) => {
     state.words = e.tracks.map(track);
     listener.changed();

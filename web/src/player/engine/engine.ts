@@ -85,7 +85,7 @@ export async function open(kind: EngineKind, video: HTMLVideoElement, source: So
     case 'hls':
       return (await import('./hls')).openHLS(video, source, at, listener);
     case 'dash':
-      return (await import('./dash')).openDASH(video, source.dash, at, listener);
+      return (await import('./dash')).openDASH(video, source, at, listener);
     case 'native':
       return (await import('./native')).openNative(video, source.hls, at, listener);
     case 'whep':
