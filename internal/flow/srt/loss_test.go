@@ -20,7 +20,7 @@ const (
 	oneWay  = 150 * time.Millisecond
 	lostOf  = 0.02
 	patient = 1200 * time.Millisecond
-	seconds = 30
+	seconds = 20
 )
 
 // arrives sends a film to the address and looks whether all of it has come.
