@@ -1,9 +1,9 @@
-// Package dash writes MPEG-DASH manifests (ISO/IEC 23009-1) of finished
-// presentations on CMAF segments: one period, or of a recording one for each
-// stretch, adaptation sets of video, sound, WebVTT files and thumbnails, numbered
-// segments with their exact durations in a timeline. Plain structs go in and XML comes out; what a player
-// would stumble over is an error. It reads no manifests, opens no files, and
-// writes neither live manifests nor encryption.
+// Package dash writes MPEG-DASH manifests (ISO/IEC 23009-1) on CMAF segments: of
+// finished presentations, with one period, or of a recording one for each stretch,
+// and sets of video, sound, WebVTT files and thumbnails; and of live ones, which grow
+// (see Live). Segments are numbered, with their exact durations in a timeline. Plain
+// structs go in and XML comes out; what a player would stumble over is an error. It
+// reads no manifests, opens no files, and writes no encryption.
 package dash
 
 import (

@@ -109,7 +109,7 @@ func (g *Group) markOf(number int64) (mark, bool) {
 	return mark{}, false
 }
 
-// ended returns the number of the first segment of which it is not known where it ends.
+// firstOpen is the number of the first segment of which it is not known where it ends.
 func (g *Group) firstOpen() int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -1,4 +1,4 @@
-// Package window is the last hours of a stream as HTTP Live Streaming serves them:
+// Package window is the last hours of a stream as HTTP Live Streaming and DASH serve them:
 // it cuts the tracks of a hub's stream into the same segments, and those into parts
 // of half a second (rfc8216bis, low latency), holds the newest in memory and the
 // others on the disk, and answers what a handler is asked: playlists, parts,
