@@ -24,11 +24,11 @@ type offer struct {
 // readOffer checks an offer: one section of pictures and one of sound at most, all in
 // the given direction, nothing else.
 func readOffer(text, direction string) (*offer, error) {
+	o := &offer{text: withoutCandidates(text), layers: 1}
 	var s sdp.SessionDescription
-	if err := s.UnmarshalString(text); err != nil {
+	if err := s.UnmarshalString(o.text); err != nil {
 		return nil, fault.Wrap(err, fault.Invalid, "the offer is not SDP: %v", err)
 	}
-	o := &offer{layers: 1}
 	for _, m := range s.MediaDescriptions {
 		seen := &o.video
 		switch m.MediaName.Media {
@@ -57,7 +57,6 @@ func readOffer(text, direction string) (*offer, error) {
 	if !o.video && !o.sound {
 		return nil, fault.New(fault.Invalid, "the offer has neither audio nor video")
 	}
-	o.text = withoutCandidates(text)
 	return o, nil
 }
 
@@ -72,9 +71,10 @@ func layersOf(value string) int {
 	return 1
 }
 
-// lines splits SDP, whichever way its lines end.
+// lines splits SDP, whichever way its lines end: as pion does, for which one of the
+// two characters is enough. Empty ones are left out.
 func lines(text string) []string {
-	return strings.Split(strings.TrimRight(strings.ReplaceAll(text, "\r\n", "\n"), "\n"), "\n")
+	return strings.FieldsFunc(text, func(c rune) bool { return c == '\r' || c == '\n' })
 }
 
 func join(lines []string) string { return strings.Join(lines, "\r\n") + "\r\n" }
