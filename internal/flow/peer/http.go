@@ -29,8 +29,13 @@ func allowAnyOrigin(h http.Header, methods string) {
 }
 
 // answerOptions answers OPTIONS, of a browser before it asks, or of a client that
-// wants to know where TURN is (RFC 9725, 4.6).
+// wants to know where TURN is (RFC 9725, 4.6). Players ask by it whether there is
+// WebRTC at all.
 func (s *Server) answerOptions(w http.ResponseWriter, r *http.Request, methods string) {
+	if s.running() == nil {
+		web.Problem(w, r, errNotListening())
+		return
+	}
 	h := w.Header()
 	h.Set("Access-Control-Allow-Methods", methods)
 	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match")
@@ -135,6 +140,10 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request, x *session) error
 func hostOf(r *http.Request) string {
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
 	return host
+}
+
+func errNotListening() error {
+	return fault.New(fault.Unavailable, "this server does not listen for WebRTC; see live.webrtc_listen")
 }
 
 // errNoSession is for addresses of sessions that are over.

@@ -225,7 +225,7 @@ func (s *Server) enter(host string, x *session) (*engine, error) {
 	defer s.mu.Unlock()
 	switch {
 	case s.engine == nil:
-		return nil, fault.New(fault.Unavailable, "this server does not listen for WebRTC; see live.webrtc_listen")
+		return nil, errNotListening()
 	case len(s.sessions) >= s.engine.limits.Sessions:
 		return nil, fault.New(fault.Limit, "there are too many WebRTC sessions; try again later")
 	case s.from[host] >= s.engine.limits.One:

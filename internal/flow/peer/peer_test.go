@@ -590,6 +590,19 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// A server without the port says so to whoever asks.
+func TestNotListening(t *testing.T) {
+	t.Parallel()
+	s := &Server{Log: slog.New(slog.DiscardHandler), Desk: newDesk()}
+	web := httptest.NewServer(s.WHIP())
+	defer web.Close()
+	for _, method := range []string{http.MethodOptions, http.MethodPost} {
+		if answer, text := send(t, method, web.URL, goodKey, sdpType, sampleOffer); answer.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("%s: %s %s", method, answer.Status, text)
+		}
+	}
+}
+
 // A client whose network changes gets on with other ICE credentials.
 func TestRestart(t *testing.T) {
 	t.Parallel()
