@@ -16,8 +16,9 @@ import (
 // A server that is killed within a segment loses no more of it than the part that was
 // open: who comes after finds the others in the window and in the recording.
 func TestKilledWithinASegment(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	testkit.FFprobe(t)
-	p := program.Build(t, testkit.Root(t))
+	p := liuyun(t)
 	data := filepath.Join(t.TempDir(), "data")
 	c := start(t, p, data)
 	s, err := c.Streams.Create(t.Context(), client.NewStream{Name: "Cut off", Record: true})

@@ -101,6 +101,7 @@ func (c *cloud) troubled(t *testing.T, id, code string, want bool) {
 // A recording goes straight to S3. While that is away it waits, and says so; it is
 // stopped meanwhile, and the stream is gone: nothing is lost.
 func TestRecordingToS3(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	testkit.FFprobe(t)
 	bucket := testkit.S3(t)
 	target, err := url.Parse(bucket.Endpoint)
@@ -108,7 +109,7 @@ func TestRecordingToS3(t *testing.T) {
 		t.Fatal(err)
 	}
 	way := newLine(t, target.Host)
-	p := program.Build(t, testkit.Root(t))
+	p := liuyun(t)
 	c := start(t, p, filepath.Join(t.TempDir(), "data"),
 		"--set", "blob.url=s3://"+bucket.Bucket+"?endpoint="+url.QueryEscape("http://"+way.address),
 		"--set", "live.slate=false", "--set", "blob.access_key="+bucket.AccessKey, "--set", "blob.secret_key="+bucket.SecretKey)
@@ -167,9 +168,10 @@ func (c *cloud) signed(t *testing.T, id string) string {
 // The disk fills up while a stream is recorded onto it: live goes on, the page says
 // what is wrong, and when there is room the recording goes on, behind what was lost.
 func TestRecordingOnAFullDisk(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	testkit.FFprobe(t)
 	d := program.NewDisk(t, 160<<20)
-	p := program.Build(t, testkit.Root(t))
+	p := liuyun(t)
 	c := start(t, p, filepath.Join(d.Root, "data"), "--set", "blob.reserve_bytes=8MiB", "--set", "blob.reserve_percent=0", "--set", "bus.disk=32MiB")
 	s, err := c.Streams.Create(t.Context(), client.NewStream{Name: "Full", Record: true})
 	if err != nil {

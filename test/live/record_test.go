@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +19,21 @@ import (
 	"liuyun/internal/testkit"
 	"liuyun/test/program"
 )
+
+var (
+	build sync.Once
+	built program.Program
+)
+
+// liuyun is the program, built once for the tests that run beside each other.
+func liuyun(t *testing.T) program.Program {
+	t.Helper()
+	build.Do(func() { built = program.Build(t, testkit.Root(t)) })
+	if built.Path == "" {
+		t.Fatal("liuyun was not built: another test says why")
+	}
+	return built
+}
 
 // awaitStored waits until so many seconds of a recording are stored, and returns which
 // asset it is.
@@ -157,8 +173,9 @@ func breaks(l *hls.LivePlaylist) (count int) {
 
 // A stream is recorded over the kill of the server, and clips are made of it.
 func TestRecording(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	testkit.FFprobe(t)
-	p := program.Build(t, testkit.Root(t))
+	p := liuyun(t)
 	data := filepath.Join(t.TempDir(), "data")
 	c := start(t, p, data)
 	s, err := c.Streams.Create(t.Context(), client.NewStream{Name: "Council", Record: true})
