@@ -3,7 +3,9 @@ package peer
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"liuyun/internal/flow/hub"
@@ -105,22 +107,28 @@ func (p *pictures) turn(pts int64) (bool, error) {
 	}
 }
 
-// replace goes on with another rendition when one has ended that was made. The end of
-// the source is that of the stream.
+// replaceTime bounds how long another rendition is waited for: one that is made may
+// begin anew.
+const replaceTime = 3 * time.Second
+
+// replace goes on with another rendition when one has ended that was made, or when the
+// source cannot be sent any more. The end of the source is that of the stream.
 func (p *pictures) replace(cause error) error {
-	if p.ctx.Err() != nil || p.now.stream == p.program.Source() {
+	if p.now.stream == p.program.Source() && !errors.Is(cause, errUnusable) {
 		return cause
 	}
-	choices := p.choices()
-	if len(choices) == 0 {
-		return cause
+	for until := time.Now().Add(replaceTime); time.Now().Before(until) && p.ctx.Err() == nil; {
+		choices := slices.DeleteFunc(p.choices(), func(c choice) bool { return c.stream == p.now.stream })
+		if len(choices) > 0 {
+			p.wanted.Store(choices[start(choices, startRate)].stream)
+			return p.begin()
+		}
+		select {
+		case <-time.After(replaceTime / 30):
+		case <-p.ctx.Done():
+		}
 	}
-	wanted := choices[start(choices, startRate)].stream
-	if wanted == p.now.stream {
-		return cause
-	}
-	p.wanted.Store(wanted)
-	return p.begin()
+	return cause
 }
 
 // settleTime is how long a key frame may be under way: who asks for another meanwhile

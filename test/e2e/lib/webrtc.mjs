@@ -72,7 +72,10 @@ export async function watch({ url, pictures }) {
   await pc.setRemoteDescription({ type: 'answer', sdp });
   const canvas = new OffscreenCanvas(640, 360);
   const paint = canvas.getContext('2d', { willReadFrequently: true });
-  const next = () => new Promise((resolve) => video.requestVideoFrameCallback(resolve));
+  const next = () => new Promise((resolve, reject) => {
+    const late = setTimeout(() => reject(new Error(`no picture came: the connection is ${pc.connectionState}`)), 20_000);
+    video.requestVideoFrameCallback(() => resolve(clearTimeout(late)));
+  });
   await next();
   const begins = performance.now() - begun;
   const delays = [];
