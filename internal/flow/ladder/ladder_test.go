@@ -249,6 +249,36 @@ func TestChildThatAlwaysDies(t *testing.T) {
 	})
 }
 
+// A child that takes pictures and makes none is ended, and another one goes on.
+func TestChildThatStandsStill(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &machines{die: func(child, made int) error { return nil }}
+		s := newStage(t, &stuck{Maker: m}, Plan{Names: []string{"360p"}, Whole: true})
+		s.source.Begin([]hub.Track{*videoTrack()})
+		s.play(25 * 60)
+		s.end()
+		all, _ := s.numbers("360p")
+		if len(all) == 0 || all[len(all)-1] != s.n-1 || m.count() == 0 {
+			t.Errorf("%d pictures, by %d children that work", len(all), m.count())
+		}
+	})
+}
+
+// stuck is a Maker whose first child takes all that it is given, and makes nothing.
+type stuck struct {
+	Maker
+	used bool
+}
+
+func (s *stuck) RunLive(ctx context.Context, l ffmpeg.Live, feed func(context.Context, func(ffmpeg.LiveUnit) error) error) (ffmpeg.Usage, error) {
+	if s.used {
+		return s.Maker.RunLive(ctx, l, feed)
+	}
+	s.used = true
+	return ffmpeg.Usage{}, feed(ctx, func(ffmpeg.LiveUnit) error { return nil })
+}
+
 // Where the source's key frames are of no use there are others, equal on all rungs,
 // whenever a child begins.
 func TestOwnKeyFrames(t *testing.T) {
