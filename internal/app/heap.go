@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// How much garbage may lie beside what lives: a quarter of that, and what a small heap
+// How much garbage may lie beside what lives: a sixth of that, and what a small heap
 // needs so that it is not collected all the time.
 const (
-	garbageShare = 4
-	leastGarbage = 32 << 20
+	garbageShare = 6
+	leastGarbage = 16 << 20
 )
 
 // tendHeap keeps the heap of a node that streams pass through near to what it needs,

@@ -93,6 +93,7 @@ var ErrEnded = errors.New("the stream has ended")
 // of the writer by one at a time. The zero value is not valid: see New.
 type Stream struct {
 	limits Limits
+	made   time.Time
 
 	mu      sync.Mutex
 	ring    []slot // the oldest is at head
@@ -110,13 +111,13 @@ type Stream struct {
 // slot is an item in its place.
 type slot struct {
 	Item
-	period []Track   // that it belongs to
-	came   time.Time // where Limits.Span is set
+	period []Track       // that it belongs to
+	came   time.Duration // since the stream was made, where Limits.Span is set
 }
 
 // New returns a stream that waits for its first period.
 func New(l Limits) *Stream {
-	return &Stream{limits: l, ring: make([]slot, min(l.Units, 128)), arrived: make(chan struct{})}
+	return &Stream{limits: l, made: time.Now(), ring: make([]slot, min(l.Units, 128)), arrived: make(chan struct{})}
 }
 
 // Begin begins a period: from here on units are of these tracks. The slice is
@@ -167,8 +168,8 @@ func (s *Stream) push(i Item) {
 	}
 	added := slot{Item: i, period: s.tracks}
 	if s.limits.Span > 0 {
-		added.came = time.Now()
-		for s.count > 0 && s.first < s.key && added.came.Sub(s.ring[s.head].came) > s.limits.Span {
+		added.came = time.Since(s.made)
+		for s.count > 0 && s.first < s.key && added.came-s.ring[s.head].came > s.limits.Span {
 			s.drop()
 		}
 	}
