@@ -91,3 +91,26 @@ func TestSoundAlone(t *testing.T) {
 	}
 	b.finish()
 }
+
+// Where segments are alike, the last part of each is about as long as the others,
+// though whole frames of half a second would leave four over.
+func TestEvenParts(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, Options{})
+	s := &source{rate: 25, gop: every(50), noise: true}
+	b.begin(s.tracks())
+	b.play(s, 19)
+	for _, name := range []string{"video", "audio"} {
+		p := b.playlist(name)
+		segment := p.Segments[len(p.Segments)-1]
+		for i, part := range segment.Parts {
+			if part.Duration < p.PartTarget*80/100 {
+				t.Errorf("%s: part %d of %d lasts %v, others up to %v", name, i, len(segment.Parts), part.Duration, p.PartTarget)
+			}
+		}
+		if len(segment.Parts) < 8 {
+			t.Errorf("%s: %d parts in %v", name, len(segment.Parts), segment.Duration)
+		}
+	}
+	b.finish()
+}

@@ -19,6 +19,7 @@ type track struct {
 	limit  int64 // a part lasts at most
 	least  int64 // and at least, but for a segment's last
 	most   int64 // a segment lasts at most
+	usual  int64 // how long the segment before the open one was; 0 is unknown
 	queue  []hub.Unit
 	placed bool  // cursor is valid
 	open   bool  // a segment is
@@ -61,14 +62,19 @@ func (t *track) turn(b *boundary, shown, day int64) error {
 		t.wall, next.time = day-int64(duration(t.cursor, t.clock)), day
 	}
 	t.g.publish(t.r, p, buffer, t.open, next)
+	t.usual = 0
+	if t.open {
+		t.usual = t.cursor - t.start
+	}
 	t.open, t.number, t.start, t.part = true, b.number, t.cursor, t.cursor
 	return nil
 }
 
-// endPart ends the open part when the next unit is likely not to fit.
+// endPart ends the open part when the next unit is likely not to fit, or when it is as
+// long as the others will be.
 func (t *track) endPart() error {
 	length := t.cursor - t.part
-	if length < t.limit && (length < t.least || length+t.frame <= t.limit) {
+	if length < t.limit && (length < t.least || length+t.frame <= t.limit && !t.even(length)) {
 		return nil
 	}
 	p, buffer, err := t.flush()
@@ -77,6 +83,18 @@ func (t *track) endPart() error {
 	}
 	t.g.publish(t.r, p, buffer, false, nil)
 	return nil
+}
+
+// even reports whether the open part is as long as all that will follow in a segment
+// that is as long as the one before. Else the last part might have a frame or two:
+// players that look for their next part with some tolerance miss one so short.
+func (t *track) even(length int64) bool {
+	left := t.usual - (t.part - t.start)
+	if left <= t.limit { // the last: the segment ends it
+		return false
+	}
+	parts := (left + t.limit - 1) / t.limit
+	return length+t.frame/2 >= left/parts
 }
 
 // end ends the open segment of t with nothing after it.
