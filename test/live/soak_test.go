@@ -12,9 +12,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"liuyun/client"
 	"liuyun/internal/testkit"
 	"liuyun/test/program"
 )
@@ -22,10 +24,11 @@ import (
 // soakVariable says how long to soak, as in 30m; make soak sets it.
 const soakVariable = "LIUYUN_SOAK"
 
-// What happens to the encoder of a soak: so often it is killed, for so long it is
-// away, and so fast its clock goes against that of the world.
+// What happens in a soak: so often something is killed, which is ffmpeg the
+// third time and the sixth, else the encoder; for so long the encoder is away, and so fast its clock goes against
+// that of the world.
 const (
-	soakKills = 5
+	soakKills = 7
 	soakAway  = 3 * time.Second
 	soakDrift = "1.001"
 )
@@ -51,13 +54,17 @@ type soakPlayer struct {
 }
 
 // Players that are not ours watch at standard latency, each in a Chromium of its own,
-// while the encoder is killed and comes back again and again, and its clock is fast: none
-// of them stalls or fails. One of low latency stalls once a kill at most, and is back.
+// while the encoder is killed and comes back again and again, the ffmpeg that makes
+// another rendition is killed, and the encoder's clock is fast: none of them stalls or
+// fails. One of low latency stalls once a kill at most, and is back.
+//
+// One that is short has one kill, and asks less of a machine.
 func TestSoak(t *testing.T) {
 	length, err := time.ParseDuration(os.Getenv(soakVariable))
 	if err != nil {
 		t.Skipf("%s does not say for how long to soak, as in 30m; see make soak", soakVariable)
 	}
+	long := length >= 5*time.Minute
 	chromium := testkit.Program(t, "chromium")
 	root := testkit.Root(t)
 	if _, err := os.Stat(filepath.Join(root, "test", "e2e", "node_modules")); err != nil {
@@ -65,10 +72,17 @@ func TestSoak(t *testing.T) {
 	}
 	p := program.Build(t, root)
 	c := start(t, p, filepath.Join(t.TempDir(), "data"))
-	s := c.newStream(t)
+	ladder := []string{}
+	if long {
+		ladder = append(ladder, "360p")
+	}
+	s, err := c.Streams.Create(t.Context(), client.NewStream{Name: "Town hall", Ladder: ladder})
+	if err != nil {
+		t.Fatal(err)
+	}
 	address := ingest(s, s.Ingest.RTMP.Key)
 	encoder := pushFast(t, address)
-	c.await(t, s.ID, "live")
+	c.await(t, s.ID, client.StreamLive)
 	master := c.Resolve(s.Playback.HLS)
 	c.playable(t, master)
 	// Players of standard latency begin three target durations before the end.
@@ -77,32 +91,48 @@ func TestSoak(t *testing.T) {
 	lab := httptest.NewServer(http.FileServer(http.Dir(filepath.Join(root, "test", "e2e"))))
 	defer lab.Close()
 	w := c.watchers(t, map[string]any{
-		"chromium": chromium, "lab": lab.URL + "/lab/live.html", "players": soakPlayers(t, master), "seconds": length.Seconds(),
+		"chromium": chromium, "lab": lab.URL + "/lab/live.html", "players": soakPlayers(s, c, long), "seconds": length.Seconds(),
 	})
 	line := soakLine{When: time.Now().UTC().Truncate(time.Second), Name: "soak-live", Cores: runtime.NumCPU(), Minutes: length.Minutes(), Kills: map[string]int{}}
-	for range soakKills {
-		if !w.wait(length / (soakKills + 1)) {
+	kills := 1
+	if long {
+		kills = soakKills
+	}
+	for n := range kills {
+		if !w.wait(length / time.Duration(kills+1)) {
 			break
+		}
+		if n%3 == 2 { // the third time and the sixth
+			line.Kills["ffmpeg"] += killChildren(c.Pid)
+			continue
 		}
 		encoder.kill()
 		line.Kills["encoder"]++
 		w.wait(soakAway)
 		encoder = pushFast(t, address)
-		c.await(t, s.ID, "live")
+		c.await(t, s.ID, client.StreamLive)
 	}
-	line.Players = w.judge(t, line.Kills["encoder"])
-	writeSoak(t, line)
+	line.Players = w.judge(t, line.Kills["encoder"]+line.Kills["ffmpeg"])
+	if long {
+		writeSoak(t, line)
+	}
+}
+
+// killChildren kills what a server has started, and says how many that were.
+func killChildren(pid int) int {
+	children := program.Children(pid)
+	for _, child := range children {
+		_ = syscall.Kill(child, syscall.SIGKILL) // it may be gone
+	}
+	return len(children)
 }
 
 // soakPlayers are those that watch, with what each reads.
-func soakPlayers(t *testing.T, master string) map[string]string {
-	t.Helper()
-	players := map[string]string{"hls.js": master, "hls.js-low": master, "shaka-hls": master}
-	manifest := strings.TrimSuffix(master, "master.m3u8") + "manifest.mpd"
-	if status, _, _, err := get(t.Context(), manifest); err == nil && status == http.StatusOK {
-		players["dash.js"] = manifest
-		delete(players, "shaka-hls")
-		players["shaka-dash"] = manifest
+func soakPlayers(s client.Stream, c *cloud, long bool) map[string]string {
+	hls, dash := c.Resolve(s.Playback.HLS), c.Resolve(s.Playback.DASH)
+	players := map[string]string{"hls.js": hls, "dash.js": dash, "shaka-hls": hls}
+	if long {
+		players["hls.js-low"] = hls
 	}
 	return players
 }
@@ -110,7 +140,7 @@ func soakPlayers(t *testing.T, master string) map[string]string {
 // pushFast pushes a small picture with a clock that is a thousandth too fast.
 func pushFast(t *testing.T, address string) *encoder {
 	t.Helper()
-	return pushWith(t, address, "-readrate", soakDrift)
+	return pushSize(t, address, "640x360", "-readrate", soakDrift)
 }
 
 // awaitWindow waits until the playlist of the pictures goes back so far.

@@ -14,7 +14,7 @@ const openers = {
   'hls.js': (url) => openHls(url, { lowLatencyMode: false }),
   'hls.js-low': (url) => openHls(url, { lowLatencyMode: true, maxLiveSyncPlaybackRate: 1.08 }),
   'dash.js': openDash,
-  'shaka-hls': openShaka,
+  'shaka-hls': (url) => openShaka(url, { streaming: { lowLatencyMode: false } }),
   'shaka-dash': openShaka,
 };
 
@@ -40,10 +40,11 @@ function openDash(url) {
   return () => player.getCurrentLiveLatency();
 }
 
-function openShaka(url) {
+function openShaka(url, config = {}) {
   const { shaka } = window;
   shaka.polyfill.installAll();
   const player = new shaka.Player();
+  player.configure(config);
   player.addEventListener('error', ({ detail }) => note(true, `${detail.code} ${detail.data}`));
   player.attach(video).then(() => player.load(url)).then(() => video.play()).catch((error) => note(true, `${error.code} ${error.data}`));
   return () => (Date.now() - player.getPlayheadTimeAsDate()?.getTime()) / 1000;
