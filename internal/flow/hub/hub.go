@@ -77,9 +77,8 @@ type Item struct {
 type Limits struct {
 	Units int
 	Bytes int64
-	// Span is how long units are held that nobody would begin with: those before the
-	// newest key frame. A reader that lags more loses them. 0 is as long as the others
-	// allow.
+	// Span is how long units are held that every reader has taken, and with which nobody
+	// would begin: those before the newest key frame. 0 is as long as the others allow.
 	Span time.Duration
 }
 
@@ -101,10 +100,11 @@ type Stream struct {
 	count   int
 	first   uint64 // number of the oldest item
 	bytes   int64
-	key     uint64  // number of the newest item to begin with; valid when at least first
-	tracks  []Track // of the present period
-	video   bool    // the present period has pictures
-	ended   error   // not nil: no more is written
+	key     uint64    // number of the newest item to begin with; valid when at least first
+	tracks  []Track   // of the present period
+	video   bool      // the present period has pictures
+	readers []*Reader // that have begun, but for those that have lost units since; where Limits.Span is set
+	ended   error     // not nil: no more is written
 	arrived chan struct{}
 }
 
@@ -169,7 +169,7 @@ func (s *Stream) push(i Item) {
 	added := slot{Item: i, period: s.tracks}
 	if s.limits.Span > 0 {
 		added.came = time.Since(s.made)
-		for s.count > 0 && s.first < s.key && added.came-s.ring[s.head].came > s.limits.Span {
+		for end := s.unneeded(added.came); s.first < end; {
 			s.drop()
 		}
 	}
@@ -180,6 +180,29 @@ func (s *Stream) push(i Item) {
 	s.count++
 	s.bytes += size
 	s.wake()
+}
+
+// unneeded is the number of the first item that somebody may want at that time, where
+// Limits.Span is set. One who reads no more, or as slowly as that, is waited for up to
+// the other limits; then it has lost units, and nothing is held for it.
+func (s *Stream) unneeded(now time.Duration) uint64 {
+	end := s.first
+	for n := 0; n < s.count && end < s.key && now-s.ring[(s.head+n)%len(s.ring)].came > s.limits.Span; n++ {
+		end++
+	}
+	if end == s.first {
+		return end
+	}
+	kept := s.readers[:0]
+	for _, r := range s.readers {
+		if r.listed = r.next >= s.first; r.listed {
+			kept = append(kept, r)
+			end = min(end, r.next)
+		}
+	}
+	clear(s.readers[len(kept):])
+	s.readers = kept
+	return end
 }
 
 // drop drops the oldest item.
@@ -217,6 +240,7 @@ type Reader struct {
 	next   uint64
 	period []Track // that the reader knows
 	begun  bool
+	listed bool // it is in the stream's list; the stream's mutex guards it, as it does next
 }
 
 // Next waits for the next item. Its error is ErrEnded or the stream's cause after
@@ -263,6 +287,10 @@ func (r *Reader) take() (Item, <-chan struct{}, error) {
 	}
 	if r.next >= s.first+uint64(s.count) {
 		return r.waitOrEnd()
+	}
+	if !r.listed && s.limits.Span > 0 {
+		r.listed = true
+		s.readers = append(s.readers, r)
 	}
 	here := &s.ring[(s.head+int(r.next-s.first))%len(s.ring)]
 	item := here.Item

@@ -6,13 +6,12 @@ import (
 	"time"
 )
 
-// What nobody would begin with is held for the span alone; what comes after the newest
-// key frame stays, however old it is.
+// What all have taken and nobody would begin with is held for the span alone; what
+// comes after the newest key frame stays, however old it is.
 func TestSpan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Limits{Units: 1000, Bytes: 1 << 20, Span: time.Second})
 		s.Begin(video())
-		slow := s.Read()
 		for n := range byte(100) { // ten seconds, a key frame each four
 			s.Write(picture(n, n%40 == 0))
 			time.Sleep(100 * time.Millisecond)
@@ -21,13 +20,51 @@ func TestSpan(t *testing.T) {
 		if s.count != 20 {
 			t.Errorf("%d items are held", s.count)
 		}
-		wantTracks(t, slow, 2, false)
-		wantUnit(t, slow, 80, false)
+		r := s.Read()
+		wantTracks(t, r, 2, false)
+		for n := byte(80); n < 100; n++ {
+			wantUnit(t, r, n, false)
+		}
 		s.Write(picture(120, true))
 		if s.count != 11 { // a second before it, and itself
 			t.Errorf("%d items are held after a key frame", s.count)
 		}
-		wantUnit(t, slow, 120, true)
+		wantUnit(t, r, 120, false)
+	})
+}
+
+// A reader that lags more than the span loses nothing; one that reads no more is waited
+// for up to the other limits, and then no more.
+func TestSpanWaitsForReaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Limits{Units: 60, Bytes: 1 << 20, Span: time.Second})
+		s.Begin(video())
+		write := func(from, to int) {
+			for n := from; n < to; n++ {
+				s.Write(picture(byte(n), n%20 == 0))
+				time.Sleep(100 * time.Millisecond)
+			}
+		}
+		write(0, 1)
+		slow, gone := s.Read(), s.Read()
+		for _, r := range []*Reader{slow, gone} {
+			wantTracks(t, r, 2, false)
+			wantUnit(t, r, 0, false)
+		}
+		write(1, 50)
+		for n := byte(1); n < 50; n++ {
+			wantUnit(t, slow, n, false)
+		}
+		write(50, 90) // more than the limit: the one that is gone has lost units
+		for n := byte(50); n < 90; n++ {
+			wantUnit(t, slow, n, false)
+		}
+		write(90, 101)
+		if len(s.readers) != 1 || s.count != 11 { // from where the other is
+			t.Errorf("%d readers are waited for, %d items are held", len(s.readers), s.count)
+		}
+		wantUnit(t, slow, 90, false)
+		wantUnit(t, gone, 100, true)
 	})
 }
 

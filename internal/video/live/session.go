@@ -158,8 +158,8 @@ func (s *Service) session(r *stream, from Status, fn func(*session) error) (*ses
 	return l, nil
 }
 
-// hubLimits are small: the window alone reads a stream, and never lags for long.
-func hubLimits() hub.Limits { return hub.Limits{Units: 512, Bytes: 16 << 20, Span: time.Second} }
+// hubLimits are for the slowest of its readers; what all have taken goes after a second.
+func hubLimits() hub.Limits { return hub.Limits{Units: 1024, Bytes: 16 << 20, Span: time.Second} }
 
 // supervise runs a session until its stream is idle, or ctx ends.
 func (s *Service) supervise(ctx context.Context, l *session, from Status) {
