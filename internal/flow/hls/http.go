@@ -2,9 +2,11 @@ package hls
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 
 	"liuyun/internal/av/hls"
 	"liuyun/internal/base/fault"
@@ -23,6 +25,10 @@ func HTTP(client *http.Client) Fetch {
 		}
 		response, err := client.Do(request)
 		if err != nil {
+			var whole *url.Error
+			if errors.As(err, &whole) {
+				err = whole.Err // without the address, whose query may be a secret
+			}
 			if fault.CodeOf(err) == fault.Forbidden {
 				return nil, "", fault.Wrap(err, fault.Forbidden, "%s may not be called: it is inside a private network", name(address))
 			}

@@ -58,14 +58,14 @@ func (r *Recording) finish(ctx context.Context) (*Result, error) {
 	}
 	for _, f := range files {
 		if _, err := r.Objects.Put(ctx, result.Prefix+f.name, bytes.NewReader(f.text)); err != nil {
-			return nil, err
+			return nil, ofStore(err)
 		}
 	}
 	err = r.Objects.List(ctx, result.Prefix, func(info blob.Info) error {
 		result.Stored += info.Size
 		return nil
 	})
-	return result, err
+	return result, ofStore(err)
 }
 
 // result describes it as assets are described.

@@ -249,7 +249,7 @@ func (s *State) add(row *window.Row) {
 
 // read calls fn with each file of the index, in their order.
 func (r *Recording) read(ctx context.Context, fn func(*chunk) error) error {
-	return r.Objects.List(ctx, r.Folder+Index, func(info blob.Info) error {
+	err := r.Objects.List(ctx, r.Folder+Index, func(info blob.Info) error {
 		object, err := r.Objects.Open(ctx, info.Name)
 		if err != nil {
 			return err
@@ -270,6 +270,7 @@ func (r *Recording) read(ctx context.Context, fn func(*chunk) error) error {
 		}
 		return fn(&c)
 	})
+	return ofStore(err)
 }
 
 const maxChunk = 16 << 20
@@ -333,8 +334,14 @@ func (r *Recording) copyFile(ctx context.Context, rendition, name string) error 
 	}
 	defer file.Close()
 	_, err = r.Objects.Put(ctx, r.Folder+Media+rendition+"/"+name, file.Content)
+	return ofStore(err)
+}
+
+// ofStore has what a store does not find tried again: it may be another one soon, and
+// only a window, or who is told, ends a recording by that.
+func ofStore(err error) error {
 	if fault.CodeOf(err) == fault.NotFound {
-		return fmt.Errorf("store %s: %v", name, err) // of the store, which may be another one soon
+		return fmt.Errorf("store: %v", err)
 	}
 	return err
 }
@@ -350,7 +357,7 @@ func (r *Recording) flush(ctx context.Context) error {
 			return fmt.Errorf("%w: %w", errNever, err)
 		}
 		_, err = r.Objects.Put(ctx, fmt.Sprintf("%s%s%020d.json", r.Folder, Index, r.pending.Next), bytes.NewReader(text))
-		return err
+		return ofStore(err)
 	})
 	if err != nil {
 		return err

@@ -134,12 +134,14 @@ func indexes(n int) []int {
 // Loss is what was lost since it was last asked for.
 func TestQuality(t *testing.T) {
 	t.Parallel()
-	r := &receiver{received: 90}
+	r := &receiver{}
+	r.received.Store(90)
 	r.lose(10)
 	if q := r.quality(); q.Loss != 0.1 {
 		t.Errorf("%v", q.Loss)
 	}
-	r.received += 50
+	r.received.Add(50)
+	r.way.at = time.Time{}
 	if q := r.quality(); q.Loss != 0 {
 		t.Errorf("later %v", q.Loss)
 	}

@@ -3,6 +3,7 @@ package rtsp
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bluenviron/gortsplib/v5"
@@ -30,10 +31,18 @@ type receiver struct {
 	closed   bool
 	clock    clock
 	tracks   []*inTrack
-	received int64 // packets
-	unusable int64 // of those
-	lost     int64
-	before   [2]int64 // received and lost when quality was last asked for
+	unusable int64 // packets
+
+	received, lost atomic.Int64 // packets
+	way            way
+}
+
+// way is how packets came when it was last looked. Its mutex is held for nothing else.
+type way struct {
+	mu             sync.Mutex
+	at             time.Time
+	received, lost int64
+	last           ingest.Quality
 }
 
 // inTrack is a track that is taken.
@@ -148,7 +157,7 @@ func (r *receiver) packet(t *inTrack, p *rtp.Packet) {
 	if r.closed {
 		return
 	}
-	r.received++
+	r.received.Add(1)
 	frames, err := t.take(p)
 	if err != nil {
 		r.unusable++
@@ -191,21 +200,26 @@ func (r *receiver) report(track int, report *rtcp.SenderReport) {
 
 // lose notes packets that did not come.
 func (r *receiver) lose(count uint64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.lost += int64(min(count, 1<<16)) // of a jump in the numbers nothing is known
+	r.lost.Add(int64(min(count, 1<<16))) // of a jump in the numbers nothing is known
 }
 
-// quality is how many packets were lost since it was last asked for.
+// quality is how many packets were lost in the last moments. It does not wait for mu: who
+// asks may hold what the input waits for, with mu held.
 func (r *receiver) quality() ingest.Quality {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	received, lost := r.received-r.before[0], r.lost-r.before[1]
-	r.before = [2]int64{r.received, r.lost}
-	if lost == 0 {
-		return ingest.Quality{}
+	w := &r.way
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	if now.Sub(w.at) < 500*time.Millisecond { // it may be asked for several times a second
+		return w.last
 	}
-	return ingest.Quality{Loss: float64(lost) / float64(received+lost)}
+	received, lost := r.received.Load(), r.lost.Load()
+	came, missing := received-w.received, lost-w.lost
+	w.at, w.received, w.lost, w.last = now, received, lost, ingest.Quality{}
+	if missing > 0 {
+		w.last.Loss = float64(missing) / float64(came+missing)
+	}
+	return w.last
 }
 
 // stop has nothing more go to the input. It may be called more than once.

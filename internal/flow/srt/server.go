@@ -163,6 +163,7 @@ func (s *Server) play(ctx context.Context, caller gosrt.ConnRequest, want reques
 			}
 		}
 	})
+	s.running.Go(func() { c.bound(reading) })
 	w := &paced{ctx: reading, to: c.conn, pause: time.NewTimer(0), sent: func(n int64) {
 		if s.Sent != nil {
 			s.Sent(want.name, n)
@@ -267,6 +268,28 @@ func (c *connection) watch(ended <-chan struct{}) {
 			}
 			if s.Instantaneous.ByteRecvBuf > mostBuffered {
 				c.kick("it sends more than can wait for its time: choose a smaller latency, or fewer bits a second")
+			}
+		}
+	}
+}
+
+// mostOfReader is how many bytes of a reader may wait for their time: readers send nothing.
+const mostOfReader = 1 << 20
+
+// bound ends a reader that sends, or that has more kept for it than it could want, until
+// ctx ends: each side says itself for how long the other one keeps what it has.
+func (c *connection) bound(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var s gosrt.Statistics
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			c.conn.Stats(&s)
+			if s.Instantaneous.ByteRecvBuf > mostOfReader || s.Instantaneous.ByteSendBuf > mostBuffered {
+				c.kick("it sends, or does not take what it is sent")
 			}
 		}
 	}

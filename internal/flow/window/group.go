@@ -126,6 +126,7 @@ func (g *Group) Run(ctx context.Context, r *hub.Reader) error {
 	g.mu.Unlock()
 	close(stop)
 	<-stopped
+	g.files.close() // until there is more to write
 	if well {
 		return nil
 	}

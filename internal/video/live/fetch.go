@@ -41,6 +41,10 @@ const (
 type fetching struct {
 	wake chan struct{}
 
+	// looking is held while the records are looked at; mu never while the store is waited
+	// for, as it is taken within transactions, see shown. Looking is taken first.
+	looking sync.Mutex
+
 	mu      sync.Mutex
 	running map[string]*fetch // by the stream
 }
@@ -117,8 +121,8 @@ func (s *Service) fetchAll(ctx context.Context) {
 // fetchWanted begins what is to be fetched and ends what is not. What is read and what
 // is done about it are one, see unfetch.
 func (s *Service) fetchWanted(ctx context.Context, working *sync.WaitGroup) error {
-	s.fetching.mu.Lock()
-	defer s.fetching.mu.Unlock()
+	s.fetching.looking.Lock()
+	defer s.fetching.looking.Unlock()
 	var list []*stream
 	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
 		list, err = queryStreams(tx, `WHERE source_on = 1 AND source_node = ?`, s.Node)
@@ -131,6 +135,8 @@ func (s *Service) fetchWanted(ctx context.Context, working *sync.WaitGroup) erro
 	for _, r := range list {
 		wanted[r.ID] = r
 	}
+	s.fetching.mu.Lock()
+	defer s.fetching.mu.Unlock()
 	for id, f := range s.fetching.running {
 		if r := wanted[id]; r == nil || r.Source != f.source {
 			f.cancel()
@@ -161,9 +167,11 @@ func (s *Service) fetchWanted(ctx context.Context, working *sync.WaitGroup) erro
 
 // unfetch ends the fetching of a stream whose record is gone, and waits for that.
 func (s *Service) unfetch(id string) {
+	s.fetching.looking.Lock()
 	s.fetching.mu.Lock()
 	f := s.fetching.running[id]
 	s.fetching.mu.Unlock()
+	s.fetching.looking.Unlock()
 	if f != nil {
 		f.cancel()
 		<-f.done

@@ -174,12 +174,32 @@ func (s *Service) runRecording(ctx context.Context, rec *recorder, group *window
 		s.Log.Warn("a recording has ended without a result", "asset", rec.row.Asset, "stream", rec.row.Stream, "cause", cause)
 	}
 	s.recordMu.Lock()
+	going := rec.on()
+	s.recordMu.Unlock()
+	if going && fault.CodeOf(cause) == fault.NotFound {
+		s.recordAnew(rec.row.Stream) // somebody has deleted it: what was in it does not come back
+	}
+	s.recordMu.Lock()
 	delete(s.recorders, rec.row.Asset)
 	s.recordMu.Unlock()
 	s.hold(group, rec.row.Stream)
 	if err := s.forgetDeleted(ctx, rec.row.Stream); err != nil && ctx.Err() == nil {
 		s.Log.Warn("the window of a deleted stream stays until the server starts again", "stream", rec.row.Stream, "cause", err)
 	}
+}
+
+// recordAnew has what is recorded next of a stream begin with what is open now.
+func (s *Service) recordAnew(stream string) {
+	s.mu.Lock()
+	l := s.sessions[stream]
+	s.mu.Unlock()
+	if l == nil {
+		return
+	}
+	open, _ := l.group.Next()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.from = max(l.from, open)
 }
 
 // finishRecording writes how it ended. Nothing is written of an asset that is deleted.
