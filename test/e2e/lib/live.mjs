@@ -154,10 +154,7 @@ export async function rewind(v) {
 
 /** Who comes late, and asks for it, begins with what was first, and goes on from there. */
 export async function startOver(v) {
-  // In the page that the other viewer has: a third player at one origin would need more
-  // connections than a browser makes to it by HTTP/1.1.
-  const late = v.other;
-  await late.bringToFront();
+  const late = await v.context.newPage();
   await late.goto(`${v.job.url}/embed/${v.id}?start=over`);
   await late.evaluate(`window.pictureOf = ${picture}`);
   await late.waitForFunction((n) => {
@@ -171,7 +168,7 @@ export async function startOver(v) {
   await moves(v, late, 'the player that starts over');
   const { number } = await late.evaluate(picture);
   v.expect(`it has jumped to picture ${number}`, number < 12 * rate);
-  await late.goto(`${v.job.url}/embed/${v.id}`);
+  await late.close();
   await v.page.bringToFront();
 }
 
