@@ -232,6 +232,7 @@ func (s *Server) play(ctx context.Context, c *connection, rtmp *gortmplib.Server
 	watching, stop := context.WithCancelCause(ctx)
 	var listening sync.WaitGroup
 	listening.Go(func() { stop(c.listen()) })
+	listening.Go(func() { ingest.Recheck(watching, s.Desk, id, rtmp.URL.Query().Get("token"), c.kick) })
 	p := &player{c: c, sent: func(bytes int64) {
 		if s.Sent != nil {
 			s.Sent(id, bytes)

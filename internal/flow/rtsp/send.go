@@ -166,6 +166,11 @@ func (h *handler) newPlayer(r *gortsplib.ServerHandlerOnSetupCtx) (*player, erro
 		return nil, err
 	}
 	p.ctx, p.cancel = context.WithCancel(h.ctx)
+	values, _ := url.ParseQuery(r.Query) // open has read it
+	go ingest.Recheck(p.ctx, h.Desk, id, values.Get("token"), func(why string) {
+		p.log.Info("a player was sent away", "reason", why)
+		p.cancel()
+	})
 	return p, nil
 }
 

@@ -164,6 +164,7 @@ func (s *Server) play(ctx context.Context, caller gosrt.ConnRequest, want reques
 		}
 	})
 	s.running.Go(func() { c.bound(reading) })
+	s.running.Go(func() { ingest.Recheck(reading, s.Desk, want.name, want.token, c.kick) })
 	w := &paced{ctx: reading, to: c.conn, pause: time.NewTimer(0), sent: func(n int64) {
 		if s.Sent != nil {
 			s.Sent(want.name, n)

@@ -75,7 +75,10 @@ func (s *Listener) acceptAll() {
 			tcp.Close()
 			continue
 		}
-		s.serving.Go(func() { s.serve(c) })
+		go func() {
+			defer s.serving.Done()
+			s.serve(c)
+		}()
 	}
 }
 
@@ -146,6 +149,7 @@ func (s *Listener) add(c *conn) bool {
 		return false
 	}
 	s.conns[c] = false
+	s.serving.Add(1) // while closing is known to be false
 	return true
 }
 

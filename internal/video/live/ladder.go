@@ -105,6 +105,9 @@ func (r *renditions) run(ctx context.Context) {
 func (r *renditions) set(names []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if slices.Equal(r.names, names) {
+		return
+	}
 	r.names = names
 	r.start()
 }

@@ -5,11 +5,14 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +24,7 @@ import (
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/flow/hub"
+	"liuyun/internal/kit/store"
 )
 
 // sequence and parameters are those of pictures of 1920 × 1080.
@@ -257,6 +261,40 @@ func TestPush(t *testing.T) {
 	c.call(t, writer, 204, "DELETE", "/v1/streams/"+made.ID, "")
 	if why := p.goodbye(); !strings.Contains(why, "deleted") {
 		t.Errorf("the encoder was told %q", why)
+	}
+}
+
+// A stream that another node deletes is off the air here soon, and what it left goes.
+func TestDeletedElsewhere(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.serve(t)
+	made, _ := c.call(t, writer, 201, "POST", "/v1/streams", `{}`)
+	p, err := c.push(t, made.Ingest.RTMP.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sequence, parameters := parameterSets()
+	p.must(p.picture(0, 0, sequence, parameters, []byte{0x65, 0x88, 1}))
+	c.await(t, made.ID, Live)
+	folder := filepath.Join(c.Folder, made.ID)
+	if _, err := os.Stat(folder); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.DB.Write(t.Context(), func(tx *store.Tx) error { return deleteStream(tx, made.ID) }); err != nil {
+		t.Fatal(err)
+	}
+	if why := p.goodbye(); !strings.Contains(why, "deleted") {
+		t.Errorf("the encoder was told %q", why)
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		_, err := os.Stat(folder)
+		if errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the window is there still: %v", err)
+		}
 	}
 }
 

@@ -23,6 +23,8 @@ type session struct {
 	source     *hub.Stream // what goes on
 	log        *slog.Logger
 	wake       chan struct{} // facts have changed
+	looked     time.Time     // when its record was looked at
+	deleted    bool          // its record is gone
 	cancel     context.CancelFunc
 	done       chan struct{} // closed when nothing of it goes on
 
@@ -161,6 +163,29 @@ func (s *Service) session(r *stream, from Status, fn func(*session) error) (*ses
 // hubLimits are for the slowest of its readers; what all have taken goes after a second.
 func hubLimits() hub.Limits { return hub.Limits{Units: 1024, Bytes: 16 << 20, Span: time.Second} }
 
+// lookEvery is how often a session looks at the record of its stream, which another
+// node may have changed or deleted.
+const lookEvery = 3 * time.Second
+
+// followRecord has a session do what the record of its stream says. It is called by
+// supervise alone.
+func (s *Service) followRecord(ctx context.Context, l *session) {
+	if time.Since(l.looked) < lookEvery {
+		return
+	}
+	l.looked = time.Now()
+	switch r, err := s.streamOf(ctx, l.id); {
+	case fault.CodeOf(err) == fault.NotFound:
+		l.deleted = true
+		l.stop("the stream was deleted")
+	case err == nil:
+		s.wantRecording(r)
+		s.wantLadder(r)
+	case ctx.Err() == nil:
+		l.log.Debug("the record of the stream was not looked at", "cause", err)
+	}
+}
+
 // supervise runs a session until its stream is idle, or ctx ends.
 func (s *Service) supervise(ctx context.Context, l *session, from Status) {
 	defer close(l.done)
@@ -173,6 +198,7 @@ func (s *Service) supervise(ctx context.Context, l *session, from Status) {
 		facts: l.facts, wake: l.wake, log: l.log,
 		tell: func(ctx context.Context, to Status) error { return s.setStatus(ctx, l.id, to) },
 		second: func(now Status) {
+			s.followRecord(ctx, l)
 			s.followRecording(ctx, l, now)
 			s.announce(l, now, l.tick(s.recordingProblems(l.id)))
 		},
@@ -198,6 +224,12 @@ func (s *Service) supervise(ctx context.Context, l *session, from Status) {
 	delete(s.sessions, l.id)
 	s.heads[l.id] = head
 	s.mu.Unlock()
+	if !l.deleted {
+		return
+	}
+	if err := s.forgetDeleted(s.context(), l.id); err != nil {
+		l.log.Warn("what a deleted stream has left is removed when the server starts again", "cause", err)
+	}
 }
 
 // cut has the window cut what comes, until the hub's stream ends. What fails is

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -159,7 +160,8 @@ func (s *Service) shown(r *stream) *StreamSource {
 	return d
 }
 
-// withoutSecrets is an address without the passwords in it.
+// withoutSecrets is an address without the passwords in it, nor what may be one: all of
+// its query but what only says how to connect.
 func withoutSecrets(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -168,10 +170,13 @@ func withoutSecrets(address string) string {
 	if _, has := u.User.Password(); has {
 		u.User = url.UserPassword(u.User.Username(), hiddenPart)
 	}
-	if q := u.Query(); q.Has("passphrase") {
-		q.Set("passphrase", hiddenPart)
-		u.RawQuery = q.Encode()
+	q := u.Query()
+	for name := range q {
+		if !slices.Contains([]string{"mode", "latency", "interface"}, name) {
+			q.Set(name, hiddenPart)
+		}
 	}
+	u.RawQuery = q.Encode()
 	return u.String()
 }
 
