@@ -33,6 +33,8 @@ type liveServer struct {
 	pids []int  // all that it costs
 	hls  string // the multivariant playlist; "" where it has none of low latency
 	rtmp string // where it is played by RTMP; "" where it is not
+	srt  string // where it is read by SRT
+	whep string // where it is watched by WebRTC
 	stop func()
 }
 
@@ -198,7 +200,13 @@ func (b *bench) liveClipOf(ctx context.Context, name, size string, bitrate int) 
 // pushClip has an ffmpeg push a clip again and again, without encoding.
 func (b *bench) pushClip(clip, address string) (stop func(), err error) {
 	log := &lastLines{}
-	cmd := exec.Command(b.ffmpeg, "-nostdin", "-loglevel", "error", "-re", "-stream_loop", "-1", "-i", clip, "-c", "copy", "-f", "flv", address)
+	args := []string{"-nostdin", "-loglevel", "error", "-re", "-stream_loop", "-1", "-i", clip, "-c", "copy"}
+	if strings.HasPrefix(address, "rtsp:") {
+		args = append(args, "-f", "rtsp", "-rtsp_transport", "tcp", address)
+	} else {
+		args = append(args, "-f", "flv", address)
+	}
+	cmd := exec.Command(b.ffmpeg, args...)
 	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -239,8 +247,38 @@ func awaitHLS(ctx context.Context, s *liveServer) error {
 	}
 }
 
+// awaitWatch waits until who watches gets something.
+func awaitWatch(watch watcher) func(context.Context, *liveServer) error {
+	return func(ctx context.Context, s *liveServer) error {
+		deadline := time.Now().Add(liveLimit)
+		for {
+			playing, cancel := context.WithTimeout(ctx, 2*time.Second)
+			var got atomic.Int64
+			err := watch(playing, s, &got)
+			cancel()
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case err == nil && got.Load() > 0:
+				return nil
+			case time.Now().After(deadline):
+				return fmt.Errorf("%s plays nothing: %w", s.name, err)
+			}
+			if err := pause(ctx, 200*time.Millisecond); err != nil {
+				return err
+			}
+		}
+	}
+}
+
 // liuyunLive is ours.
 func liuyunLive(ctx context.Context, b *bench, clip string) (*liveServer, error) {
+	return b.liuyunOnAir(ctx, clip, func(one oneStream) string { return one.push }, awaitHLS)
+}
+
+// liuyunOnAir starts a server of ours and pushes the clip where a new stream of it
+// takes that.
+func (b *bench) liuyunOnAir(ctx context.Context, clip string, push func(oneStream) string, await func(context.Context, *liveServer) error) (*liveServer, error) {
 	s, stop, err := b.serveLive(ctx)
 	if err != nil {
 		return nil, err
@@ -250,8 +288,8 @@ func liuyunLive(ctx context.Context, b *bench, clip string) (*liveServer, error)
 		stop()
 		return nil, err
 	}
-	l := &liveServer{name: "liuyun", pids: []int{s.Pid}, hls: one.hls, rtmp: one.play, stop: stop}
-	return l, b.onAir(ctx, l, clip, one.push, awaitHLS)
+	l := &liveServer{name: "liuyun", pids: []int{s.Pid}, hls: one.hls, rtmp: one.play, srt: one.srt, whep: one.whep, stop: stop}
+	return l, b.onAir(ctx, l, clip, push(one), await)
 }
 
 // serveLive starts a server of ours that takes streams.
@@ -276,9 +314,12 @@ func (b *bench) serveLive(ctx context.Context, more ...string) (*server, func(),
 // oneStream is a stream of ours.
 type oneStream struct {
 	id   string
-	push string // where an encoder pushes, with the key
+	push string // where an encoder pushes by RTMP, with the key
+	rtsp string // the same by RTSP
 	hls  string
 	play string // by RTMP
+	srt  string // where it is read
+	whep string
 }
 
 func (s *server) newStream(ctx context.Context) (oneStream, error) {
@@ -291,8 +332,10 @@ func (s *server) newStream(ctx context.Context) (oneStream, error) {
 	if err != nil {
 		return oneStream{}, err
 	}
+	srt, _, _ := strings.Cut(made.Ingest.SRT.URL, "?")
 	return oneStream{
-		id: made.ID, push: made.Ingest.RTMP.URL + "/" + made.Ingest.RTMP.Key, hls: c.Resolve(made.Playback.HLS),
+		id: made.ID, push: made.Ingest.RTMP.URL + "/" + made.Ingest.RTMP.Key, rtsp: made.Ingest.RTSP.URL, hls: c.Resolve(made.Playback.HLS),
 		play: strings.TrimSuffix(made.Ingest.RTMP.URL, "/live") + "/play/" + made.ID,
+		srt:  srt + "?streamid=read:" + made.ID, whep: c.Resolve(made.Playback.WHEP),
 	}, nil
 }

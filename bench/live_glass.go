@@ -24,21 +24,28 @@ const (
 // passes them on.
 func measureLiveGlass(ctx context.Context, b *bench) ([]result, error) {
 	var results []result
-	for _, part := range []struct {
-		length string
-		limit  float64 // seconds
-	}{{"500ms", 2.5}, {"200ms", 1.3}} {
-		r, err := b.glass(ctx, "live.part="+part.length)
+	for _, one := range []struct {
+		clip     string
+		part     string
+		realTime bool
+		limit    float64 // seconds
+	}{
+		{"LL-HLS, parts of 500ms", "500ms", false, 2.5},
+		{"LL-HLS, parts of 200ms", "200ms", false, 1.3},
+		{"WebRTC", "500ms", true, 0.15},
+	} {
+		r, err := b.glass(ctx, "live.part="+one.part, one.realTime)
 		if err != nil {
 			return results, err
 		}
-		r.Clip, r.Theirs = "LL-HLS, parts of "+part.length, part.limit
+		r.Clip, r.Theirs = one.clip, one.limit
+		b.say("  %s: %.3f s; %s", r.Clip, r.Ours, r.Notes)
 		results = append(results, r)
 	}
 	return results, nil
 }
 
-func (b *bench) glass(ctx context.Context, setting string) (result, error) {
+func (b *bench) glass(ctx context.Context, setting string, realTime bool) (result, error) {
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
 		return result{}, &absentError{"chromium"}
@@ -62,7 +69,7 @@ func (b *bench) glass(ctx context.Context, setting string) (result, error) {
 		return result{}, err
 	}
 	found, err := b.watchGlass(ctx, map[string]any{
-		"chromium": chromium, "url": s.URL + "/embed/" + one.id, "settle": glassSettle.Seconds(), "seconds": glassTime.Seconds(),
+		"chromium": chromium, "url": s.URL + "/embed/" + one.id, "realTime": realTime, "settle": glassSettle.Seconds(), "seconds": glassTime.Seconds(),
 	})
 	if err != nil {
 		return result{}, err

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
-	"time"
 )
 
 // rtmpViewers is how many are sent a stream by RTMP.
@@ -81,27 +80,5 @@ func nginxRTMPLive(ctx context.Context, b *bench, clip string) (*liveServer, err
 	}); err != nil {
 		return nil, err
 	}
-	return l, b.onAir(ctx, l, clip, l.rtmp, awaitRTMP)
-}
-
-// awaitRTMP waits until something is played.
-func awaitRTMP(ctx context.Context, s *liveServer) error {
-	deadline := time.Now().Add(liveLimit)
-	for {
-		playing, cancel := context.WithTimeout(ctx, 2*time.Second)
-		var got atomic.Int64
-		err := watchRTMP(playing, s, &got)
-		cancel()
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err == nil && got.Load() > 0:
-			return nil
-		case time.Now().After(deadline):
-			return fmt.Errorf("%s plays nothing at %s: %w", s.name, s.rtmp, err)
-		}
-		if err := pause(ctx, 200*time.Millisecond); err != nil {
-			return err
-		}
-	}
+	return l, b.onAir(ctx, l, clip, l.rtmp, awaitWatch(watchRTMP))
 }

@@ -59,10 +59,12 @@ func benchmarks() []benchmark {
 		{"workers", "units a second of two workers on a core each against one", measureWorkers},
 		{"live-hls", "CPU seconds of delivering a GB by LL-HLS, viewers too, against MediaMTX", measureLiveHLS},
 		{"live-rtmp", "CPU seconds of delivering a GB by RTMP, viewers too, against MediaMTX and nginx", measureLiveRTMP},
+		{"live-srt", "CPU seconds of delivering a GB by SRT, readers too, against MediaMTX", measureLiveSRT},
+		{"live-whep", "CPU seconds of delivering a GB by WebRTC, viewers too, against MediaMTX", measureLiveWHEP},
 		{"live-ladder", "CPU seconds of a stream with three renditions against one plain ffmpeg command", measureLiveLadder},
 		{"live-memory", "peak memory of a server to which 200 encoders push against 200 MB", measureLiveMemory},
 		{"live-start", "seconds from a first key frame to a viewer's first part against 1.5 s", measureLiveStart},
-		{"live-glass", "seconds from a picture to the screen, p95, against 2.5 s, and 1.3 s with short parts", measureLiveGlass},
+		{"live-glass", "seconds from a picture to the screen, p95, against 2.5 s, 1.3 s with short parts, 0.15 s by WebRTC", measureLiveGlass},
 	}
 }
 

@@ -28,6 +28,9 @@ paths:
   all_others:
 `
 
+// mediamtxName is what figures call it.
+const mediamtxName = "MediaMTX 1.20.1"
+
 // mediamtxPath is where make build/mediamtx puts it.
 func (b *bench) mediamtxPath() (string, error) {
 	path := filepath.Join(b.root, "build", "mediamtx")
@@ -51,7 +54,7 @@ func mediamtxLive(ctx context.Context, b *bench, clip string) (*liveServer, erro
 	if err != nil {
 		return nil, err
 	}
-	l := &liveServer{name: "MediaMTX 1.20.1", hls: "http://" + hls + "/live/index.m3u8", rtmp: "rtmp://" + rtmp + "/live"}
+	l := &liveServer{name: mediamtxName, hls: "http://" + hls + "/live/index.m3u8", rtmp: "rtmp://" + rtmp + "/live"}
 	if err := b.startPeer(ctx, l, rtmp, "mediamtx.yml", fmt.Sprintf(mediamtxConfig, rtmp, hls), func(config string) []string {
 		return []string{path, config}
 	}); err != nil {

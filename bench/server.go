@@ -258,6 +258,19 @@ func freePort() (string, error) {
 	return address, socket.Close()
 }
 
+// freePorts are so many of them, all different.
+func freePorts(n int) (addresses []string, err error) {
+	for range n {
+		socket, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer socket.Close()
+		addresses = append(addresses, socket.Addr().String())
+	}
+	return addresses, nil
+}
+
 // freshData is a new data folder; the caller removes its parent.
 func (b *bench) freshData() (string, error) {
 	folder, err := b.folder()

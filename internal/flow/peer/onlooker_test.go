@@ -1,0 +1,42 @@
+package peer
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/pion/webrtc/v4"
+
+	"liuyun/internal/flow/peer/onlooker"
+)
+
+// The viewer of benchmarks gets what is sent, and is told where nothing is.
+func TestOnlooker(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	err := onlooker.Watch(t.Context(), h.url+"/play/str_other/whep", func(int64) {})
+	if err == nil || !strings.Contains(err.Error(), "404") {
+		t.Errorf("no such stream: %v", err)
+	}
+	pc := client(t, nil, webrtc.Configuration{})
+	s := newSending(t, pc)
+	post(t, pc, h.url+"/whip", goodKey)
+	s.run(t)
+	wait(t, "a period with two tracks", func() bool {
+		item, err := h.desk.out.Read().Next(expired())
+		return err == nil && len(item.Tracks) == 2
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var got atomic.Int64
+	ended := make(chan error, 1)
+	go func() {
+		ended <- onlooker.Watch(ctx, h.url+"/play/"+streamID+"/whep", func(n int64) { got.Add(n) })
+	}()
+	wait(t, "ten pictures", func() bool { return got.Load() > 10*3000 })
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("a viewer who leaves: %v", err)
+	}
+}
