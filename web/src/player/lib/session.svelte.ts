@@ -274,9 +274,11 @@ export class Session {
 
   private followLive(): void {
     this.live = this.engine?.live?.();
-    if (!this.over || this.startedOver || !this.ready || !this.live) return;
-    this.startedOver = true;
-    this.seek(this.live.start + oldest);
+    if (!this.over || this.startedOver || !this.ready || !this.live || this.video.seeking) return;
+    // Until it stays there: an engine may put the element where itself would begin, after us.
+    const begun = this.video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA;
+    this.startedOver = begun && this.video.currentTime < this.live.start + 2 * oldest;
+    if (!this.startedOver) this.seek(this.live.start + oldest);
   }
 
   /** refresh copies the engine's state into the reactive fields. */
