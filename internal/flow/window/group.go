@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"liuyun/internal/av/hls"
 	"liuyun/internal/base/fault"
 	"liuyun/internal/base/timebase"
 	"liuyun/internal/flow/hub"
@@ -239,13 +240,17 @@ type rendition struct {
 	version  int64
 	wait     chan struct{} // closed when a part or segment comes; nil when nobody waits
 	texts    [2]text       // the whole playlist, and the delta update
-	keys     text          // the playlist of key frames
-	frames   int64         // of pictures so far
-	lasted   time.Duration // that they were shown
-	waiting  int           // segments that wait for the disk
-	derived  *derived      // nil for what the source sends
-	going    bool          // it is derived, and more may come after the source has ended
-	growing  bool          // so does what came of the open one
+	reported struct {      // what that version says of the others
+		version int64
+		list    []hls.Report
+	}
+	keys    text          // the playlist of key frames
+	frames  int64         // of pictures so far
+	lasted  time.Duration // that they were shown
+	waiting int           // segments that wait for the disk
+	derived *derived      // nil for what the source sends
+	going   bool          // it is derived, and more may come after the source has ended
+	growing bool          // so does what came of the open one
 }
 
 // listed are the whole segments from that number.

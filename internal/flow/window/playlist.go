@@ -214,11 +214,7 @@ func (g *Group) describe(r *rendition) *hls.LivePlaylist {
 		p.Open.Parts = parts(s)
 		p.Hint = partName(s.number, len(s.parts))
 	}
-	for _, other := range g.renditions {
-		if report, ok := other.report(); ok && other != r {
-			p.Reports = append(p.Reports, report)
-		}
-	}
+	p.Reports = g.reports(r)
 	return p
 }
 
@@ -241,6 +237,22 @@ func segmentURI(number int64) string { return strconv.FormatInt(number, 10) + ".
 
 func partName(number int64, index int) string {
 	return strconv.FormatInt(number, 10) + "." + strconv.Itoa(index) + ".m4s"
+}
+
+// reports says how far the other renditions have come: the same in the whole playlist
+// and in the delta update of one version, whichever is asked for first.
+func (g *Group) reports(r *rendition) []hls.Report {
+	if r.reported.version == r.version && r.reported.list != nil {
+		return r.reported.list
+	}
+	list := make([]hls.Report, 0, len(g.renditions))
+	for _, other := range g.renditions {
+		if report, ok := other.report(); ok && other != r {
+			list = append(list, report)
+		}
+	}
+	r.reported.version, r.reported.list = r.version, list
+	return list
 }
 
 // report says how far a rendition has come.
