@@ -1,56 +1,33 @@
 package peer
 
 import (
+	"log/slog"
 	"net"
 	"sync"
+
+	"liuyun/internal/flow/ingest"
 )
 
-// bounded closes connections above its limits as soon as they come.
+// bounded closes connections above its limits as soon as they come. Its only error is
+// its end: pion takes no more connections after one.
 type bounded struct {
 	net.Listener
-	all, one int // at a time, and from one address
-
-	mu   sync.Mutex
-	open int
-	from map[string]int
-}
-
-func newBounded(l net.Listener, all, one int) *bounded {
-	return &bounded{Listener: l, all: all, one: one, from: make(map[string]int)}
+	quota ingest.Quota
+	log   *slog.Logger
 }
 
 // Accept returns the next connection that is within the limits.
 func (b *bounded) Accept() (net.Conn, error) {
 	for {
-		conn, err := b.Listener.Accept()
+		conn, err := ingest.Accept(b.Listener, b.log)
 		if err != nil {
 			return nil, err
 		}
-		host, _, _ := net.SplitHostPort(conn.RemoteAddr().String())
-		if b.enter(host) {
-			return &boundedConn{Conn: conn, leave: sync.OnceFunc(func() { b.leave(host) })}, nil
+		host := ingest.HostOf(conn.RemoteAddr())
+		if b.quota.Take(host) {
+			return &boundedConn{Conn: conn, leave: sync.OnceFunc(func() { b.quota.Give(host) })}, nil
 		}
 		conn.Close()
-	}
-}
-
-func (b *bounded) enter(host string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.open >= b.all || b.from[host] >= b.one {
-		return false
-	}
-	b.open++
-	b.from[host]++
-	return true
-}
-
-func (b *bounded) leave(host string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.open--
-	if b.from[host]--; b.from[host] == 0 {
-		delete(b.from, host)
 	}
 }
 

@@ -145,7 +145,7 @@ func (s *Server) open(ctx context.Context, address string) (*engine, error) {
 	log := quietLog{s.Log}
 	e.udpMux = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: e.udp, Logger: log.NewLogger("udp")})
 	e.tcpMux = ice.NewTCPMuxDefault(ice.TCPMuxParams{
-		Listener: newBounded(e.tcp, 2*e.limits.Sessions, e.limits.One), Logger: log.NewLogger("tcp"), ReadBufferSize: 32, WriteBufferSize: 1 << 20,
+		Listener: &bounded{Listener: e.tcp, quota: ingest.Quota{Most: 2 * e.limits.Sessions, MostOfOne: e.limits.One}, log: s.Log}, Logger: log.NewLogger("tcp"), ReadBufferSize: 32, WriteBufferSize: 1 << 20,
 		FirstStunBindTimeout: 10 * time.Second, AliveDurationForConnFromStun: 10 * time.Second,
 	})
 	if s.TURN != "" {

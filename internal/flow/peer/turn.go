@@ -15,6 +15,7 @@ import (
 	"github.com/pion/turn/v5"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/flow/ingest"
 )
 
 // Limits of TURN.
@@ -49,7 +50,7 @@ func openRelay(address string, media []net.IP, mediaPort int, log quietLog) (*re
 	r.server, err = turn.NewServer(turn.ServerConfig{
 		Realm: relayRealm, AuthHandler: r.authenticate, LoggerFactory: log,
 		PacketConnConfigs: []turn.PacketConnConfig{{PacketConn: udp, RelayAddressGenerator: way, PermissionHandler: permit}},
-		ListenerConfigs:   []turn.ListenerConfig{{Listener: newBounded(tcp, mostRelays, relayTCPOne), RelayAddressGenerator: way, PermissionHandler: permit}},
+		ListenerConfigs:   []turn.ListenerConfig{{Listener: &bounded{Listener: tcp, quota: ingest.Quota{Most: mostRelays, MostOfOne: relayTCPOne}, log: log.log}, RelayAddressGenerator: way, PermissionHandler: permit}},
 		QuotaHandler:      func(string, string, net.Addr) bool { return r.open.Load() < mostRelays },
 		EventHandler: turn.EventHandler{
 			OnAllocationCreated: func(net.Addr, net.Addr, string, string, string, net.Addr, int) { r.open.Add(1) },

@@ -13,6 +13,8 @@ import (
 	"github.com/bluenviron/gortmplib"
 	"github.com/bluenviron/gortmplib/pkg/amf0"
 	rtmpmessage "github.com/bluenviron/gortmplib/pkg/message"
+
+	"liuyun/internal/flow/ingest"
 )
 
 // connection is one of an encoder or of a viewer. The library that reads the first
@@ -39,8 +41,7 @@ type connection struct {
 const readAhead = 16 << 10
 
 func newConnection(n net.Conn, now time.Time) *connection {
-	host, _, _ := net.SplitHostPort(n.RemoteAddr().String())
-	c := &connection{net: n, host: host, gate: newGate(), left: strangerBytes, until: now.Add(strangerTime)}
+	c := &connection{net: n, host: ingest.HostOf(n.RemoteAddr()), gate: newGate(), left: strangerBytes, until: now.Add(strangerTime)}
 	c.in = bufio.NewReaderSize(timed{c}, readAhead)
 	return c
 }

@@ -36,14 +36,15 @@ const (
 
 // ingress counts connections.
 type ingress struct {
+	viewers ingest.Quota
+
 	mu        sync.Mutex
 	open      map[*connection]struct{}
-	viewers   map[string]int // by address
 	strangers int
 }
 
 func newIngress() *ingress {
-	return &ingress{open: make(map[*connection]struct{}), viewers: make(map[string]int)}
+	return &ingress{open: make(map[*connection]struct{}), viewers: ingest.Quota{Most: mostConnections, MostOfOne: mostViewers}}
 }
 
 // enter takes in a connection, or says why not.
@@ -64,17 +65,14 @@ func (g *ingress) enter(c *connection) string {
 // known counts a connection no longer as a stranger's. It reports whether there is
 // room for another viewer of that address.
 func (g *ingress) known(c *connection, viewer bool) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if viewer && g.viewers[c.host] >= mostViewers {
+	if viewer && !g.viewers.Take(c.host) {
 		return false
 	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.strangers--
 	c.trust(viewer)
-	if viewer {
-		c.viewer = true
-		g.viewers[c.host]++
-	}
+	c.viewer = viewer
 	return true
 }
 
@@ -85,11 +83,8 @@ func (g *ingress) exit(c *connection) {
 		g.strangers--
 	}
 	delete(g.open, c)
-	if !c.viewer {
-		return
-	}
-	if g.viewers[c.host]--; g.viewers[c.host] == 0 {
-		delete(g.viewers, c.host)
+	if c.viewer {
+		g.viewers.Give(c.host)
 	}
 }
 
@@ -135,14 +130,9 @@ func (s *Server) Serve(ctx context.Context, socket net.Listener) error {
 // accept takes in connections until the socket is closed.
 func (s *Server) accept(ctx context.Context, socket net.Listener, encoders *ingress, connections *sync.WaitGroup) {
 	for {
-		n, err := socket.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
+		n, err := ingest.Accept(socket, s.Log)
 		if err != nil {
-			s.Log.Warn("an encoder was not taken in", "cause", err)
-			time.Sleep(100 * time.Millisecond) // out of descriptors: they come back
-			continue
+			return
 		}
 		c := newConnection(n, time.Now())
 		if why := encoders.enter(c); why != "" {

@@ -240,7 +240,7 @@ func FuzzLATM(f *testing.F) {
 func TestDoor(t *testing.T) {
 	t.Parallel()
 	d := newDoor()
-	d.connections.mostOfOne, d.strangers.most = 3, 2
+	d.connections.MostOfOne, d.strangers.Most = 3, 2
 	enter := func() (*connection, net.Conn) {
 		ours, theirs := net.Pipe()
 		t.Cleanup(func() { ours.Close(); theirs.Close() })

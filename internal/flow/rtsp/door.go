@@ -5,71 +5,34 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"liuyun/internal/flow/ingest"
 )
-
-// quota bounds how many there are, of all and of one address.
-type quota struct {
-	most, mostOfOne int
-
-	mu   sync.Mutex
-	all  int
-	from map[string]int
-}
-
-// take counts one more, unless there are too many.
-func (q *quota) take(host string) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.all >= q.most || q.from[host] >= q.mostOfOne {
-		return false
-	}
-	if q.from == nil {
-		q.from = make(map[string]int)
-	}
-	q.all++
-	q.from[host]++
-	return true
-}
-
-// give counts one less.
-func (q *quota) give(host string) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.all--
-	if q.from[host]--; q.from[host] == 0 {
-		delete(q.from, host)
-	}
-}
 
 // door counts who is in.
 type door struct {
-	connections, strangers, sessions quota
+	connections, strangers, sessions ingest.Quota
 }
 
 func newDoor() *door {
 	return &door{
-		connections: quota{most: mostConnections, mostOfOne: mostOfOne},
-		strangers:   quota{most: mostStrangers, mostOfOne: mostStrangers},
-		sessions:    quota{most: mostConnections, mostOfOne: mostOfOne},
+		connections: ingest.Quota{Most: mostConnections, MostOfOne: mostOfOne},
+		strangers:   ingest.Quota{Most: mostStrangers, MostOfOne: mostStrangers},
+		sessions:    ingest.Quota{Most: mostConnections, MostOfOne: mostOfOne},
 	}
 }
 
 // enter takes in a connection, or says why not.
 func (d *door) enter(n net.Conn) (c *connection, why string) {
-	host := hostOf(n.RemoteAddr())
-	if !d.connections.take(host) {
+	host := ingest.HostOf(n.RemoteAddr())
+	if !d.connections.Take(host) {
 		return nil, "there are too many connections, or too many from this address"
 	}
-	if !d.strangers.take(host) {
-		d.connections.give(host)
+	if !d.strangers.Take(host) {
+		d.connections.Give(host)
 		return nil, "too many connect at once"
 	}
 	return &connection{Conn: n, host: host, door: d, stranger: true, left: strangerBytes, until: time.Now().Add(strangerTime)}, ""
-}
-
-func hostOf(a net.Addr) string {
-	host, _, _ := net.SplitHostPort(a.String())
-	return host
 }
 
 // connection is one of an encoder or a player, with limits of time and bytes until
@@ -94,7 +57,7 @@ func (c *connection) trust() {
 	defer c.mu.Unlock()
 	if c.stranger && !c.closed {
 		c.stranger = false
-		c.door.strangers.give(c.host)
+		c.door.strangers.Give(c.host)
 	}
 }
 
@@ -144,9 +107,9 @@ func (c *connection) Close() error {
 	c.mu.Lock()
 	if !c.closed {
 		c.closed = true
-		c.door.connections.give(c.host)
+		c.door.connections.Give(c.host)
 		if c.stranger {
-			c.door.strangers.give(c.host)
+			c.door.strangers.Give(c.host)
 		}
 	}
 	c.mu.Unlock()

@@ -50,7 +50,7 @@ type encoder struct {
 	because string // why it is to end, "" goes on
 }
 
-func (e *encoder) host() string { return hostOf(e.from) }
+func (e *encoder) host() string { return ingest.HostOf(e.from) }
 
 // kick has the session end.
 func (e *encoder) kick(session *gortsplib.ServerSession, why string) {
@@ -119,7 +119,7 @@ func trust(c *gortsplib.ServerConn) {
 
 // enter counts a session of an address.
 func (h *handler) enter(c *gortsplib.ServerConn) error {
-	if !h.door.sessions.take(hostOf(c.NetConn().RemoteAddr())) {
+	if !h.door.sessions.Take(ingest.HostOf(c.NetConn().RemoteAddr())) {
 		return fault.New(fault.Limit, "there are too many streams, or too many to and from this address")
 	}
 	return nil
@@ -134,7 +134,7 @@ func (h *handler) OnAnnounce(r *gortsplib.ServerHandlerOnAnnounceCtx) (*base.Res
 	key, name := path.Base(r.Path), firstOf(r.Request.Header["User-Agent"])
 	e, err := h.admit(r, key, name[:min(len(name), mostName)])
 	if err != nil {
-		log.Warn("an encoder was refused", "key", mask(key), "reason", fault.Message(err))
+		log.Warn("an encoder was refused", "key", ingest.MaskKey(key), "reason", fault.Message(err))
 		return refused(err), errRefused
 	}
 	trust(r.Conn)
@@ -167,7 +167,7 @@ func (h *handler) admit(r *gortsplib.ServerHandlerOnAnnounceCtx, key, name strin
 		}
 	}
 	if err != nil {
-		h.door.sessions.give(hostOf(remote))
+		h.door.sessions.Give(ingest.HostOf(remote))
 		return nil, err
 	}
 	if len(leftOut) > 0 {
@@ -181,15 +181,6 @@ func firstOf(values base.HeaderValue) string {
 		return ""
 	}
 	return values[0]
-}
-
-// mask is a key in the log: enough to tell two apart, no help to guess it.
-func mask(key string) string {
-	const shown = 6
-	if len(key) < 4*shown {
-		return "…"
-	}
-	return key[:shown] + "…"
 }
 
 // OnDescribe tells a player what a stream has.
@@ -262,7 +253,7 @@ func (h *handler) OnSessionClose(r *gortsplib.ServerHandlerOnSessionCloseCtx) {
 		return
 	}
 	p.close(r.Error)
-	h.door.sessions.give(p.host())
+	h.door.sessions.Give(p.host())
 }
 
 // OnConnClose notes connections that came to nothing.

@@ -6,7 +6,6 @@ package rtsp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -143,14 +142,9 @@ type listener struct {
 // Accept returns the next connection that may come in. Its only error is the end.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
-		n, err := l.Listener.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return nil, err
-		}
+		n, err := ingest.Accept(l.Listener, l.log)
 		if err != nil {
-			l.log.Warn("an RTSP connection was not taken in", "cause", err)
-			time.Sleep(100 * time.Millisecond) // out of descriptors: they come back
-			continue
+			return nil, err
 		}
 		c, why := l.door.enter(n)
 		if c == nil {

@@ -162,7 +162,7 @@ func (h *handler) newPlayer(r *gortsplib.ServerHandlerOnSetupCtx) (*player, erro
 	p := &player{from: remote, log: h.Log.With("player", remote.String(), "stream", id), id: id, sent: h.Sent, done: make(chan struct{})}
 	err := p.open(h, r.Path, r.Query)
 	if err != nil {
-		h.door.sessions.give(p.host())
+		h.door.sessions.Give(p.host())
 		return nil, err
 	}
 	p.ctx, p.cancel = context.WithCancel(h.ctx)
@@ -186,7 +186,7 @@ func (p *player) open(h *handler, address, query string) (err error) {
 	return p.stream.Initialize()
 }
 
-func (p *player) host() string { return hostOf(p.from) }
+func (p *player) host() string { return ingest.HostOf(p.from) }
 
 func (p *player) close(cause error) {
 	p.cancel()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,15 +25,15 @@ type Server struct {
 	// Sent counts bytes that a reader of a stream was sent; nil counts nothing.
 	Sent func(stream string, bytes int64)
 
-	asking, connected quota
+	asking, connected ingest.Quota
 	running           sync.WaitGroup
 }
 
 // Serve takes in callers until ctx ends; then all connections are closed, and Serve
 // returns when all are gone. It closes the listener.
 func (s *Server) Serve(ctx context.Context, l *Listener) error {
-	s.asking = quota{most: mostAsking, mostOfOne: mostAsking}
-	s.connected = quota{most: mostConnections, mostOfOne: mostOfOne}
+	s.asking = ingest.Quota{Most: mostAsking, MostOfOne: mostAsking}
+	s.connected = ingest.Quota{Most: mostConnections, MostOfOne: mostOfOne}
 	stop := context.AfterFunc(ctx, l.Close)
 	defer l.Close()
 	defer stop()
@@ -46,13 +45,13 @@ func (s *Server) Serve(ctx context.Context, l *Listener) error {
 		if err != nil {
 			return fault.Wrap(err, fault.Unavailable, "the SRT listener ended by itself")
 		}
-		host := hostOf(caller.RemoteAddr())
-		if !s.asking.take(host) {
+		host := ingest.HostOf(caller.RemoteAddr())
+		if !s.asking.Take(host) {
 			caller.Reject(gosrt.REJX_OVERLOAD)
 			continue
 		}
 		s.running.Go(func() {
-			answered := sync.OnceFunc(func() { s.asking.give(host) })
+			answered := sync.OnceFunc(func() { s.asking.Give(host) })
 			defer answered()
 			s.serve(ctx, caller, host, answered)
 		})
@@ -70,12 +69,12 @@ func (s *Server) serve(ctx context.Context, caller gosrt.ConnRequest, host strin
 		caller.Reject(reasonOf(err, false))
 		return
 	}
-	if !s.connected.take(host) {
+	if !s.connected.Take(host) {
 		log.Warn("a caller was refused", "reason", "there are too many connections, or too many from this address")
 		caller.Reject(gosrt.REJX_OVERLOAD)
 		return
 	}
-	defer s.connected.give(host)
+	defer s.connected.Give(host)
 	if why, ok := s.unlock(caller); !ok {
 		log.Warn("a caller was refused", "reason", "the passphrase is missing, wrong or not expected")
 		caller.Reject(why)
@@ -377,43 +376,4 @@ func (p *paced) wait() error {
 	case <-p.pause.C:
 		return nil
 	}
-}
-
-// quota bounds how many there are, of all and of one address.
-type quota struct {
-	most, mostOfOne int
-
-	mu   sync.Mutex
-	all  int
-	from map[string]int
-}
-
-// take counts one more, unless there are too many.
-func (q *quota) take(host string) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.all >= q.most || q.from[host] >= q.mostOfOne {
-		return false
-	}
-	if q.from == nil {
-		q.from = make(map[string]int)
-	}
-	q.all++
-	q.from[host]++
-	return true
-}
-
-// give counts one less.
-func (q *quota) give(host string) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.all--
-	if q.from[host]--; q.from[host] == 0 {
-		delete(q.from, host)
-	}
-}
-
-func hostOf(a net.Addr) string {
-	host, _, _ := net.SplitHostPort(a.String())
-	return host
 }
