@@ -91,7 +91,7 @@ func media(publish bool) (*webrtc.MediaEngine, error) {
 	return m, err
 }
 
-// listening has pion work on the engine's ports.
+// settings have pion work on the engine's ports.
 func (e *engine) settings(log logging.LoggerFactory) (webrtc.SettingEngine, error) {
 	var s webrtc.SettingEngine
 	s.LoggerFactory = log

@@ -2,8 +2,8 @@ package peer
 
 import (
 	"encoding/binary"
-	"errors"
 
+	"liuyun/internal/av/bits"
 	"liuyun/internal/av/h264"
 )
 
@@ -170,13 +170,11 @@ func appendPayloads(dst []byte, sets [][]byte, data []byte) ([]byte, error) {
 	for _, unit := range sets {
 		dst = appendUnit(dst, unit)
 	}
-	for len(data) > 0 {
-		if len(data) < 5 || uint64(binary.BigEndian.Uint32(data)) > uint64(len(data)-4) || binary.BigEndian.Uint32(data) == 0 {
-			return dst, errors.New("h264: a NAL unit is longer than its picture")
+	for unit, err := range bits.NALUnits(data, 4) {
+		if err != nil {
+			return dst, err
 		}
-		n := int(binary.BigEndian.Uint32(data))
-		dst = appendUnit(dst, data[4:4+n])
-		data = data[4+n:]
+		dst = appendUnit(dst, unit)
 	}
 	return dst, nil
 }
@@ -202,32 +200,4 @@ func appendUnit(dst, unit []byte) []byte {
 		rest, flag = rest[n:], 0
 	}
 	return dst
-}
-
-// parameterSets returns the sequence and picture parameter sets of an avcC.
-func parameterSets(config []byte) ([][]byte, error) {
-	broken := errors.New("h264: the configuration is broken")
-	if len(config) < 6 {
-		return nil, broken
-	}
-	var sets [][]byte
-	rest := config[5:]
-	for _, mask := range []byte{0x1f, 0xff} {
-		if len(rest) == 0 {
-			return nil, broken
-		}
-		count := int(rest[0] & mask)
-		rest = rest[1:]
-		for range count {
-			if len(rest) < 2 || int(binary.BigEndian.Uint16(rest)) > len(rest)-2 {
-				return nil, broken
-			}
-			n := int(binary.BigEndian.Uint16(rest))
-			if n > 0 {
-				sets = append(sets, rest[2:2+n])
-			}
-			rest = rest[2+n:]
-		}
-	}
-	return sets, nil
 }

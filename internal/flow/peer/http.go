@@ -18,6 +18,48 @@ const (
 	fragmentType = "application/trickle-ice-sdpfrag"
 )
 
+const (
+	endpointMethods = "POST, OPTIONS"
+	sessionMethods  = "PATCH, DELETE, OPTIONS"
+)
+
+// serve answers at an endpoint, where begin takes an offer, and below it at the session
+// with that id, which find finds.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, id string, begin func(http.ResponseWriter, *http.Request) error, find func() (*session, error)) {
+	methods := endpointMethods
+	if id != "" {
+		methods = sessionMethods
+	}
+	allowAnyOrigin(w.Header(), methods)
+	var err error
+	switch {
+	case r.Method == http.MethodOptions:
+		s.answerOptions(w, r, methods)
+	case r.Method == http.MethodPost && id == "":
+		err = begin(w, r)
+	case (r.Method == http.MethodPatch || r.Method == http.MethodDelete) && id != "":
+		var x *session
+		if x, err = find(); err == nil {
+			err = s.change(w, r, x)
+		}
+	default:
+		err = web.WithStatus(http.StatusMethodNotAllowed, fault.New(fault.Invalid, "only %s are answered here", methods))
+	}
+	if err != nil {
+		web.Problem(w, r, err)
+	}
+}
+
+// change changes a session, or ends it.
+func (s *Server) change(w http.ResponseWriter, r *http.Request, x *session) error {
+	if r.Method == http.MethodPatch {
+		return s.patch(w, r, x)
+	}
+	x.end("the other side has ended it")
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
 // allowAnyOrigin lets pages of every origin publish and watch. No cookies are
 // involved: a publisher shows a key, a viewer's address has a token.
 func allowAnyOrigin(h http.Header, methods string) {
@@ -80,6 +122,15 @@ func readBody(w http.ResponseWriter, r *http.Request, contentType string) (strin
 		return "", fault.Wrap(err, fault.Invalid, "the body ended before it was whole; send it again")
 	}
 	return string(body), nil
+}
+
+// offerOf reads the offer of a request, see [readOffer].
+func offerOf(w http.ResponseWriter, r *http.Request, direction string) (*offer, error) {
+	text, err := readBody(w, r, sdpType)
+	if err != nil {
+		return nil, err
+	}
+	return readOffer(text, direction)
 }
 
 // created answers with a session's address.

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"liuyun/internal/av/h264"
 	"liuyun/internal/flow/hub"
 	"liuyun/internal/flow/ingest"
 )
@@ -154,11 +155,11 @@ func (w *packer) begin(tracks []hub.Track) error {
 		if t.Codec != hub.H264 {
 			return errUnusable
 		}
-		sets, err := parameterSets(t.Config)
+		sequence, picture, err := h264.ParameterSets(t.Config)
 		if err != nil {
 			return errUnusable
 		}
-		w.track, w.sets = i, sets
+		w.track, w.sets = i, slices.Concat(sequence, picture)
 		w.usable.Store(true)
 		w.out.Begin([]hub.Track{t})
 		return nil

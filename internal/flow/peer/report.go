@@ -5,16 +5,18 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
+
+	"liuyun/internal/base/timebase"
 )
 
 // span is ticks of a clock as time; a stream may have gone on for months.
 func span(ticks, clock int64) time.Duration {
-	return time.Duration(ticks/clock)*time.Second + time.Duration(ticks%clock)*time.Second/time.Duration(clock)
+	return time.Duration(timebase.MulDiv(ticks, int64(time.Second), clock))
 }
 
 // ticksOf is the reverse of span.
 func ticksOf(d time.Duration, clock int64) int64 {
-	return int64(d/time.Second)*clock + int64(d%time.Second)*clock/int64(time.Second)
+	return timebase.MulDiv(int64(d), clock, int64(time.Second))
 }
 
 // mediaTime says what moment of the stream is sent now, for reports from which the

@@ -2,12 +2,12 @@ package peer
 
 import (
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
+	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
 	"liuyun/internal/av/opus"
@@ -20,9 +20,8 @@ const history = 1024
 // sender sends one track to one viewer. It keeps no bytes of its own of what it
 // sends, and allocates nothing a packet. Send is for one goroutine, all else for any.
 type sender struct {
-	kind    webrtc.RTPCodecType
-	profile string        // of the pictures, two digits; "" is unknown
-	bound   chan struct{} // closed when it may send
+	kind  webrtc.RTPCodecType
+	bound chan struct{} // closed when it may send
 
 	writer webrtc.TrackLocalWriter
 	header rtp.Header
@@ -92,32 +91,22 @@ func (s *sender) Bind(c webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, er
 	if len(codecs) == 0 {
 		return webrtc.RTPCodecParameters{}, webrtc.ErrUnsupportedCodec
 	}
-	codec := codecs[0]
-	for _, c := range codecs {
-		if s.profile != "" && strings.Contains(c.SDPFmtpLine, "profile-level-id="+s.profile) {
-			codec = c
-			break
-		}
-	}
 	s.writer = c.WriteStream()
 	s.header.SSRC = uint32(c.SSRC())
-	s.header.PayloadType = uint8(codec.PayloadType)
+	s.header.PayloadType = uint8(codecs[0].PayloadType)
 	for _, e := range c.HeaderExtensions() {
-		if e.URI == pacingExtension && s.kind == webrtc.RTPCodecTypeVideo {
+		if e.URI == sdp.TransportCCURI && s.kind == webrtc.RTPCodecTypeVideo {
 			s.paced = &counter{extension: uint8(e.ID)}
 		}
 	}
 	if !s.ready() {
 		close(s.bound)
 	}
-	return codec, nil
+	return codecs[0], nil
 }
 
 // Unbind is called when the connection ends.
 func (s *sender) Unbind(webrtc.TrackLocalContext) error { return nil }
-
-// pacingExtension is the header that numbers packets of a connection.
-const pacingExtension = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 
 // send sends one payload. The payload is kept until others have taken its place.
 func (s *sender) send(payload []byte, stamp uint32, marker bool) error {

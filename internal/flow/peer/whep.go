@@ -16,46 +16,23 @@ import (
 	"liuyun/internal/base/fault"
 	"liuyun/internal/flow/hub"
 	"liuyun/internal/flow/ingest"
-	"liuyun/internal/kit/web"
 )
 
 // ServeWHEP answers at the endpoint of a stream's viewers. Token is what the request's
-// address has after its "~"; session is what the path has after the endpoint, "" at
-// the endpoint itself.
-func (s *Server) ServeWHEP(w http.ResponseWriter, r *http.Request, stream, token, session string) {
-	methods := endpointMethods
-	if session != "" {
-		methods = sessionMethods
-	}
-	allowAnyOrigin(w.Header(), methods)
-	var err error
-	switch {
-	case r.Method == http.MethodOptions:
-		s.answerOptions(w, r, methods)
-	case r.Method == http.MethodPost && session == "":
-		err = s.watch(w, r, stream, token)
-	case (r.Method == http.MethodPatch || r.Method == http.MethodDelete) && session != "":
-		err = s.viewerSession(w, r, session)
-	default:
-		err = web.WithStatus(http.StatusMethodNotAllowed, fault.New(fault.Invalid, "only %s are answered here", methods))
-	}
-	if err != nil {
-		web.Problem(w, r, err)
-	}
+// address has after its "~"; id is what the path has after the endpoint, that of a
+// session, "" at the endpoint itself.
+func (s *Server) ServeWHEP(w http.ResponseWriter, r *http.Request, stream, token, id string) {
+	watch := func(w http.ResponseWriter, r *http.Request) error { return s.watch(w, r, stream, token) }
+	s.serve(w, r, id, watch, func() (*session, error) { return s.viewerSession(id) })
 }
 
-// viewerSession changes or ends the session of a viewer, who knows its address.
-func (s *Server) viewerSession(w http.ResponseWriter, r *http.Request, id string) error {
+// viewerSession is the session of a viewer, who knows its address.
+func (s *Server) viewerSession(id string) (*session, error) {
 	x := s.find(id)
 	if x == nil || x.key != "" {
-		return errNoSession()
+		return nil, errNoSession()
 	}
-	if r.Method == http.MethodPatch {
-		return s.patch(w, r, x)
-	}
-	x.end("the viewer has ended it")
-	w.WriteHeader(http.StatusOK)
-	return nil
+	return x, nil
 }
 
 // watch answers an offer, and sends the stream then.
@@ -64,11 +41,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, stream, token str
 	if err != nil {
 		return err
 	}
-	text, err := readBody(w, r, sdpType)
-	if err != nil {
-		return err
-	}
-	o, err := readOffer(text, "recvonly")
+	o, err := offerOf(w, r, "recvonly")
 	if err != nil {
 		return err
 	}
@@ -90,21 +63,18 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, stream, token str
 		leave()
 		return err
 	}
-	again := time.Now()
+	v.work.Go(func() { ingest.Recheck(v.ctx, s.Desk, stream, token, v.end) })
 	out := program.Enter()
 	go func() {
 		defer leave()
 		defer out()
+		counted := time.Now()
 		v.session.watch(e.limits, func(now time.Time) {
 			v.check(now)
-			if now.Sub(again) < lookAgain {
-				return
-			}
-			again = now
-			if s.Sent != nil {
+			if s.Sent != nil && now.Sub(counted) >= countEvery {
+				counted = now
 				s.Sent(stream, v.takeBytes())
 			}
-			s.lookAgain(v.session, stream, token)
 		})
 		if s.Sent != nil {
 			s.Sent(stream, v.takeBytes())
@@ -115,18 +85,8 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, stream, token str
 	return nil
 }
 
-// lookAgain is how often it is looked whether a viewer may still watch.
-const lookAgain = 10 * time.Second
-
-func (s *Server) lookAgain(x *session, stream, token string) {
-	ctx, cancel := context.WithTimeout(x.ctx, 5*time.Second)
-	defer cancel()
-	_, err := s.Desk.Watch(ctx, stream, token)
-	switch fault.CodeOf(err) {
-	case fault.Forbidden, fault.NotFound:
-		x.end(fault.Message(err))
-	}
-}
+// countEvery is how often it is told how much was sent.
+const countEvery = 10 * time.Second
 
 // viewer is the session of who watches.
 type viewer struct {

@@ -18,35 +18,12 @@ import (
 	"liuyun/internal/kit/web"
 )
 
-const (
-	endpointMethods = "POST, OPTIONS"
-	sessionMethods  = "PATCH, DELETE, OPTIONS"
-)
-
 // WHIP is the endpoint of publishers, and their sessions one step below it, whose id
 // is the path value "session".
 func (s *Server) WHIP() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.PathValue("session")
-		methods := endpointMethods
-		if id != "" {
-			methods = sessionMethods
-		}
-		allowAnyOrigin(w.Header(), methods)
-		var err error
-		switch {
-		case r.Method == http.MethodOptions:
-			s.answerOptions(w, r, methods)
-		case r.Method == http.MethodPost && id == "":
-			err = s.publish(w, r)
-		case (r.Method == http.MethodPatch || r.Method == http.MethodDelete) && id != "":
-			err = s.publisherSession(w, r, id)
-		default:
-			err = web.WithStatus(http.StatusMethodNotAllowed, fault.New(fault.Invalid, "only %s are answered here", methods))
-		}
-		if err != nil {
-			web.Problem(w, r, err)
-		}
+		s.serve(w, r, id, s.publish, func() (*session, error) { return s.publisherSession(w, r, id) })
 	})
 }
 
@@ -60,22 +37,17 @@ func keyOf(w http.ResponseWriter, r *http.Request) (string, error) {
 	return strings.TrimSpace(key), nil
 }
 
-// publisherSession changes or ends the session of who shows its key.
-func (s *Server) publisherSession(w http.ResponseWriter, r *http.Request, id string) error {
+// publisherSession is the session of who shows its key.
+func (s *Server) publisherSession(w http.ResponseWriter, r *http.Request, id string) (*session, error) {
 	key, err := keyOf(w, r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	x := s.find(id)
 	if x == nil || subtle.ConstantTimeCompare([]byte(x.key), []byte(key)) != 1 {
-		return errNoSession()
+		return nil, errNoSession()
 	}
-	if r.Method == http.MethodPatch {
-		return s.patch(w, r, x)
-	}
-	x.end("the publisher has ended it")
-	w.WriteHeader(http.StatusOK)
-	return nil
+	return x, nil
 }
 
 // publish answers an offer, and takes in what comes then.
@@ -84,11 +56,7 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	text, err := readBody(w, r, sdpType)
-	if err != nil {
-		return err
-	}
-	o, err := readOffer(text, "sendonly")
+	o, err := offerOf(w, r, "sendonly")
 	if err != nil {
 		return err
 	}
