@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,7 +29,7 @@ const (
 // liveServer is one of those that are compared, with a stream on air.
 type liveServer struct {
 	name string
-	pids []int  // all that it costs
+	pids []int  // itself, then its children while they are measured
 	hls  string // the multivariant playlist; "" where it has none of low latency
 	rtmp string // where it is played by RTMP; "" where it is not
 	srt  string // where it is read by SRT
@@ -48,6 +47,7 @@ type watcher func(ctx context.Context, s *liveServer, got *atomic.Int64) error
 // watch, who are the same for all servers.
 type liveCost struct {
 	server, client float64 // CPU seconds
+	itself         float64 // of the server's, without its children's
 	bytes          int64
 	seconds        float64
 	others         float64 // share of the machine, the encoder's among them
@@ -124,30 +124,38 @@ func (b *bench) liveCost(ctx context.Context, start liveStart, clip string, watc
 			break
 		}
 	}
-	cost, err := b.during(watching, s, &got)
+	cost, err := b.during(watching, s, liveSettle, liveTime, &got)
+	if cost.bytes == 0 && err == nil {
+		err = errors.New("nothing was delivered")
+	}
 	cancel(nil)
 	all.Wait()
 	return s.name, cost, err
 }
 
-// during measures what a server and this program use while those watch who do.
-func (b *bench) during(ctx context.Context, s *liveServer, got *atomic.Int64) (c liveCost, err error) {
-	if err := pause(ctx, liveSettle); err != nil {
+// during measures what a server, its children and this program use for so long, when all
+// has settled.
+func (b *bench) during(ctx context.Context, s *liveServer, settle, length time.Duration, got *atomic.Int64) (c liveCost, err error) {
+	if err := pause(ctx, settle); err != nil {
 		return c, err
 	}
 	busy, err := readBusy()
 	if err != nil {
 		return c, err
 	}
+	s.pids = append(s.pids[:1], children(s.pids[0])...)
+	itself, _ := processCPU(s.pids[0])
 	began, own, server, bytes := time.Now(), ownCPU(), s.cpu(), got.Load()
-	if err := pause(ctx, liveTime); err != nil {
+	if err := pause(ctx, length); err != nil {
 		return c, err
 	}
 	c = liveCost{server: s.cpu() - server, client: ownCPU() - own, bytes: got.Load() - bytes, seconds: time.Since(began).Seconds()}
 	after, err := readBusy()
+	now, _ := processCPU(s.pids[0])
+	c.itself = now - itself
 	c.others = othersShare(busy, after, c.server+c.client)
-	if c.bytes == 0 && err == nil {
-		err = errors.New("nothing was delivered")
+	if !slices.Equal(s.pids[1:], children(s.pids[0])) && err == nil {
+		err = errors.New("a child has come or gone meanwhile: its CPU is not known")
 	}
 	return c, err
 }
@@ -197,55 +205,29 @@ func (b *bench) liveClipOf(ctx context.Context, name, size string, bitrate int) 
 	})
 }
 
-// pushClip has an ffmpeg push a clip again and again, without encoding.
-func (b *bench) pushClip(clip, address string) (stop func(), err error) {
-	log := &lastLines{}
+// pushClip has an ffmpeg push a clip again and again, without encoding. stop returns what
+// it said.
+func (b *bench) pushClip(clip, address string) (stop func() string, err error) {
 	args := []string{"-nostdin", "-loglevel", "error", "-re", "-stream_loop", "-1", "-i", clip, "-c", "copy"}
 	if strings.HasPrefix(address, "rtsp:") {
 		args = append(args, "-f", "rtsp", "-rtsp_transport", "tcp", address)
 	} else {
 		args = append(args, "-f", "flv", address)
 	}
-	cmd := exec.Command(b.ffmpeg, args...)
+	cmd, log := exec.Command(b.ffmpeg, args...), &lastLines{}
 	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	return func() {
-		cmd.Process.Kill()
-		cmd.Wait()
+	return func() string {
+		_ = cmd.Process.Kill() // gone already: it has said why
+		_ = cmd.Wait()
+		return log.String()
 	}, nil
 }
 
 // liveLimit bounds how long a stream may take until it can be played.
 const liveLimit = 30 * time.Second
-
-// awaitHLS waits until a stream has been on air for some seconds: longer than a
-// segment, so that all there is in a playlist is in it.
-func awaitHLS(ctx context.Context, s *liveServer) error {
-	deadline := time.Now().Add(liveLimit)
-	for {
-		playing, cancel := context.WithTimeout(ctx, 2*time.Second)
-		parts := 0
-		err := viewer.Watch(playing, viewer.Options{Master: s.hls, Got: func(a viewer.Answer) {
-			if !a.Playlist && a.Status == http.StatusOK {
-				parts++
-			}
-		}})
-		cancel()
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err == nil && parts > 0:
-			return nil
-		case time.Now().After(deadline):
-			return fmt.Errorf("%s plays nothing at %s: %w", s.name, s.hls, err)
-		}
-		if err := pause(ctx, 200*time.Millisecond); err != nil {
-			return err
-		}
-	}
-}
 
 // awaitWatch waits until who watches gets something.
 func awaitWatch(watch watcher) func(context.Context, *liveServer) error {
@@ -273,7 +255,7 @@ func awaitWatch(watch watcher) func(context.Context, *liveServer) error {
 
 // liuyunLive is ours.
 func liuyunLive(ctx context.Context, b *bench, clip string) (*liveServer, error) {
-	return b.liuyunOnAir(ctx, clip, func(one oneStream) string { return one.push }, awaitHLS)
+	return b.liuyunOnAir(ctx, clip, func(one oneStream) string { return one.push }, awaitWatch(watchHLS))
 }
 
 // liuyunOnAir starts a server of ours and pushes the clip where a new stream of it

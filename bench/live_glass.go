@@ -65,7 +65,7 @@ func (b *bench) glass(ctx context.Context, setting string, realTime bool) (resul
 		return result{}, err
 	}
 	defer func() { encoder.Process.Kill(); encoder.Wait() }()
-	if err := awaitHLS(ctx, &liveServer{name: "liuyun", hls: one.hls}); err != nil {
+	if err := awaitWatch(watchHLS)(ctx, &liveServer{name: "liuyun", hls: one.hls}); err != nil {
 		return result{}, err
 	}
 	found, err := b.watchGlass(ctx, map[string]any{

@@ -62,7 +62,7 @@ func measureLiveLadder(ctx context.Context, b *bench) ([]result, error) {
 		b.say("  pair %d of %d: ours %.3f of a core; theirs %.3f; others %.0f %%, %.0f %%", n+1, count, x.server/x.seconds, y.server/y.seconds, 100*x.others, 100*y.others)
 		ours, theirs = append(ours, x.server/x.seconds), append(theirs, y.server/y.seconds)
 		ratios = append(ratios, ours[n]/theirs[n])
-		others, itself = max(others, x.others, y.others), x.client/x.seconds
+		others, itself = max(others, x.others, y.others), x.itself/x.seconds
 	}
 	return []result{{
 		Peer: plainPeer, Clip: "1080p25 by RTMP, renditions " + strings.Join(ladderNames(), ", "), Preset: "veryfast", Unit: "cores",
@@ -73,34 +73,13 @@ func measureLiveLadder(ctx context.Context, b *bench) ([]result, error) {
 }
 
 // ladderCost measures one side.
-func (b *bench) ladderCost(ctx context.Context, start liveStart, clip string) (c liveCost, err error) {
+func (b *bench) ladderCost(ctx context.Context, start liveStart, clip string) (liveCost, error) {
 	s, err := start(ctx, b, clip)
 	if err != nil {
-		return c, err
+		return liveCost{}, err
 	}
 	defer s.stop()
-	if err := pause(ctx, ladderSettle); err != nil {
-		return c, err
-	}
-	busy, err := readBusy()
-	if err != nil {
-		return c, err
-	}
-	s.pids = append(s.pids[:1], children(s.pids[0])...)
-	first, _ := processCPU(s.pids[0])
-	began, used := time.Now(), s.cpu()
-	if err := pause(ctx, ladderRound*ladderRounds); err != nil {
-		return c, err
-	}
-	after, err := readBusy()
-	c = liveCost{server: s.cpu() - used, seconds: time.Since(began).Seconds()}
-	itself, _ := processCPU(s.pids[0])
-	c.client = itself - first // of it, what is not the child's
-	c.others = othersShare(busy, after, c.server)
-	if !slices.Equal(s.pids[1:], children(s.pids[0])) && err == nil {
-		err = errors.New("a child has ended meanwhile: its CPU is not known")
-	}
-	return c, err
+	return b.during(ctx, s, ladderSettle, ladderRound*ladderRounds, new(atomic.Int64))
 }
 
 // liuyunLadder is ours.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -122,17 +124,9 @@ func measureLiveStart(ctx context.Context, b *bench) ([]result, error) {
 		took = append(took, seconds)
 	}
 	return []result{{
-		Peer: "the limit", Clip: "start of a stream", Unit: "s", Ours: largest(took), Theirs: firstPartLimit, Bar: 1, Bound: atMost,
+		Peer: "the limit", Clip: "start of a stream", Unit: "s", Ours: slices.Max(took), Theirs: firstPartLimit, Bar: 1, Bound: atMost,
 		Notes: fmt.Sprintf("the slowest of %d; the median is %.2f s; from the first key frame that was sent to the first part that came", len(took), median(took)),
 	}}, nil
-}
-
-func largest(values []float64) float64 {
-	most := 0.0
-	for _, v := range values {
-		most = max(most, v)
-	}
-	return most
 }
 
 // firstPart pushes to a stream until a viewer has its first part of pictures.
@@ -152,7 +146,7 @@ func firstPart(ctx context.Context, one oneStream, tags []flvTag, length time.Du
 	for running.Err() == nil && came.Load() == 0 {
 		watching, stop := context.WithCancel(running)
 		err := viewer.Watch(watching, viewer.Options{Master: one.hls, Got: func(a viewer.Answer) {
-			if !a.Playlist && a.Status == 200 && strings.Contains(a.Target, "video/") && filepath.Ext(a.Target) == ".m4s" {
+			if !a.Playlist && a.Status == http.StatusOK && strings.Contains(a.Target, "video/") && filepath.Ext(a.Target) == ".m4s" {
 				came.CompareAndSwap(0, a.At.UnixNano())
 				stop()
 			}

@@ -69,10 +69,11 @@ func nginxRTMPLive(ctx context.Context, b *bench, clip string) (*liveServer, err
 	if err != nil {
 		return nil, err
 	}
-	address, err := freePort()
+	ports, err := freePorts(1)
 	if err != nil {
 		return nil, err
 	}
+	address := ports[0]
 	l := &liveServer{name: "nginx-rtmp 1.2.2", rtmp: "rtmp://" + address + "/live/one"}
 	config := fmt.Sprintf(nginxRTMPConfig, nginxModule, owner, address)
 	if err := b.startPeer(ctx, l, address, "nginx.conf", config, func(path string) []string {

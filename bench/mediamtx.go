@@ -46,21 +46,18 @@ func mediamtxLive(ctx context.Context, b *bench, clip string) (*liveServer, erro
 	if err != nil {
 		return nil, err
 	}
-	rtmp, err := freePort()
+	ports, err := freePorts(2)
 	if err != nil {
 		return nil, err
 	}
-	hls, err := freePort()
-	if err != nil {
-		return nil, err
-	}
+	rtmp, hls := ports[0], ports[1]
 	l := &liveServer{name: mediamtxName, hls: "http://" + hls + "/live/index.m3u8", rtmp: "rtmp://" + rtmp + "/live"}
 	if err := b.startPeer(ctx, l, rtmp, "mediamtx.yml", fmt.Sprintf(mediamtxConfig, rtmp, hls), func(config string) []string {
 		return []string{path, config}
 	}); err != nil {
 		return nil, err
 	}
-	return l, b.onAir(ctx, l, clip, "rtmp://"+rtmp+"/live", awaitHLS)
+	return l, b.onAir(ctx, l, clip, l.rtmp, awaitWatch(watchHLS))
 }
 
 // startPeer starts a server with a configuration in a folder of its own and waits
@@ -91,7 +88,7 @@ func (b *bench) startPeer(ctx context.Context, l *liveServer, address, name, con
 		socket, err := net.Dial("tcp", address)
 		if err == nil {
 			socket.Close()
-			l.pids = append([]int{cmd.Process.Pid}, children(cmd.Process.Pid)...)
+			l.pids = []int{cmd.Process.Pid}
 			return nil
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
@@ -111,10 +108,11 @@ func (b *bench) onAir(ctx context.Context, l *liveServer, clip, address string, 
 		stop()
 		return err
 	}
-	l.stop = func() { unpush(); stop() }
 	if err := await(ctx, l); err != nil {
-		l.stop()
-		return err
+		said := unpush()
+		stop()
+		return fmt.Errorf("%w; the encoder said: %s", err, said)
 	}
+	l.stop = func() { unpush(); stop() }
 	return nil
 }

@@ -86,10 +86,11 @@ func (b *bench) nginx(ctx context.Context) (*nginxServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	address, err := freePort()
+	ports, err := freePorts(1)
 	if err != nil {
 		return nil, err
 	}
+	address := ports[0]
 	owner, err := nginxOwner()
 	if err != nil {
 		return nil, err

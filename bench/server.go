@@ -247,18 +247,8 @@ func (s *server) report(asset string) (r report, err error) {
 	return r, json.Unmarshal(text, &r)
 }
 
-// freePort is a port of 127.0.0.1 that nobody has now, for programs that cannot
-// tell which one they got.
-func freePort() (string, error) {
-	socket, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	address := socket.Addr().String()
-	return address, socket.Close()
-}
-
-// freePorts are so many of them, all different.
+// freePorts are so many ports of 127.0.0.1 that nobody has now, all different, for
+// programs that cannot tell which one they got.
 func freePorts(n int) (addresses []string, err error) {
 	for range n {
 		socket, err := net.Listen("tcp", "127.0.0.1:0")

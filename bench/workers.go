@@ -81,17 +81,13 @@ func (b *bench) withWorkers(ctx context.Context, c clip, preset string, cpus []i
 // their own. It returns those that run, the control node first, also besides an
 // error.
 func (b *bench) startCloud(ctx context.Context, folder string, cpus []int, workers int) ([]*server, error) {
-	nodeAddress, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	busAddress, err := freePort()
+	ports, err := freePorts(2)
 	if err != nil {
 		return nil, err
 	}
 	control := serve{
 		data: filepath.Join(folder, "control"), cpus: cpus[1:2],
-		args: []string{"--roles", "control", "--set", "node.listen=" + nodeAddress, "--set", "bus.listen=" + busAddress},
+		args: []string{"--roles", "control", "--set", "node.listen=" + ports[0], "--set", "bus.listen=" + ports[1]},
 	}
 	s, err := b.serve(ctx, control)
 	if err != nil {
