@@ -33,7 +33,7 @@ func newConn(host, cookie string) *conn {
 // get asks for a target, as in "/a/b?c". The body is appended to into, or thrown
 // away where that is nil. It ends when ctx does.
 func (c *conn) get(ctx context.Context, target string, into *[]byte) (a answer, err error) {
-	for range 2 {
+	for {
 		kept := c.socket != nil
 		if err = c.open(ctx); err != nil {
 			return a, err
@@ -50,9 +50,6 @@ func (c *conn) get(ctx context.Context, target string, into *[]byte) (a answer, 
 			return a, err
 		}
 		// The server has closed what was kept: once more on a new one.
-	}
-	if err != nil {
-		return a, err
 	}
 	if a, err = c.read(into); err != nil || a.last {
 		c.close()

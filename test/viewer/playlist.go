@@ -66,8 +66,7 @@ func (v *version) skip(number []byte) error {
 	return err
 }
 
-// attribute is the value of one of an attribute list; nil where it is not there. No
-// quoted value of the playlists here has a comma in it but CODECS.
+// attribute is the value of one of an attribute list; nil where it is not there.
 func attribute(list []byte, name string) []byte {
 	for len(list) > 0 {
 		key, rest, found := bytes.Cut(list, []byte("="))
