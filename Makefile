@@ -39,7 +39,7 @@ help: ## list the targets
 
 .PHONY: run
 run: build ## start the whole cloud (IN=file gives it a video), and say where it is
-	scripts/need.sh ffmpeg srt-tools $(gstreamer)
+	scripts/need.sh ffmpeg
 	scripts/run.sh $(if $(IN),'$(IN)')
 
 .PHONY: build

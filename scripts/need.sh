@@ -12,7 +12,6 @@ present() {
     iproute2) command -v ip >/dev/null ;;
     nginx) [ -x /usr/sbin/nginx ] || command -v nginx >/dev/null ;;
     varnish) [ -x /usr/sbin/varnishd ] || command -v varnishd >/dev/null ;;
-    libnginx-mod-rtmp) [ -e /usr/lib/nginx/modules/ngx_rtmp_module.so ] ;;
     *) command -v "$1" >/dev/null ;;
   esac
 }
