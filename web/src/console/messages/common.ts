@@ -1,5 +1,4 @@
 export const en = {
-  product: 'Liuyun',
   assets: 'Assets',
   usage: 'Usage',
   nodes: 'Nodes',
@@ -48,7 +47,6 @@ export const en = {
   created: 'Created',
   state: 'State',
   actions: 'Actions',
-  problemTitle: 'That did not work',
   problemOffline: 'The server cannot be reached. Check the connection; it is tried again when you ask.',
   problemUnreadable: 'The file cannot be read any more: it was moved, changed or deleted.',
   problemStatus: 'The server answered {status} and did not say why.',
@@ -62,7 +60,6 @@ export const en = {
 } as const;
 
 export const zh: Readonly<Record<keyof typeof en, string>> = {
-  product: '流云',
   assets: '媒体',
   usage: '用量',
   nodes: '节点',
@@ -111,7 +108,6 @@ export const zh: Readonly<Record<keyof typeof en, string>> = {
   created: '创建时间',
   state: '状态',
   actions: '操作',
-  problemTitle: '操作未成功',
   problemOffline: '无法连接服务器。请检查网络后重试。',
   problemUnreadable: '无法再读取该文件：它可能已被移动、修改或删除。',
   problemStatus: '服务器返回 {status}，未说明原因。',

@@ -24,7 +24,6 @@ export const en = {
   uploadQueued: 'Waiting',
   uploadPaused: 'Paused',
   uploadDone: 'Uploaded',
-  uploadFailed: 'Failed',
   uploadStalled: 'Waiting for the connection',
   uploadStorage: "The server's disk is full – waiting",
   uploadInterrupted: 'Choose the file again to go on',
@@ -36,8 +35,6 @@ export const en = {
   cancelUpload: 'Cancel {name}',
   wrongFile: 'That is another file. Choose “{name}” as it was when the upload began.',
   clearDone: 'Clear finished',
-  collapse: 'Fold',
-  expand: 'Unfold',
   noWrite: 'This key may not upload: it needs the scope assets:write.',
 } as const;
 
@@ -67,7 +64,6 @@ export const zh: Readonly<Record<keyof typeof en, string>> = {
   uploadQueued: '等待中',
   uploadPaused: '已暂停',
   uploadDone: '上传完成',
-  uploadFailed: '失败',
   uploadStalled: '等待连接',
   uploadStorage: '服务器磁盘已满，等待中',
   uploadInterrupted: '重新选择该文件即可继续',
@@ -79,7 +75,5 @@ export const zh: Readonly<Record<keyof typeof en, string>> = {
   cancelUpload: '取消 {name}',
   wrongFile: '这不是同一个文件。请选择上传开始时的“{name}”。',
   clearDone: '清除已完成',
-  collapse: '折叠',
-  expand: '展开',
   noWrite: '此密钥无上传权限，需要 assets:write。',
 };
