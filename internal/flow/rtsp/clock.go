@@ -5,6 +5,7 @@ import (
 
 	"github.com/pion/rtcp"
 
+	"liuyun/internal/base/timebase"
 	"liuyun/internal/flow/ingest"
 )
 
@@ -53,7 +54,7 @@ func (c *clock) time(track int, stamp uint32, at time.Time) int64 {
 	}
 	if !t.known {
 		t.known = true
-		arrived := int64(at.Sub(c.start)) * 9 / 1e5 // ns to ticks
+		arrived := timebase.MulDiv(int64(at.Sub(c.start)), ingest.Timescale, int64(time.Second))
 		t.zero = arrived - t.ticks(value)
 		c.align()
 	}
@@ -62,7 +63,7 @@ func (c *clock) time(track int, stamp uint32, at time.Time) int64 {
 
 // ticks turns a length of the track's own time into ticks.
 func (t *trackClock) ticks(value int64) int64 {
-	return value/t.rate*ingest.Timescale + value%t.rate*ingest.Timescale/t.rate
+	return timebase.MulDiv(value, ingest.Timescale, t.rate)
 }
 
 // at returns the moment that the track's report says is ntp.

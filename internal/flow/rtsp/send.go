@@ -18,8 +18,8 @@ import (
 	"github.com/bluenviron/gortsplib/v5/pkg/liberrors"
 	"github.com/pion/rtp"
 
-	"liuyun/internal/av/opus"
 	"liuyun/internal/base/fault"
+	"liuyun/internal/base/timebase"
 	"liuyun/internal/flow/hub"
 	"liuyun/internal/flow/ingest"
 )
@@ -64,8 +64,7 @@ func describeTracks(tracks []hub.Track, address *base.URL) ([]byte, error) {
 type outTrack struct {
 	media *description.Media
 	packetizer
-	clock int64 // ticks a second of units
-	rate  int64 // ticks a second of timestamps
+	clock int64 // ticks a second, of units and of timestamps alike
 }
 
 // packetizer makes packets of units.
@@ -73,15 +72,6 @@ type packetizer interface {
 	form() format.Format
 	// pack returns the packets of a unit. Their timestamps are relative to the unit.
 	pack(u hub.Unit) ([]*rtp.Packet, error)
-}
-
-// timestampRate is the ticks a second of a track's timestamps: those of its units, but
-// for Opus, which has always 48,000.
-func timestampRate(t hub.Track) int64 {
-	if t.Codec == hub.Opus {
-		return opus.Rate
-	}
-	return t.Clock
 }
 
 // firstType is the payload type of the first track (RFC 3551: dynamic).
@@ -101,7 +91,7 @@ func descriptionOf(tracks []hub.Track) (*description.Session, []*outTrack, error
 			media.Type = description.MediaTypeVideo
 		}
 		d.Medias = append(d.Medias, media)
-		out = append(out, &outTrack{media: media, packetizer: p, clock: t.Clock, rate: timestampRate(t)})
+		out = append(out, &outTrack{media: media, packetizer: p, clock: t.Clock})
 	}
 	return d, out, nil
 }
@@ -243,14 +233,13 @@ func (p *player) send(session *gortsplib.ServerSession, t *outTrack, u hub.Unit)
 		p.log.Debug("a unit was left out", "cause", err)
 		return nil
 	}
-	stamp := uint32(u.PTS/t.clock*t.rate + u.PTS%t.clock*t.rate/t.clock)
-	at := time.Duration(u.PTS/t.clock)*time.Second + time.Duration(u.PTS%t.clock*int64(time.Second)/t.clock)
+	at := time.Duration(timebase.MulDiv(u.PTS, int64(time.Second), t.clock))
 	if p.epoch.IsZero() {
 		p.epoch = u.Wall.Add(-at)
 	}
 	bytes := 0
 	for _, packet := range packets {
-		packet.Timestamp += stamp
+		packet.Timestamp += uint32(u.PTS)
 		if err := p.write(session, t.media, packet, p.epoch.Add(at)); err != nil {
 			return err
 		}

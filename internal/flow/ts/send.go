@@ -5,11 +5,13 @@ import (
 	"io"
 
 	"liuyun/internal/av/aac"
+	"liuyun/internal/av/bits"
 	"liuyun/internal/av/h264"
 	"liuyun/internal/av/h265"
 	"liuyun/internal/av/opus"
 	"liuyun/internal/av/ts"
 	"liuyun/internal/base/fault"
+	"liuyun/internal/base/timebase"
 	"liuyun/internal/flow/hub"
 )
 
@@ -157,11 +159,7 @@ func (s *sender) append(dst []byte, u hub.Unit) []byte {
 
 // ticks is a time of the track in ticks of a transport stream.
 func (o *outgoing) ticks(t int64) int64 {
-	if o.Clock != ts.Timescale {
-		seconds, rest := t/o.Clock, t%o.Clock
-		t = seconds*ts.Timescale + rest*ts.Timescale/o.Clock
-	}
-	return t + offset
+	return timebase.MulDiv(t, ts.Timescale, o.Clock) + offset
 }
 
 // appendPayload appends what a PES packet carries of a unit.
@@ -188,13 +186,11 @@ func (o *outgoing) appendPicture(dst []byte, u hub.Unit) []byte {
 	if u.Key {
 		dst = append(dst, o.sets...)
 	}
-	for b := u.Data; len(b) >= 4; {
-		size := int(b[0])<<24 | int(b[1])<<16 | int(b[2])<<8 | int(b[3])
-		if size > len(b)-4 {
+	for unit, err := range bits.NALUnits(u.Data, 4) {
+		if err != nil {
 			return dst
 		}
-		dst = append(append(dst, 0, 0, 0, 1), b[4:4+size]...)
-		b = b[4+size:]
+		dst = append(append(dst, 0, 0, 0, 1), unit...)
 	}
 	return dst
 }
