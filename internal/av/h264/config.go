@@ -7,7 +7,6 @@ import (
 
 	"github.com/Eyevinn/mp4ff/avc"
 
-	"liuyun/internal/av/bits"
 )
 
 // Config returns the payload of an avcC box made of parameter sets, each a NAL
@@ -71,48 +70,4 @@ func FormatOf(config []byte) (Format, error) {
 		f.Ticks, f.Scale = 2*int64(set.units), int64(set.scale)
 	}
 	return f, nil
-}
-
-// Repacked is a picture as streams carry it.
-type Repacked struct {
-	Data []byte // NAL units, each after four bytes of length
-	// Sequence and Picture are the parameter sets that stood among them.
-	Sequence, Picture [][]byte
-	Slices            int  // 0: there is no picture in it
-	RandomAccess      bool // as [Inspection.RandomAccess]
-}
-
-// Repack takes a picture whose NAL units have lengths of lengthSize bytes, and
-// leaves out what streams do without: parameter sets, delimiters, filler, ends of
-// sequences. It keeps data, part of which the result is where the lengths allow
-// it.
-func Repack(data []byte, lengthSize int) (Repacked, error) {
-	var r Repacked
-	var out []byte
-	if lengthSize == 4 {
-		out = data[:0] // nothing grows: each unit moves to the front
-	}
-	for unit, err := range bits.NALUnits(data, lengthSize) {
-		if err != nil {
-			return Repacked{}, fmt.Errorf("h264 sample: %w", err)
-		}
-		switch kind := avc.GetNaluType(unit[0]); kind {
-		case avc.NALU_SPS:
-			r.Sequence = append(r.Sequence, append([]byte(nil), unit...))
-			continue
-		case avc.NALU_PPS:
-			r.Picture = append(r.Picture, append([]byte(nil), unit...))
-			continue
-		case avc.NALU_AUD, avc.NALU_EO_SEQ, avc.NALU_EO_STREAM, avc.NALU_FILL:
-			continue
-		case avc.NALU_NON_IDR, avc.NALU_IDR, dataPartitionA:
-			r.RandomAccess = r.RandomAccess || (kind == avc.NALU_IDR && r.Slices == 0)
-			r.Slices++
-		}
-		size := len(unit)
-		out = append(out, byte(size>>24), byte(size>>16), byte(size>>8), byte(size))
-		out = append(out, unit...)
-	}
-	r.Data = out
-	return r, nil
 }

@@ -30,7 +30,6 @@ type StreamReader struct {
 
 	track *Track
 	run   []streamSample // of the moof before
-	moof  int            // bytes of it
 }
 
 // StreamSample is one coded picture or frame of sound. Times are in ticks of its
@@ -120,7 +119,6 @@ func (r *StreamReader) end() {
 	case "moov":
 		r.err = r.takeHeader()
 	case "moof":
-		r.moof = boxHeader + len(r.body)
 		r.err = r.takeFragment()
 	case "mdat":
 		r.err = r.takeMedia()
@@ -176,19 +174,27 @@ func (r *StreamReader) takeFragment() error {
 	if len(r.run) > 0 {
 		return errors.New("a moof without an mdat after it")
 	}
-	in := bytes.NewReader(r.body)
-	return walk(in, 0, in.Size(), func(traf box) error {
+	var err error
+	r.run, err = samplesOf(r.body)
+	return err
+}
+
+// samplesOf returns what the body of a moof says of the samples of its one track.
+func samplesOf(moof []byte) (run []streamSample, err error) {
+	in := bytes.NewReader(moof)
+	err = walk(in, 0, in.Size(), func(traf box) error {
 		if traf.kind != "traf" {
 			return nil
 		}
-		if len(r.run) > 0 {
+		if len(run) > 0 {
 			return errors.New("a moof of two tracks")
 		}
 		var f trackFragment
-		err := walk(in, traf.body, traf.end, func(b box) error { return f.take(b.kind, r.body[b.body:b.end]) })
-		r.run = f.run
+		err := walk(in, traf.body, traf.end, func(b box) error { return f.take(b.kind, moof[b.body:b.end]) })
+		run = f.run
 		return err
 	})
+	return run, err
 }
 
 // takeMedia hands on the samples of an mdat.
