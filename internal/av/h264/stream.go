@@ -10,9 +10,9 @@ import (
 // Unit is what the header of a NAL unit says.
 type Unit struct {
 	Role bits.Role
-	// Begins says of a slice that it is the first of its picture, IDR that the picture
-	// is one, Intra that the slice refers to no other picture.
-	Begins, IDR, Intra bool
+	// IDR says of a slice that its picture is one, Intra that it refers to no other
+	// picture.
+	IDR, Intra bool
 	// Recovers says of a message that decoding may begin at its picture: what is
 	// presented from there on is right, though it may not be what follows in the stream
 	// before that.
@@ -39,9 +39,9 @@ func Look(unit []byte) Unit {
 	switch kind := unit[0] & 0x1f; kind {
 	case kindSlice, kindPartitionA, kindIDR:
 		r := bits.NewReader(unit[1:min(len(unit), 10)])
-		first := r.Golomb(bits.Largest)
-		slice := r.Golomb(9) // slice_type
-		return Unit{Role: bits.Slice, Begins: first == 0, IDR: kind == kindIDR, Intra: !r.Bad() && slice%5 >= 2 && slice%5 != 3}
+		_ = r.Golomb(bits.Largest) // first_mb_in_slice
+		slice := r.Golomb(9)       // slice_type
+		return Unit{Role: bits.Slice, IDR: kind == kindIDR, Intra: !r.Bad() && slice%5 >= 2 && slice%5 != 3}
 	case kindPartitionB, kindPartitionC:
 		return Unit{Role: bits.Slice}
 	case kindMessage:

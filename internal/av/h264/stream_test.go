@@ -39,12 +39,12 @@ func TestLook(t *testing.T) {
 		unit []byte
 		want Unit
 	}{
-		"IDR":              {[]byte{0x65, 0x88, 0x84}, Unit{Role: bits.Slice, Begins: true, IDR: true, Intra: true}},
-		"P":                {[]byte{0x41, 0x9a, 0x24}, Unit{Role: bits.Slice, Begins: true}},
-		"I of all slices":  {[]byte{0x41, 0x88, 0x80}, Unit{Role: bits.Slice, Begins: true, Intra: true}},
+		"IDR":              {[]byte{0x65, 0x88, 0x84}, Unit{Role: bits.Slice, IDR: true, Intra: true}},
+		"P":                {[]byte{0x41, 0x9a, 0x24}, Unit{Role: bits.Slice}},
+		"I of all slices":  {[]byte{0x41, 0x88, 0x80}, Unit{Role: bits.Slice, Intra: true}},
 		"its second slice": {[]byte{0x41, 0x40, 0x80}, Unit{Role: bits.Slice}},
-		"B":                {[]byte{0x01, 0x9e, 0x24}, Unit{Role: bits.Slice, Begins: true}},
-		"empty":            {[]byte{0x41}, Unit{Role: bits.Slice, Begins: true}},
+		"B":                {[]byte{0x01, 0x9e, 0x24}, Unit{Role: bits.Slice}},
+		"empty":            {[]byte{0x41}, Unit{Role: bits.Slice}},
 		"sequence":         {[]byte{0x67, 0x42}, Unit{Role: bits.Parameters}},
 		"delimiter":        {[]byte{0x09, 0xf0}, Unit{Role: bits.Left}},
 		"message":          {[]byte{0x06, 5, 1, 0, 0x80}, Unit{}},

@@ -10,10 +10,10 @@ import (
 // Unit is what the header of a NAL unit says.
 type Unit struct {
 	Role bits.Role
-	// Begins says of a slice that it is the first of its picture, IDR that the picture
-	// is one, Recovers that decoding may begin there all the same: what is presented
-	// from there on is right, though leading pictures may follow that are not.
-	Begins, IDR, Recovers bool
+	// IDR says of a slice that its picture is one, Recovers that decoding may begin
+	// there all the same: what is presented from there on is right, though leading
+	// pictures may follow that are not.
+	IDR, Recovers bool
 }
 
 // NAL unit types (ITU-T H.265, table 7-1).
@@ -35,15 +35,14 @@ const (
 func Look(unit []byte) Unit {
 	kind := unit[0] >> 1 & 0x3f
 	layer := unit[0]&1<<5 | unit[1]>>3
-	begins := len(unit) > 2 && unit[2]&0x80 != 0
 	switch {
 	case layer != 0:
 		return Unit{Role: bits.Left}
 	case kind <= kindLastTrailing:
-		return Unit{Role: bits.Slice, Begins: begins}
+		return Unit{Role: bits.Slice}
 	case kind >= kindFirstBroken && kind <= kindClean:
 		idr := kind == kindFirstIDR || kind == kindLastIDR
-		return Unit{Role: bits.Slice, Begins: begins, IDR: idr, Recovers: !idr}
+		return Unit{Role: bits.Slice, IDR: idr, Recovers: !idr}
 	case kind >= kindVideo && kind <= kindPicture:
 		return Unit{Role: bits.Parameters}
 	case kind >= kindDelimiter && kind <= kindFiller:

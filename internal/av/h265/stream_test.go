@@ -51,10 +51,10 @@ func TestLook(t *testing.T) {
 		unit []byte
 		want Unit
 	}{
-		"trailing":        {[]byte{0x02, 1, 0x80}, Unit{Role: bits.Slice, Begins: true}},
+		"trailing":        {[]byte{0x02, 1, 0x80}, Unit{Role: bits.Slice}},
 		"its second part": {[]byte{0x02, 1, 0x40}, Unit{Role: bits.Slice}},
-		"IDR":             {[]byte{19 << 1, 1, 0x80}, Unit{Role: bits.Slice, Begins: true, IDR: true}},
-		"CRA":             {[]byte{21 << 1, 1, 0x80}, Unit{Role: bits.Slice, Begins: true, Recovers: true}},
+		"IDR":             {[]byte{19 << 1, 1, 0x80}, Unit{Role: bits.Slice, IDR: true}},
+		"CRA":             {[]byte{21 << 1, 1, 0x80}, Unit{Role: bits.Slice, Recovers: true}},
 		"sequence":        {[]byte{33 << 1, 1, 0}, Unit{Role: bits.Parameters}},
 		"delimiter":       {[]byte{35 << 1, 1, 0x50}, Unit{Role: bits.Left}},
 		"message":         {[]byte{39 << 1, 1, 0}, Unit{}},

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"liuyun/internal/av/av1"
-	"liuyun/internal/av/bits"
 	"liuyun/internal/av/hls"
 	"liuyun/internal/av/mp4"
 	avts "liuyun/internal/av/ts"
@@ -217,49 +215,43 @@ func (l *loader) write(data []byte) error {
 type movie struct {
 	in     ingest.Input
 	track  *mp4.Track
+	codec  hub.Codec
 	length int // bytes of the length of a NAL unit
 	units  [][]byte
 }
 
 func (m *movie) init(t *mp4.Track) error {
 	m.track = t
-	const lengthInAVC, lengthInHEVC = 4, 21
-	switch {
-	case t.Codec == mp4.H264 && len(t.Config) > lengthInAVC:
-		m.length = int(t.Config[lengthInAVC]&3) + 1
-		return m.in.Video(hub.H264, t.Config)
-	case t.Codec == mp4.HEVC && len(t.Config) > lengthInHEVC:
-		m.length = int(t.Config[lengthInHEVC]&3) + 1
-		return m.in.Video(hub.H265, t.Config)
-	case t.Codec == mp4.AV1:
-		return m.in.Video(hub.AV1, t.Config)
-	case t.Codec == mp4.AAC:
-		return m.in.Audio(hub.AAC, t.Config)
-	case t.Codec == mp4.Opus:
-		return m.in.Audio(hub.Opus, t.Config)
+	switch t.Codec {
+	case mp4.H264:
+		m.codec = hub.H264
+	case mp4.HEVC:
+		m.codec = hub.H265
+	case mp4.AV1:
+		m.codec = hub.AV1
+	case mp4.AAC:
+		m.codec = hub.AAC
+	case mp4.Opus:
+		m.codec = hub.Opus
+	default:
+		return fmt.Errorf("a track of %s", t.Codec)
 	}
-	return fmt.Errorf("a track of %s", t.Codec)
+	if !m.codec.Video() {
+		return m.in.Audio(m.codec, t.Config)
+	}
+	m.length = ingest.LengthSize(m.codec, t.Config)
+	return m.in.Video(m.codec, t.Config)
 }
 
 func (m *movie) sample(s mp4.StreamSample) (err error) {
 	ticks := func(t int64) int64 { return timebase.MulDiv(t, ingest.Timescale, int64(m.track.Timescale)) }
 	dts := ticks(s.DecodeTime - m.track.MediaStart)
 	pts := ticks(s.DecodeTime - m.track.MediaStart + int64(s.CompositionOffset))
-	m.units = m.units[:0]
-	switch m.track.Codec {
-	case mp4.AAC, mp4.Opus:
+	if !m.codec.Video() {
 		return m.in.Sound(ingest.Sound{Data: s.Data, PTS: pts})
-	case mp4.AV1:
-		if m.units, err = av1.Split(m.units, s.Data); err != nil {
-			return err
-		}
-	default:
-		for unit, err := range bits.NALUnits(s.Data, m.length) {
-			if err != nil {
-				return err
-			}
-			m.units = append(m.units, unit)
-		}
+	}
+	if m.units, err = ingest.AppendUnits(m.units[:0], m.codec, m.length, s.Data); err != nil {
+		return err
 	}
 	return m.in.Picture(ingest.Picture{Units: m.units, DTS: dts, PTS: pts})
 }

@@ -28,7 +28,6 @@ type coding interface {
 type unit struct {
 	left   bool // does not go on
 	slice  bool // is coded picture
-	first  bool // and begins one
 	key    bool // it is one with which decoding begins and after which nothing refers back
 	intra  bool // it refers to nothing
 	opens  bool // decoding may begin here, though not all that follows can be decoded
@@ -53,6 +52,37 @@ func newCoding(c hub.Codec) (coding, error) {
 	return nil, fault.New(fault.Invalid, "pictures coded as %q are not taken; choose H.264, HEVC or AV1 in the encoder", c)
 }
 
+// LengthSize is how many bytes of length stand before each NAL unit of samples that go
+// with a record avcC or hvcC (ISO/IEC 14496-15); 0 for what is none.
+func LengthSize(codec hub.Codec, config []byte) int {
+	at := len(config)
+	switch codec {
+	case hub.H264:
+		at = 4
+	case hub.H265:
+		at = 21
+	}
+	if at >= len(config) {
+		return 0
+	}
+	return int(config[at]&3) + 1
+}
+
+// AppendUnits appends the units of a sample to dst, as a [Picture] has them. Those that
+// are NAL units have lengths of so many bytes. What it returns aliases the sample.
+func AppendUnits(dst [][]byte, codec hub.Codec, lengthSize int, sample []byte) ([][]byte, error) {
+	if codec == hub.AV1 {
+		return av1.Split(dst, sample)
+	}
+	for unit, err := range bits.NALUnits(sample, lengthSize) {
+		if err != nil {
+			return nil, err
+		}
+		dst = append(dst, unit)
+	}
+	return dst, nil
+}
+
 type codingH264 struct{ sets h264.Sets }
 
 func (c *codingH264) prefix() int { return 4 }
@@ -75,7 +105,7 @@ func (c *codingH264) look(data []byte) (u unit, err error) {
 	case bits.Left:
 		u.left = true
 	case bits.Slice:
-		u.slice, u.first, u.key, u.intra = true, h.Begins, h.IDR, h.Intra
+		u.slice, u.key, u.intra = true, h.IDR, h.Intra
 	default:
 		u.opens = h.Recovers
 	}
@@ -120,7 +150,7 @@ func (c *codingH265) look(data []byte) (u unit, err error) {
 	case bits.Left:
 		u.left = true
 	case bits.Slice:
-		u.slice, u.first, u.key, u.opens, u.intra = true, h.Begins, h.IDR, h.Recovers, h.IDR || h.Recovers
+		u.slice, u.key, u.opens, u.intra = true, h.IDR, h.Recovers, h.IDR || h.Recovers
 	}
 	return u, err
 }
@@ -167,7 +197,7 @@ func (c *codingAV1) look(data []byte) (u unit, err error) {
 	if err != nil {
 		return u, err
 	}
-	u.left, u.slice, u.first, u.key, u.intra = h.Left, h.Frame, h.Frame, h.Key, h.Key
+	u.left, u.slice, u.key, u.intra = h.Left, h.Frame, h.Key, h.Key
 	if h.Sequence && string(c.header) != string(data) {
 		config, err := av1.ConfigFromSample(data)
 		if err != nil {

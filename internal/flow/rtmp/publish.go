@@ -6,8 +6,6 @@ import (
 
 	"github.com/bluenviron/gortmplib/pkg/amf0"
 
-	"liuyun/internal/av/av1"
-	"liuyun/internal/av/bits"
 	"liuyun/internal/av/opus"
 	"liuyun/internal/base/fault"
 	"liuyun/internal/flow/hub"
@@ -132,40 +130,19 @@ func (p *publisher) video(m message, now time.Time) error {
 	case t.start:
 		return p.configure(t)
 	}
-	p.units = p.units[:0]
-	if t.codec == hub.AV1 {
-		if p.units, err = av1.Split(p.units, t.data); err != nil {
-			p.units = nil // it counts as one that cannot be used
-		}
-	} else {
-		for unit, err := range bits.NALUnits(t.data, p.lengths) {
-			if err != nil {
-				p.units = p.units[:0]
-				break
-			}
-			p.units = append(p.units, unit)
-		}
+	if p.units, err = ingest.AppendUnits(p.units[:0], t.codec, p.lengths, t.data); err != nil {
+		p.units = nil // nothing of it can be used, but it has a time
 	}
 	dts := p.stamp.Unwrap(uint64(m.stamp))
 	return p.in.Picture(ingest.Picture{Units: p.units, DTS: dts * ticks, PTS: (dts + t.offset) * ticks, At: now})
 }
 
-// configure takes a configuration record. Where lengths of NAL units are in it, that
-// is the last two bits of a byte.
+// configure takes a configuration record.
 func (p *publisher) configure(t tag) error {
-	at := -1
-	switch t.codec {
-	case hub.H264:
-		at = 4
-	case hub.H265:
-		at = 21
-	}
-	if at >= 0 && at < len(t.data) {
-		p.lengths = int(t.data[at]&3) + 1
-	}
 	if len(t.data) == 0 {
 		return nil // some say so that none has changed
 	}
+	p.lengths = ingest.LengthSize(t.codec, t.data)
 	return p.in.Video(t.codec, t.data)
 }
 
