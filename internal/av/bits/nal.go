@@ -1,6 +1,6 @@
-// Package bits reads the framing that several codecs share: today the
-// length-prefixed NAL units of H.264 and H.265 samples. It knows nothing of
-// what the units mean.
+// Package bits reads the framing that several codecs and containers share: NAL units
+// with lengths and between start codes, their numbers of few bits, parameter sets by
+// their own numbers, the sum of a section. It knows nothing of what they mean.
 package bits
 
 import (

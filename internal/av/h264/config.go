@@ -6,7 +6,6 @@ import (
 	"math"
 
 	"github.com/Eyevinn/mp4ff/avc"
-
 )
 
 // Config returns the payload of an avcC box made of parameter sets, each a NAL

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"liuyun/internal/av/bits"
 )
 
 // MaxSection is the longest section (9.6.1).
@@ -58,7 +60,7 @@ func Parse(section []byte) (Info, error) {
 	if length := int(binary.BigEndian.Uint16(section[1:]) & 0xfff); length+3 != len(section) {
 		return Info{}, fmt.Errorf("a section that says %d bytes, of %d", length+3, len(section))
 	}
-	if crc(section) != 0 {
+	if bits.SectionSum(section) != 0 {
 		return Info{}, errors.New("the sum of the section is wrong")
 	}
 	if section[4]&0x80 != 0 { // encrypted: it is passed on
@@ -217,7 +219,7 @@ func Insert(info Info) []byte {
 	out = append(out, 0, 0) // no descriptors
 	length := len(out) - 3 + 4
 	out[1], out[2] = 0x30|byte(length>>8), byte(length)
-	return binary.BigEndian.AppendUint32(out, crc(out))
+	return binary.BigEndian.AppendUint32(out, bits.SectionSum(out))
 }
 
 func insertBody(out []byte, info Info) []byte {
@@ -242,20 +244,4 @@ func insertBody(out []byte, info Info) []byte {
 		out = binary.BigEndian.AppendUint32(out, uint32(lasts))
 	}
 	return append(out, 0, 1, 0, 0)
-}
-
-// crc is the CRC-32 of MPEG-2 (ISO/IEC 13818-1 annex A), 0 over a section with its sum.
-func crc(data []byte) uint32 {
-	sum := ^uint32(0)
-	for _, b := range data {
-		sum ^= uint32(b) << 24
-		for range 8 {
-			if sum&(1<<31) != 0 {
-				sum = sum<<1 ^ 0x04c11db7
-			} else {
-				sum <<= 1
-			}
-		}
-	}
-	return sum
 }

@@ -2,8 +2,11 @@ package scte35
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"testing"
 	"time"
+
+	"liuyun/internal/av/bits"
 )
 
 // Sections of ANSI/SCTE 35 2023r2, clause 14: what others read in them.
@@ -48,6 +51,27 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// What a section adjusts counts, and of one that is encrypted nothing is known.
+func TestParseHeader(t *testing.T) {
+	t.Parallel()
+	change := func(at int, to byte) []byte {
+		section := Insert(Info{Kind: Out, Event: 7, Time: 1<<33 - 1, HasTime: true})
+		section[at] = to
+		return binary.BigEndian.AppendUint32(section[:len(section)-4], bits.SectionSum(section[:len(section)-4]))
+	}
+	if got, err := Parse(change(8, 3)); err != nil || got.Time != 2 || !got.HasTime {
+		t.Errorf("adjusted: %+v, %v", got, err)
+	}
+	if got, err := Parse(change(4, 0x80)); err != nil || got != (Info{}) {
+		t.Errorf("encrypted: %+v, %v", got, err)
+	}
+	for name, section := range map[string][]byte{"cut short": change(8, 0)[:16], "another table": change(0, 2)} {
+		if got, err := Parse(section); err == nil {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
 func TestInsert(t *testing.T) {
 	t.Parallel()
 	for _, info := range []Info{
@@ -71,7 +95,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, section []byte) {
 		if len(section) > 20 && len(section) < MaxSection { // with a sum and a length that are right
 			section[0], section[1], section[2] = tableID, 0x30|byte((len(section)-3)>>8), byte(len(section)-3)
-			sum := crc(section[:len(section)-4])
+			sum := bits.SectionSum(section[:len(section)-4])
 			section = append(section[:len(section)-4], byte(sum>>24), byte(sum>>16), byte(sum>>8), byte(sum))
 		}
 		info, err := Parse(section)

@@ -1,5 +1,7 @@
 package ts
 
+import "liuyun/internal/av/bits"
+
 // kind says what the packets of a PID carry.
 type kind int
 
@@ -178,7 +180,7 @@ func (d *Demuxer) use(a *assembler, s []byte) error {
 	case programMap:
 		return d.mapped(s)
 	case splices:
-		if s[0] != spliceTable || checksum(s) != 0 {
+		if s[0] != spliceTable || bits.SectionSum(s) != 0 {
 			d.stats.Dropped++
 			return nil
 		}

@@ -3,6 +3,8 @@ package ts
 import (
 	"encoding/binary"
 	"fmt"
+
+	"liuyun/internal/av/bits"
 )
 
 // Muxer puts a transport stream of one program together. It keeps no clock and no
@@ -104,7 +106,7 @@ func (m *Muxer) programMap() []byte {
 // seal writes the length and the checksum of a section.
 func seal(b []byte) []byte {
 	binary.BigEndian.PutUint16(b[1:], 0xb000|uint16(len(b)-3+sectionCRC))
-	return binary.BigEndian.AppendUint32(b, checksum(b))
+	return binary.BigEndian.AppendUint32(b, bits.SectionSum(b))
 }
 
 // AppendTables appends both tables, a packet each. A stream begins with them, and

@@ -1,6 +1,10 @@
 package ts
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"liuyun/internal/av/bits"
+)
 
 // program is a line of a program association table.
 type program struct {
@@ -31,7 +35,7 @@ const (
 // whole reports whether a section is one of that table, with the long syntax, valid
 // now and undamaged.
 func whole(s []byte, table byte) bool {
-	return len(s) >= tableHeader+sectionCRC && s[0] == table && s[1]&0x80 != 0 && s[5]&1 == 1 && checksum(s) == 0
+	return len(s) >= tableHeader+sectionCRC && s[0] == table && s[1]&0x80 != 0 && s[5]&1 == 1 && bits.SectionSum(s) == 0
 }
 
 // parsePAT lists the programs of a section.
@@ -138,31 +142,4 @@ func private(descriptors []byte) (c Codec, channels int) {
 		}
 	}
 	return c, channels
-}
-
-// SpliceTime returns the moment that a splice_info_section names: its splice time with
-// the adjustment, in ticks of 33 bits. It is not known for an immediate splice, for an
-// encrypted section and for those that splice components apart.
-func SpliceTime(section []byte) (pts uint64, known bool) {
-	const commandAt = 14
-	if len(section) < commandAt+1 || section[0] != spliceTable || section[4]&0x80 != 0 {
-		return 0, false
-	}
-	adjustment := uint64(section[4]&1)<<32 | uint64(binary.BigEndian.Uint32(section[5:]))
-	at := commandAt
-	switch section[13] {
-	case 0x06: // time_signal
-	case 0x05: // splice_insert
-		if len(section) < commandAt+6 || section[18]&0x80 != 0 || section[19]&0x50 != 0x40 {
-			return 0, false
-		}
-		at += 6
-	default:
-		return 0, false
-	}
-	if len(section) < at+5 || section[at]&0x80 == 0 {
-		return 0, false
-	}
-	pts = uint64(section[at]&1)<<32 | uint64(binary.BigEndian.Uint32(section[at+1:]))
-	return (pts + adjustment) & (1<<33 - 1), true
 }

@@ -52,20 +52,3 @@ const (
 	nullPID    = 0x1fff
 	maxSection = 4096
 )
-
-// checksum is the CRC of sections: MPEG-2's, not reflected, all bits set at first. Of
-// a section with its own CRC it is 0.
-func checksum(b []byte) uint32 {
-	crc := ^uint32(0)
-	for _, v := range b {
-		crc ^= uint32(v) << 24
-		for range 8 {
-			if crc&(1<<31) != 0 {
-				crc = crc<<1 ^ 0x04c11db7
-			} else {
-				crc <<= 1
-			}
-		}
-	}
-	return crc
-}

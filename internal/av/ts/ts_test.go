@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"liuyun/internal/av/bits"
 )
 
 // heard is what a demuxer told.
@@ -252,13 +254,6 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-func TestChecksum(t *testing.T) {
-	t.Parallel()
-	if got := checksum([]byte("123456789")); got != 0x0376e6e7 {
-		t.Errorf("%#x", got)
-	}
-}
-
 // packetsOf puts sections into packets of a PID, end to end.
 func packetsOf(pid uint16, sections ...[]byte) (out []byte) {
 	all := append([]byte{0}, bytes.Join(sections, nil)...)
@@ -280,27 +275,6 @@ func TestSplices(t *testing.T) {
 	t.Parallel()
 	signal, _ := base64.StdEncoding.DecodeString("/DA0AAAAAAAA///wBQb+cr0AUAAeAhxDVUVJSAAAjn/PAAGlmbAICAAAAAAsoKGKNAIAmsnRfg==")
 	insert, _ := base64.StdEncoding.DecodeString("/DAvAAAAAAAA///wFAVIAACPf+/+c2nALv4AUsz1AAAAAAAKAAhDVUVJAAABNWLbowo=")
-	for name, tt := range map[string]struct {
-		section []byte
-		want    uint64
-		known   bool
-	}{
-		"time signal":   {signal, 0x072bd0050, true},
-		"splice insert": {insert, 0x07369c02e, true},
-		"cut short":     {signal[:16], 0, false},
-		"encrypted":     {append(bytes.Clone(signal[:4]), append([]byte{0x80}, signal[5:]...)...), 0, false},
-		"another table": {insert[1:], 0, false},
-	} {
-		if got, known := SpliceTime(tt.section); got != tt.want || known != tt.known {
-			t.Errorf("%s: %#x, %v", name, got, known)
-		}
-	}
-	adjusted := bytes.Clone(insert)
-	adjusted[8] = 2
-	if got, known := SpliceTime(adjusted); got != 0x07369c030 || !known {
-		t.Errorf("adjusted: %#x, %v", got, known)
-	}
-
 	const splicePID = 0x1f0
 	table := seal([]byte{pmtTable, 0xb0, 0, 0, 1, 0xc1, 0, 0, 0xe1, 0, 0xf0, 0, 0x1b, 0xe1, 0, 0xf0, 0, 0x86, 0xe1, 0xf0, 0xf0, 0})
 	m, err := NewMuxer([]Track{{Codec: H264}})
@@ -309,7 +283,7 @@ func TestSplices(t *testing.T) {
 	}
 	large := append(bytes.Clone(signal[:len(signal)-4]), make([]byte, 400)...)
 	large[1], large[2] = 0x30|byte((len(large)+1)>>8), byte(len(large)+1)
-	large = binary.BigEndian.AppendUint32(large, checksum(large))
+	large = binary.BigEndian.AppendUint32(large, bits.SectionSum(large))
 	damaged := bytes.Clone(insert)
 	damaged[20]++
 	stream := slices.Concat(m.AppendTables(nil)[:PacketSize], packetsOf(pmtPID, table), packetsOf(splicePID, signal, damaged, insert, large))
@@ -404,19 +378,6 @@ func FuzzDemuxer(f *testing.F) {
 		}
 		if total > len(data) || stats.Packets > int64(len(data)/PacketSize) {
 			t.Errorf("%d bytes of %d, %+v", total, len(data), stats)
-		}
-		for _, s := range h.sections {
-			SpliceTime(s)
-		}
-	})
-}
-
-func FuzzSpliceTime(f *testing.F) {
-	signal, _ := base64.StdEncoding.DecodeString("/DA0AAAAAAAA///wBQb+cr0AUAAeAhxDVUVJSAAAjn/PAAGlmbAICAAAAAAsoKGKNAIAmsnRfg==")
-	f.Add(signal)
-	f.Fuzz(func(t *testing.T, section []byte) {
-		if pts, known := SpliceTime(section); pts >= 1<<33 || (!known && pts != 0) {
-			t.Errorf("%d, %v", pts, known)
 		}
 	})
 }

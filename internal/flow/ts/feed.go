@@ -13,6 +13,7 @@ import (
 	"liuyun/internal/av/aac"
 	"liuyun/internal/av/bits"
 	"liuyun/internal/av/opus"
+	"liuyun/internal/av/scte35"
 	"liuyun/internal/av/ts"
 	"liuyun/internal/base/fault"
 	"liuyun/internal/flow/hub"
@@ -386,8 +387,8 @@ func (s *sink) Section(_ int, section []byte) error {
 		return nil // nothing is on air that it could cut
 	}
 	moment := s.now
-	if pts, known := ts.SpliceTime(section); known {
-		moment += away(pts, uint64(s.now))
+	if info, err := scte35.Parse(section); err == nil && info.HasTime {
+		moment += away(uint64(info.Time), uint64(s.now))
 	}
 	return s.in.Splice(section, moment, s.at)
 }
