@@ -82,15 +82,22 @@ func (b *builder) video(v VideoSet) {
 	b.template(set, segments)
 }
 
+// channelConfiguration is the ChannelConfiguration of ISO/IEC 23003-3 (CICP): that of
+// 7.1 is 12, others are their number of channels.
+func channelConfiguration(channels int) []*mpd.DescriptorType {
+	if channels == 8 {
+		channels = 12
+	}
+	return []*mpd.DescriptorType{mpd.NewDescriptor(mpd.AUDIO_CHANNEL_CONFIGURATION_MPEG_DASH, strconv.Itoa(channels), "")}
+}
+
 func (b *builder) audio(a AudioSet) {
 	set := b.add("audio", mpd.MIME_TYPE_AUDIO_MP4)
 	set.SegmentAlignment = true
 	set.StartWithSAP = 1
 	label(set, a.Lang, a.Role, a.Label)
 	set.AudioSamplingRate = mpd.Ptr(mpd.UIntVectorType(strconv.Itoa(a.SampleRate)))
-	set.AudioChannelConfigurations = []*mpd.DescriptorType{
-		mpd.NewDescriptor(mpd.AUDIO_CHANNEL_CONFIGURATION_MPEG_DASH, strconv.Itoa(a.Channels), ""),
-	}
+	set.AudioChannelConfigurations = channelConfiguration(a.Channels)
 	segments := make([]Segments, len(a.Rungs))
 	for i, r := range a.Rungs {
 		rep := representation(r.ID, r.Bandwidth)

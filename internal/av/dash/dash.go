@@ -69,9 +69,7 @@ type AudioSet struct {
 	Role  Role
 	Label string // for people; may be empty
 
-	// Channels is the ChannelConfiguration of ISO/IEC 23003-3 (CICP): 1 mono,
-	// 2 stereo, 6 for 5.1, 12 for 7.1.
-	Channels   int
+	Channels   int // 6 of 5.1, 8 of 7.1
 	SampleRate int
 	Rungs      []AudioRung
 }

@@ -167,9 +167,7 @@ func (l *Live) set(b *builder, s *LiveSet) {
 	label(set, s.Lang, s.Role, "")
 	if !s.Video {
 		set.AudioSamplingRate = mpd.Ptr(mpd.UIntVectorType(strconv.Itoa(s.SampleRate)))
-		set.AudioChannelConfigurations = []*mpd.DescriptorType{
-			mpd.NewDescriptor(mpd.AUDIO_CHANNEL_CONFIGURATION_MPEG_DASH, strconv.Itoa(s.Channels), ""),
-		}
+		set.AudioChannelConfigurations = channelConfiguration(s.Channels)
 	}
 	for _, scheme := range s.Schemes {
 		set.InbandEventStreams = append(set.InbandEventStreams, &mpd.EventStreamType{SchemeIdUri: mpd.AnyURI(scheme.URI), Value: scheme.Value})

@@ -57,6 +57,11 @@ func TestLive(t *testing.T) {
 			t.Errorf("no %s in\n%s", want, text)
 		}
 	}
+	loud := live()
+	loud.Periods[0].Sets[1].Channels = 8
+	if text, err = loud.AppendTo(nil); err != nil || !strings.Contains(string(text), `2011" value="12"`) {
+		t.Errorf("7.1: %v\n%s", err, text)
+	}
 	ended := live()
 	ended.Update, ended.End = 0, ended.Periods[0].Start.Add(time.Minute)
 	if text, err = ended.AppendTo(nil); err != nil || !strings.Contains(string(text), `mediaPresentationDuration="PT493788H1M"`) || strings.Contains(string(text), "minimumUpdatePeriod") {

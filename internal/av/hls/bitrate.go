@@ -53,6 +53,13 @@ func PeakBitrate(segments []SegmentSize, target time.Duration) int64 {
 	return best.bitsPerSecond()
 }
 
+// Bandwidths are the BANDWIDTH and AVERAGE-BANDWIDTH of a playlist: the peak is no less
+// than the average.
+func Bandwidths(segments []SegmentSize, target time.Duration) (peak, average int64) {
+	average = AverageBitrate(segments)
+	return max(PeakBitrate(segments, target), average), average
+}
+
 // span is a run of segments. Its zero value has rate zero.
 type span struct {
 	bytes    int64

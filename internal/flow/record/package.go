@@ -116,8 +116,8 @@ func (r *rendition) bandwidth(target time.Duration) (peak, mean int64) {
 			sizes = append(sizes, hls.SegmentSize{Duration: c.Duration, Bytes: c.Size})
 		}
 	}
-	mean = max(hls.AverageBitrate(sizes), 1)
-	return max(hls.PeakBitrate(sizes, target), mean), mean
+	peak, mean = hls.Bandwidths(sizes, target)
+	return max(peak, 1), max(mean, 1)
 }
 
 // file is what is written.
@@ -308,7 +308,7 @@ func (p *presentation) period(from, to int, target time.Duration) (out dash.Peri
 		}
 		if !r.picture() {
 			out.Audio = append(out.Audio, dash.AudioSet{
-				Lang: s.Language, Role: dash.Main, Label: r.name, Channels: channelConfiguration(s.Channels), SampleRate: int(first.Clock),
+				Lang: s.Language, Role: dash.Main, Label: r.name, Channels: s.Channels, SampleRate: int(first.Clock),
 				Rungs: []dash.AudioRung{{ID: r.name, Bandwidth: peak, Codec: s.Codec, Segments: segments}},
 			})
 			continue
@@ -338,12 +338,4 @@ func ticksOf(cells []*window.Cell) []int64 {
 		}
 	}
 	return list
-}
-
-// channelConfiguration is the CICP code of a number of channels.
-func channelConfiguration(channels int) int {
-	if channels == 8 {
-		return 12
-	}
-	return channels
 }

@@ -206,8 +206,8 @@ func measure(list []*segment, target time.Duration) bandwidth {
 }
 
 func bandwidthOf(sizes []hls.SegmentSize, target time.Duration) bandwidth {
-	average := max(hls.AverageBitrate(sizes), 1)
-	return bandwidth{max(hls.PeakBitrate(sizes, target), average), average}
+	peak, average := hls.Bandwidths(sizes, target)
+	return bandwidth{max(peak, 1), max(average, 1)}
 }
 
 // measureKeys is the rate of the key frames alone, 0 where there are none.

@@ -50,8 +50,7 @@ const (
 
 // bandwidth is the declared peak and mean of a track, bits a second.
 func (m *muxed) bandwidth(target time.Duration) (peak, mean int64) {
-	mean = hls.AverageBitrate(m.Sizes)
-	return max(hls.PeakBitrate(m.Sizes, target), mean), mean
+	return hls.Bandwidths(m.Sizes, target)
 }
 
 // writePlaylists writes every media playlist below root.
@@ -238,8 +237,7 @@ func (v videoTrack) iframeRate(target time.Duration) (peak, mean int64) {
 	for i, r := range v.Media.IFrames {
 		sizes[i] = hls.SegmentSize{Duration: v.Media.Sizes[i].Duration, Bytes: r.Length}
 	}
-	mean = hls.AverageBitrate(sizes)
-	return max(hls.PeakBitrate(sizes, target), mean), mean
+	return hls.Bandwidths(sizes, target)
 }
 
 // manifest is the same for DASH, on the same segments.
@@ -266,7 +264,7 @@ func (p *presentation) manifest() *dash.Presentation {
 			role = dash.Main
 		}
 		m.Audio = append(m.Audio, dash.AudioSet{
-			Lang: a.Language, Role: role, Label: a.Name, Channels: channelConfiguration(a.Spec.Channels), SampleRate: a.Spec.Rate,
+			Lang: a.Language, Role: role, Label: a.Name, Channels: a.Spec.Channels, SampleRate: a.Spec.Rate,
 			Rungs: []dash.AudioRung{{ID: a.ID, Bandwidth: peak, Codec: a.Media.Codecs, Segments: a.Media.dash("audio/$RepresentationID$")}},
 		})
 	}
@@ -294,14 +292,6 @@ func (m *muxed) dash(folder string) dash.Segments {
 		Init: folder + "/" + initName, Media: folder + "/$Number%05d$.m4s",
 		Timescale: m.Timescale, Durations: m.Durations,
 	}
-}
-
-// channelConfiguration is the CICP code of a number of channels.
-func channelConfiguration(channels int) int {
-	if channels == 8 {
-		return 12
-	}
-	return channels
 }
 
 // boundaries are the times at which segments begin, and the end.
