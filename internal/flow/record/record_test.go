@@ -87,6 +87,20 @@ func pace(t *testing.T, g *window.Group, folder string, sent time.Duration) {
 	}
 }
 
+// keepUp waits until a rendition that is made of the stream, and begins with it, is no
+// further behind than a segment: what is later than that is a gap, and who begins to
+// read does so with the newest key frame.
+func keepUp(t *testing.T, g *window.Group, rendition string) {
+	t.Helper()
+	for t.Context().Err() == nil {
+		open, next := g.Next()
+		if _, begun := g.Section(rendition, 100); begun && open >= next-2 {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
 func objects(t *testing.T) *blob.FS {
 	t.Helper()
 	fs, err := blob.NewFS(t.TempDir(), blob.Reserve{})
@@ -318,8 +332,11 @@ func TestSeveralRenditions(t *testing.T) {
 		u := hub.Unit{DTS: n * 3600, PTS: n * 3600, Key: n%50 == 0, Wall: time.Unix(1_800_000_000, n*40_000_000), Data: bytes.Repeat([]byte{byte(n)}, 400)}
 		source.Write(u)
 		rung.Write(u)
-		if n%50 == 0 {
+		switch n % 50 {
+		case 0:
 			pace(t, g, root, time.Duration(n)*time.Second/25)
+		case 49:
+			keepUp(t, g, "180p")
 		}
 	}
 	source.End(nil)
