@@ -276,12 +276,6 @@ func (s Streams) Clip(ctx context.Context, id string, clip NewClip) (c Clip, err
 		Start *time.Time `json:"start,omitempty"`
 		End   *time.Time `json:"end,omitempty"`
 		Last  float64    `json:"last,omitempty"`
-	}{Name: clip.Name, Last: clip.Last.Seconds()}
-	if !clip.Start.IsZero() {
-		in.Start = &clip.Start
-	}
-	if !clip.End.IsZero() {
-		in.End = &clip.End
-	}
+	}{clip.Name, given(clip.Start), given(clip.End), clip.Last.Seconds()}
 	return c, s.c.post(ctx, at(streamsPath, id)+"/clips", in, &c)
 }

@@ -162,16 +162,8 @@ func (l *Ladder) spent(from start) bool {
 
 // release has the tape drop what no later child needs.
 func (l *Ladder) release() {
-	l.mu.Lock()
-	least, any := int64(0), false
-	for _, r := range l.rungs {
-		if at, _, ok := r.at(); ok && (!any || at < least) {
-			least, any = at, true
-		}
-	}
-	l.mu.Unlock()
-	if any {
-		l.tape.release(least)
+	if pts, _, ok := l.hindmost(); ok {
+		l.tape.release(pts)
 	}
 }
 

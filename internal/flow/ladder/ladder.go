@@ -43,7 +43,7 @@ func (p Plan) equal(other Plan) bool {
 	return slices.Equal(p.Names, other.Names) && p.Whole == other.Whole && p.Every == other.Every
 }
 
-// Options are what a ladder stands on. All must be set but Limits and Made.
+// Options are what a ladder stands on. All must be set but Limits.
 type Options struct {
 	Source *hub.Stream
 	Maker  Maker
@@ -271,20 +271,25 @@ func (l *Ladder) judge(now, started time.Time) bool {
 
 // lag is how far what is made is behind the source, in its time.
 func (l *Ladder) lag() time.Duration {
-	l.mu.Lock()
-	behind, clock := int64(0), int64(1)
-	first := true
-	for _, r := range l.rungs {
-		if at, c, ok := r.at(); ok && (first || at < behind) {
-			behind, clock, first = at, c, false
-		}
-	}
-	l.mu.Unlock()
+	behind, clock, made := l.hindmost()
 	newest, ok := l.tape.newest()
-	if !ok || first {
+	if !ok || !made {
 		return 0
 	}
 	return time.Duration(float64(max(0, newest-behind)) / float64(clock) * float64(time.Second))
+}
+
+// hindmost is how far all rungs have come that are made, in ticks of the clock. ok is
+// false where none is.
+func (l *Ladder) hindmost() (pts, clock int64, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.rungs {
+		if at, c, made := r.at(); made && (!ok || at < pts) {
+			pts, clock, ok = at, c, true
+		}
+	}
+	return pts, clock, ok
 }
 
 // finish ends all rungs.
