@@ -22,36 +22,9 @@ import (
 	"liuyun/internal/base/fault"
 	"liuyun/internal/flow/hub"
 	"liuyun/internal/flow/ingest"
+	"liuyun/internal/flow/ingest/ingesttest"
 	"liuyun/internal/testkit"
 )
-
-// input notes what it is given.
-type input struct {
-	codecs   []hub.Codec
-	expect   []bool
-	pictures []ingest.Picture
-	sounds   []ingest.Sound
-}
-
-func (in *input) Expect(pictures, sound bool) { in.expect = append(in.expect, pictures, sound) }
-func (in *input) Video(codec hub.Codec, _ []byte) error {
-	in.codecs = append(in.codecs, codec)
-	return nil
-}
-func (in *input) Audio(codec hub.Codec, _ []byte) error {
-	in.codecs = append(in.codecs, codec)
-	return nil
-}
-func (in *input) Picture(p ingest.Picture) error {
-	in.pictures = append(in.pictures, p)
-	return nil
-}
-func (in *input) Sound(s ingest.Sound) error {
-	in.sounds = append(in.sounds, s)
-	return nil
-}
-func (in *input) Splice([]byte, int64, time.Time) error { return nil }
-func (in *input) Close()                                {}
 
 const film = 6 // seconds, of 25 pictures; segments of 2
 
@@ -94,9 +67,9 @@ func files(folder string) Fetch {
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // pull pulls for so long, in a time of the test's own.
-func pull(t *testing.T, p *Puller, address string, long time.Duration) (in *input, err error) {
+func pull(t *testing.T, p *Puller, address string, long time.Duration) (in *ingesttest.Input, err error) {
 	t.Helper()
-	in = &input{}
+	in = &ingesttest.Input{}
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), long)
 		defer cancel()
@@ -106,10 +79,10 @@ func pull(t *testing.T, p *Puller, address string, long time.Duration) (in *inpu
 }
 
 // inTime looks whether pictures and sound go on evenly, and come in their time.
-func inTime(t *testing.T, in *input) {
+func inTime(t *testing.T, in *ingesttest.Input) {
 	t.Helper()
-	for i := 1; i < len(in.pictures); i++ {
-		before, now := in.pictures[i-1], in.pictures[i]
+	for i := 1; i < len(in.Pictures); i++ {
+		before, now := in.Pictures[i-1], in.Pictures[i]
 		if step := now.DTS - before.DTS; step != 3600 {
 			t.Fatalf("picture %d is %d ticks after the one before it", i, step)
 		}
@@ -117,13 +90,13 @@ func inTime(t *testing.T, in *input) {
 			t.Fatalf("picture %d comes %v after the one before it", i, step)
 		}
 	}
-	for i := 1; i < len(in.sounds); i++ {
+	for i := 1; i < len(in.Sounds); i++ {
 		// Where a film begins again its sound may be a frame longer than its pictures.
-		if step := in.sounds[i].PTS - in.sounds[i-1].PTS; step < -2000 || step > 4000 {
+		if step := in.Sounds[i].PTS - in.Sounds[i-1].PTS; step < -2000 || step > 4000 {
 			t.Fatalf("sound %d is %d ticks after the one before it", i, step)
 		}
 	}
-	off := in.sounds[0].PTS - in.pictures[0].PTS
+	off := in.Sounds[0].PTS - in.Pictures[0].PTS
 	if off < -9000 || off > 9000 {
 		t.Errorf("the sound begins %d ticks after the pictures", off)
 	}
@@ -137,9 +110,9 @@ func TestFinished(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		slices.Sort(in.codecs)
-		if len(in.pictures) != film*25 || len(in.sounds) < film*46 || !slices.Equal(in.codecs, []hub.Codec{hub.AAC, hub.H264}) || !slices.Equal(in.expect, []bool{true, true}) {
-			t.Errorf("%s: %d pictures, %d frames of sound, %v, expected %v", name, len(in.pictures), len(in.sounds), in.codecs, in.expect)
+		slices.Sort(in.Codecs)
+		if len(in.Pictures) != film*25 || len(in.Sounds) < film*46 || !slices.Equal(in.Codecs, []hub.Codec{hub.AAC, hub.H264}) || !slices.Equal(in.Expected, [][2]bool{{true, true}}) {
+			t.Errorf("%s: %d pictures, %d frames of sound, %v, expected %v", name, len(in.Pictures), len(in.Sounds), in.Codecs, in.Expected)
 		}
 		inTime(t, in)
 	}
@@ -153,7 +126,7 @@ func TestLoop(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if n := len(in.pictures); n < 495 || n > 502 {
+		if n := len(in.Pictures); n < 495 || n > 502 {
 			t.Errorf("%s: %d pictures in twenty seconds", name, n)
 		}
 		inTime(t, in)
@@ -193,7 +166,7 @@ func (l *live) fetch(ctx context.Context, address string, part hls.SourceRange) 
 func TestLive(t *testing.T) {
 	t.Parallel()
 	folder := plain(t)
-	in := &input{}
+	in := &ingesttest.Input{}
 	synctest.Test(t, func(t *testing.T) {
 		l := &live{folder: folder, begun: time.Now(), keep: 4, asked: make(map[string]int)}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -205,7 +178,7 @@ func TestLive(t *testing.T) {
 			t.Errorf("the playlist was asked for %d times in a minute", n)
 		}
 	})
-	if n := len(in.pictures); n < 58*25 || n > 61*25 {
+	if n := len(in.Pictures); n < 58*25 || n > 61*25 {
 		t.Errorf("%d pictures in a minute", n)
 	}
 	inTime(t, in)
@@ -273,16 +246,16 @@ func TestHTTP(t *testing.T) {
 	defer server.Close()
 	for path, want := range map[string]fault.Code{"/page": fault.Invalid, "/locked": fault.Forbidden, "/nothing": fault.NotFound, "/empty.m3u8": fault.Invalid, "/secret.m3u8": fault.Invalid} {
 		p := &Puller{Fetch: HTTP(server.Client()), Log: quiet()}
-		if err := p.Pull(t.Context(), server.URL+path, &input{}); fault.CodeOf(err) != want {
+		if err := p.Pull(t.Context(), server.URL+path, &ingesttest.Input{}); fault.CodeOf(err) != want {
 			t.Errorf("%s: got %v, want %s", path, err, want)
 		}
 	}
-	in := &input{}
+	in := &ingesttest.Input{}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	stop := &stopping{input: in, after: 30, stop: cancel}
-	if err := (&Puller{Fetch: HTTP(server.Client()), Log: quiet()}).Pull(ctx, server.URL+"/moved.m3u8", stop); !errors.Is(err, context.Canceled) || len(in.pictures) < 30 {
-		t.Errorf("%d pictures, %v", len(in.pictures), err)
+	stop := &stopping{Input: in, after: 30, stop: cancel}
+	if err := (&Puller{Fetch: HTTP(server.Client()), Log: quiet()}).Pull(ctx, server.URL+"/moved.m3u8", stop); !errors.Is(err, context.Canceled) || len(in.Pictures) < 30 {
+		t.Errorf("%d pictures, %v", len(in.Pictures), err)
 	}
 	// Ranges, also where a server knows none.
 	for _, path := range []string{"/film/main.m3u8", "/page"} {
@@ -300,16 +273,16 @@ func TestHTTP(t *testing.T) {
 
 // stopping ends after so many pictures.
 type stopping struct {
-	*input
+	*ingesttest.Input
 	after int
 	stop  func()
 }
 
 func (s *stopping) Picture(p ingest.Picture) error {
-	if len(s.pictures)+1 >= s.after {
+	if len(s.Pictures)+1 >= s.after {
 		s.stop()
 	}
-	return s.input.Picture(p)
+	return s.Input.Picture(p)
 }
 
 // An address gives a playlist or a transport stream, and what is neither is said to be.
@@ -323,17 +296,17 @@ func TestWeb(t *testing.T) {
 	server := httptest.NewServer(mux)
 	defer server.Close()
 	web := &Web{Client: server.Client(), Log: quiet()}
-	in := &input{}
-	if err := web.Pull(t.Context(), server.URL+"/main1.ts", in); err != nil || len(in.pictures) != 50 || len(in.sounds) < 80 {
-		t.Errorf("%d pictures, %d frames of sound, %v", len(in.pictures), len(in.sounds), err)
+	in := &ingesttest.Input{}
+	if err := web.Pull(t.Context(), server.URL+"/main1.ts", in); err != nil || len(in.Pictures) != 50 || len(in.Sounds) < 80 {
+		t.Errorf("%d pictures, %d frames of sound, %v", len(in.Pictures), len(in.Sounds), err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if err := web.Pull(ctx, server.URL+"/main.m3u8", &stopping{input: &input{}, after: 10, stop: cancel}); !errors.Is(err, context.Canceled) {
+	if err := web.Pull(ctx, server.URL+"/main.m3u8", &stopping{Input: &ingesttest.Input{}, after: 10, stop: cancel}); !errors.Is(err, context.Canceled) {
 		t.Errorf("a playlist: %v", err)
 	}
 	for path, want := range map[string]fault.Code{"/page": fault.Invalid, "/short": fault.Invalid, "/nothing": fault.NotFound} {
-		if err := web.Pull(t.Context(), server.URL+path, &input{}); fault.CodeOf(err) != want {
+		if err := web.Pull(t.Context(), server.URL+path, &ingesttest.Input{}); fault.CodeOf(err) != want {
 			t.Errorf("%s: got %v, want %s", path, err, want)
 		}
 	}

@@ -139,16 +139,12 @@ func (q *queue) Picture(p ingest.Picture) error {
 	if !q.pictures {
 		return nil
 	}
-	units, size := make([][]byte, len(p.Units)), int64(0)
-	for i, u := range p.Units {
-		units[i] = bytes.Clone(u)
-		size += int64(len(u))
-	}
-	dts := q.shift(p.DTS)
-	p.Units, p.PTS, p.DTS = units, p.PTS+q.offset, dts
+	p = p.Clone()
+	p.DTS = q.shift(p.DTS)
+	p.PTS += q.offset // of the shift
 	q.seen = true
-	q.note(dts)
-	return q.push(event{time: dts, pace: true, size: size, call: func(in ingest.Input, at time.Time) error {
+	q.note(p.DTS)
+	return q.push(event{time: p.DTS, pace: true, size: p.Size(), call: func(in ingest.Input, at time.Time) error {
 		p.At = at
 		return in.Picture(p)
 	}})

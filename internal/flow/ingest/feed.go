@@ -167,9 +167,7 @@ func (f *Feed) look(units [][]byte) (s shape, err error) {
 
 // Picture takes one coded picture, see [Input].
 func (f *Feed) Picture(p Picture) error {
-	for _, data := range p.Units {
-		f.meter.now.bytes += int64(len(data))
-	}
+	f.meter.now.bytes += p.Size()
 	if f.coding == nil {
 		f.meter.drops++
 		return nil

@@ -6,6 +6,7 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -87,6 +88,24 @@ type Picture struct {
 	// own width undone, and nothing else repaired.
 	DTS, PTS int64
 	At       time.Time // when it came
+}
+
+// Clone returns the same picture with units of its own, for who keeps it.
+func (p Picture) Clone() Picture {
+	units := make([][]byte, len(p.Units))
+	for i, u := range p.Units {
+		units[i] = bytes.Clone(u)
+	}
+	p.Units = units
+	return p
+}
+
+// Size is how many bytes its units have.
+func (p Picture) Size() (n int64) {
+	for _, u := range p.Units {
+		n += int64(len(u))
+	}
+	return n
 }
 
 // Sound is one frame: raw AAC without a header, or a packet of Opus.

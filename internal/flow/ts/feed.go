@@ -4,7 +4,6 @@
 package ts
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -55,9 +54,6 @@ func (f *Feed) Stats() ts.Stats { return f.demux.Stats() }
 // Dropped counts pictures and frames of sound that could not be used.
 func (f *Feed) Dropped() int64 { return f.demux.Stats().Dropped + f.sink.dropped }
 
-// Begun reports whether the tracks are known.
-func (f *Feed) Begun() bool { return f.sink.begun }
-
 const clockBits = 33
 
 // sink is a Feed as its demuxer sees it.
@@ -67,7 +63,6 @@ type sink struct {
 	at      time.Time
 	dropped int64
 
-	begun           bool
 	pictures, sound int // tracks, -1 is none
 	video, audio    ts.Codec
 	channels        int // of Opus
@@ -78,7 +73,7 @@ type sink struct {
 
 	frames frames
 	held   []ingest.Picture // that wait for the sound to be known
-	size   int              // bytes of them
+	size   int64            // bytes of them
 	let    bool             // nothing is held any more
 }
 
@@ -102,7 +97,6 @@ func (s *sink) Tracks(list []ts.Track) error {
 	if len(passed) > 0 {
 		s.log.Info("some tracks are passed over", "tracks", strings.Join(passed, ", "))
 	}
-	s.begun = true
 	s.in.Expect(s.pictures >= 0, s.sound >= 0)
 	return s.setUp(list)
 }
@@ -188,13 +182,8 @@ const (
 
 // hold keeps a picture until release.
 func (s *sink) hold(p ingest.Picture) error {
-	units := make([][]byte, len(p.Units))
-	for i, u := range p.Units {
-		units[i] = bytes.Clone(u)
-		s.size += len(u)
-	}
-	p.Units = units
-	s.held = append(s.held, p)
+	s.size += p.Size()
+	s.held = append(s.held, p.Clone())
 	if s.size > mostHeld || len(s.held) > mostUnits || p.DTS-s.held[0].DTS > longest {
 		return s.release()
 	}

@@ -9,6 +9,7 @@ import (
 
 	"liuyun/internal/av/ts"
 	"liuyun/internal/base/fault"
+	"liuyun/internal/flow/ingest/ingesttest"
 )
 
 // FuzzFeed takes what an attacker with a key may send.
@@ -27,16 +28,16 @@ func FuzzFeed(f *testing.F) {
 	}
 	f.Add(m.AppendUnit(m.AppendTables(nil), 0, ts.Unit{Data: []byte("\x7f\xe0\x02\xf8a\x7f\xe0\x01\xfc")}))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		in := &input{}
+		in := &ingesttest.Input{}
 		feed := NewFeed(in, quiet())
 		if err := feed.Write(slices.Concat(data, data), now()); err != nil && fault.CodeOf(err) != fault.Invalid {
 			t.Fatal(err)
 		}
 		total := 0
-		for _, s := range in.sounds {
+		for _, s := range in.Sounds {
 			total += len(s.Data)
 		}
-		for _, p := range in.pictures {
+		for _, p := range in.Pictures {
 			for _, u := range p.Units {
 				total += len(u)
 			}

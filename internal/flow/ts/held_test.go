@@ -5,6 +5,7 @@ import (
 
 	"liuyun/internal/av/aac"
 	"liuyun/internal/av/ts"
+	"liuyun/internal/flow/ingest/ingesttest"
 )
 
 // The first picture is passed on when the sound is known, and not later than it would
@@ -16,7 +17,7 @@ func TestHeld(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		in := &input{}
+		in := &ingesttest.Input{}
 		f := NewFeed(in, quiet())
 		first := 0
 		for i := range 60 {
@@ -29,15 +30,15 @@ func TestHeld(t *testing.T) {
 			if err := f.Write(out, now()); err != nil {
 				t.Fatal(err)
 			}
-			if len(in.pictures) > 0 && first == 0 {
+			if len(in.Pictures) > 0 && first == 0 {
 				first = i
 			}
 		}
 		if err := f.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		if want := map[string]int{"soon": 5, "never": 38}[name]; len(in.pictures) != 60 || first < want || first > want+3 {
-			t.Errorf("%s: %d pictures, the first with picture %d, want %d", name, len(in.pictures), first, want)
+		if want := map[string]int{"soon": 5, "never": 38}[name]; len(in.Pictures) != 60 || first < want || first > want+3 {
+			t.Errorf("%s: %d pictures, the first with picture %d, want %d", name, len(in.Pictures), first, want)
 		}
 	}
 }

@@ -17,6 +17,8 @@ import (
 	"liuyun/internal/av/ts"
 	"liuyun/internal/base/fault"
 	"liuyun/internal/flow/hub"
+	"liuyun/internal/flow/ingest"
+	"liuyun/internal/flow/ingest/ingesttest"
 	"liuyun/internal/testkit"
 )
 
@@ -89,14 +91,14 @@ func TestFFmpegsStreams(t *testing.T) {
 		if f.Dropped() != 0 || f.Stats().Lost != 0 {
 			t.Errorf("%s: %+v", name, f.Stats())
 		}
-		if !slices.Equal(in.codecs, tt.codecs) || in.expect != [2]bool{true, true} {
-			t.Errorf("%s: codecs %v, expected %v", name, in.codecs, in.expect)
+		if !slices.Equal(in.Codecs, tt.codecs) || !slices.Equal(in.Expected, [][2]bool{{true, true}}) {
+			t.Errorf("%s: codecs %v, expected %v", name, in.Codecs, in.Expected)
 		}
 		var pictures, sounds [][2]int64
-		for _, p := range in.pictures {
+		for _, p := range in.Pictures {
 			pictures = append(pictures, [2]int64{p.PTS, p.DTS})
 		}
-		for _, s := range in.sounds {
+		for _, s := range in.Sounds {
 			sounds = append(sounds, [2]int64{s.PTS, s.PTS})
 		}
 		if diff := cmp.Diff(since(packets(t, tt.stream, "v")), since(pictures)); diff != "" {
@@ -126,7 +128,7 @@ func TestMediacommonAgrees(t *testing.T) {
 	var pictures, sounds int
 	for _, track := range r.Tracks() {
 		r.OnDataH264(track, func(pts, dts int64, units [][]byte) error {
-			ours := in.pictures[pictures]
+			ours := in.Pictures[pictures]
 			ours.Units = slices.DeleteFunc(ours.Units, func(u []byte) bool { return u[0] == 9 })
 			if (ours.PTS-pts)%(1<<33) != 0 || (ours.DTS-dts)%(1<<33) != 0 || !slices.EqualFunc(ours.Units, units, bytes.Equal) {
 				t.Fatalf("picture %d: ours at %d, %d with %d units, theirs at %d, %d with %d", pictures, ours.PTS, ours.DTS, len(ours.Units), pts, dts, len(units))
@@ -138,7 +140,7 @@ func TestMediacommonAgrees(t *testing.T) {
 	}
 	r.OnDataMPEG4Audio(r.Tracks()[1], func(_ int64, units [][]byte) error {
 		for _, u := range units {
-			if !bytes.Equal(in.sounds[sounds].Data, u) {
+			if !bytes.Equal(in.Sounds[sounds].Data, u) {
 				t.Fatalf("sound %d differs", sounds)
 			}
 			sounds++
@@ -147,30 +149,30 @@ func TestMediacommonAgrees(t *testing.T) {
 	})
 	for r.Read() == nil {
 	}
-	if pictures != len(in.pictures) || sounds != len(in.sounds) {
-		t.Errorf("%d pictures and %d frames of sound, theirs %d and %d", len(in.pictures), len(in.sounds), pictures, sounds)
+	if pictures != len(in.Pictures) || sounds != len(in.Sounds) {
+		t.Errorf("%d pictures and %d frames of sound, theirs %d and %d", len(in.Pictures), len(in.Sounds), pictures, sounds)
 	}
 }
 
 // through writes what a feed took in to a hub, as an input would, with the first picture
 // alone as a key frame.
-func through(t testing.TB, in *input) *hub.Stream {
+func through(t testing.TB, in *ingesttest.Input) *hub.Stream {
 	t.Helper()
 	s := hub.New(hub.Limits{Units: 4096, Bytes: 64 << 20})
-	tracks := []hub.Track{{Codec: in.codecs[0], Clock: 90000}, {Codec: in.codecs[1], Clock: 48000, Config: in.configs[1]}}
+	tracks := []hub.Track{{Codec: in.Codecs[0], Clock: 90000}, {Codec: in.Codecs[1], Clock: 48000, Config: in.Configs[1]}}
 	var units []hub.Unit
 	var sets struct {
 		h264.Sets
 		hevc h265.Sets
 	}
-	zero := in.pictures[0].DTS
-	for _, p := range in.pictures {
+	zero := in.Pictures[0].DTS
+	for _, p := range in.Pictures {
 		u := hub.Unit{DTS: p.DTS - zero, PTS: p.PTS - zero}
 		for _, n := range p.Units {
-			role, key := look(in.codecs[0], n)
+			role, key := look(in.Codecs[0], n)
 			switch role {
 			case parameters:
-				if in.codecs[0] == hub.H264 {
+				if in.Codecs[0] == hub.H264 {
 					_, _ = sets.Put(n)
 				} else {
 					_, _ = sets.hevc.Put(n)
@@ -183,13 +185,13 @@ func through(t testing.TB, in *input) *hub.Stream {
 		units = append(units, u)
 	}
 	var err error
-	if tracks[0].Config, err = sets.Config(); in.codecs[0] == hub.H265 {
+	if tracks[0].Config, err = sets.Config(); in.Codecs[0] == hub.H265 {
 		tracks[0].Config, err = sets.hevc.Config()
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, a := range in.sounds {
+	for _, a := range in.Sounds {
 		at := (a.PTS - zero) * 48000 / 90000
 		units = append(units, hub.Unit{Track: 1, DTS: at, PTS: at, Key: true, Data: a.Data})
 	}
@@ -266,8 +268,8 @@ func TestSend(t *testing.T) {
 			t.Errorf("%s: %d frames of sound, then %d", name, len(first), len(again))
 		}
 		back, f := feed(t, out.Bytes(), 700)
-		if f.Dropped() != 0 || f.Stats().Lost+f.Stats().Skipped != 0 || len(back.pictures) != len(in.pictures) {
-			t.Errorf("%s: %+v, %d pictures, want %d", name, f.Stats(), len(back.pictures), len(in.pictures))
+		if f.Dropped() != 0 || f.Stats().Lost+f.Stats().Skipped != 0 || len(back.Pictures) != len(in.Pictures) {
+			t.Errorf("%s: %+v, %d pictures, want %d", name, f.Stats(), len(back.Pictures), len(in.Pictures))
 		}
 		out.Reset()
 	}
@@ -291,7 +293,7 @@ func TestLoss(t *testing.T) {
 	stream := avc(t)
 	all, _ := feed(t, stream, 1316)
 	whole := make(map[string]bool)
-	for _, p := range all.pictures {
+	for _, p := range all.Pictures {
 		whole[string(bytes.Join(p.Units, []byte{0, 0, 1}))] = true
 	}
 	var damaged []byte
@@ -301,13 +303,13 @@ func TestLoss(t *testing.T) {
 		}
 	}
 	in, f := feed(t, damaged, 1316)
-	for i, p := range in.pictures {
+	for i, p := range in.Pictures {
 		if !whole[string(bytes.Join(p.Units, []byte{0, 0, 1}))] {
 			t.Errorf("picture %d is not one that was sent", i)
 		}
 	}
-	if f.Dropped() == 0 || len(in.pictures) < 10 || len(in.sounds) < 50 || len(in.codecs) != 2 {
-		t.Errorf("%d pictures, %d frames of sound, codecs %v, %d dropped", len(in.pictures), len(in.sounds), in.codecs, f.Dropped())
+	if f.Dropped() == 0 || len(in.Pictures) < 10 || len(in.Sounds) < 50 || len(in.Codecs) != 2 {
+		t.Errorf("%d pictures, %d frames of sound, codecs %v, %d dropped", len(in.Pictures), len(in.Sounds), in.Codecs, f.Dropped())
 	}
 }
 
@@ -316,8 +318,8 @@ func TestAACOverPackets(t *testing.T) {
 	t.Parallel()
 	all, _ := feed(t, avc(t), 1316)
 	var stream []byte
-	for i, a := range all.sounds[:40] {
-		o := outgoing{Track: hub.Track{Codec: hub.AAC, Clock: 48000, Config: all.configs[1]}}
+	for i, a := range all.Sounds[:40] {
+		o := outgoing{Track: hub.Track{Codec: hub.AAC, Clock: 48000, Config: all.Configs[1]}}
 		if _, err := o.setUp(); err != nil {
 			t.Fatal(err)
 		}
@@ -336,13 +338,13 @@ func TestAACOverPackets(t *testing.T) {
 		frame += 2
 	}
 	in, _ := feed(t, out, 188)
-	for i, a := range in.sounds {
-		if !bytes.Equal(a.Data, all.sounds[i].Data) {
-			t.Fatalf("frame %d of %d differs", i, len(in.sounds))
+	for i, a := range in.Sounds {
+		if !bytes.Equal(a.Data, all.Sounds[i].Data) {
+			t.Fatalf("frame %d of %d differs", i, len(in.Sounds))
 		}
 	}
-	if len(in.sounds) != 40 {
-		t.Errorf("%d frames, want 40", len(in.sounds))
+	if len(in.Sounds) != 40 {
+		t.Errorf("%d frames, want 40", len(in.Sounds))
 	}
 }
 
@@ -362,15 +364,15 @@ func TestAACChanges(t *testing.T) {
 		out = m.AppendUnit(out, 0, ts.Unit{Data: o.appendPayload(nil, hub.Unit{Data: []byte("sound")}), PTS: int64(i), DTS: int64(i)})
 	}
 	in, f := feed(t, out, 188)
-	if diff := cmp.Diff([][]byte{{0x11, 0x90}, {0x12, 0x10}}, in.configs); diff != "" || len(in.sounds) != 4 || f.Dropped() != 2 {
-		t.Errorf("%d frames, %d dropped %s", len(in.sounds), f.Dropped(), diff)
+	if diff := cmp.Diff([][]byte{{0x11, 0x90}, {0x12, 0x10}}, in.Configs); diff != "" || len(in.Sounds) != 4 || f.Dropped() != 2 {
+		t.Errorf("%d frames, %d dropped %s", len(in.Sounds), f.Dropped(), diff)
 	}
 }
 
 func TestNothingUsable(t *testing.T) {
 	t.Parallel()
 	stream := clip(t, "mpeg2-mp2", "-c:v", "mpeg2video", "-c:a", "mp2")
-	f := NewFeed(&input{}, quiet())
+	f := NewFeed(&ingesttest.Input{}, quiet())
 	var err error
 	for part := range slices.Chunk(stream, 1316) {
 		if err = f.Write(part, now()); err != nil {
@@ -444,12 +446,12 @@ func TestSendAllocates(t *testing.T) {
 
 // counting is an input that keeps nothing.
 type counting struct {
-	input
+	ingesttest.Input
 	pictures int
 }
 
-func (c *counting) Picture(p ingestPicture) error { c.pictures += len(p.Units); return nil }
-func (c *counting) Sound(ingestSound) error       { c.pictures++; return nil }
+func (c *counting) Picture(p ingest.Picture) error { c.pictures += len(p.Units); return nil }
+func (c *counting) Sound(ingest.Sound) error       { c.pictures++; return nil }
 
 func TestFeedAllocates(t *testing.T) {
 	stream := avc(t)

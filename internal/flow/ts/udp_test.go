@@ -7,12 +7,12 @@ import (
 	"errors"
 	"net"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
 	"liuyun/internal/av/ts"
 	"liuyun/internal/base/fault"
+	"liuyun/internal/flow/ingest/ingesttest"
 )
 
 func TestParseUDP(t *testing.T) {
@@ -27,24 +27,6 @@ func TestParseUDP(t *testing.T) {
 			t.Errorf("%s: %+v, %v", bad, got, err)
 		}
 	}
-}
-
-// guarded is an input that another goroutine looks at.
-type guarded struct {
-	input
-	mu sync.Mutex
-}
-
-func (g *guarded) Picture(p ingestPicture) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.input.Picture(p)
-}
-
-func (g *guarded) count() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return len(g.pictures)
 }
 
 // Datagrams come to an address of this machine and to a group, plain and in RTP.
@@ -71,7 +53,7 @@ func TestUDP(t *testing.T) {
 			probe.Close()
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
-			in := &guarded{}
+			in := &ingesttest.Input{}
 			done := make(chan error, 1)
 			go func() { done <- u.Receive(ctx, in, quiet()) }()
 			out, err := net.DialUDP("udp", nil, u.Address)
@@ -80,7 +62,7 @@ func TestUDP(t *testing.T) {
 			}
 			defer out.Close()
 			end := time.Now().Add(time.Minute)
-			for sequence := uint16(0); in.count() < len(want.pictures)/2 && time.Now().Before(end); {
+			for sequence := uint16(0); len(in.Now().Pictures) < len(want.Pictures)/2 && time.Now().Before(end); {
 				for part := range slices.Chunk(stream, Chunk) {
 					if tt.rtp {
 						part = append(binary.BigEndian.AppendUint16([]byte{0x80, 33}, sequence), append(make([]byte, 8), part...)...)
@@ -90,7 +72,7 @@ func TestUDP(t *testing.T) {
 				}
 				time.Sleep(10 * time.Millisecond)
 			}
-			if n := in.count(); n < len(want.pictures)/2 {
+			if n := len(in.Now().Pictures); n < len(want.Pictures)/2 {
 				t.Errorf("%d pictures", n)
 			}
 			stop()
@@ -109,7 +91,7 @@ func TestPortIsTaken(t *testing.T) {
 	}
 	defer other.Close()
 	u := UDP{Address: other.LocalAddr().(*net.UDPAddr)}
-	if err := u.Receive(t.Context(), &input{}, quiet()); fault.CodeOf(err) != fault.Unavailable {
+	if err := u.Receive(t.Context(), &ingesttest.Input{}, quiet()); fault.CodeOf(err) != fault.Unavailable {
 		t.Errorf("got %v", err)
 	}
 }
