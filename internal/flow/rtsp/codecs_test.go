@@ -88,8 +88,8 @@ func TestPacketsAndBack(t *testing.T) {
 func fakeStreamTracks(t *testing.T) []hub.Track {
 	t.Helper()
 	d := fakeStream(t)
-	writePicture(d.out, 0, 10, true)
-	return firstTracks(t, d.out)
+	writePicture(d.Out, 0, 10, true)
+	return firstTracks(t, d.Out)
 }
 
 // Parameter sets of the description go before pictures that begin and have none.

@@ -21,6 +21,7 @@ import (
 	"liuyun/internal/av/h264"
 	"liuyun/internal/av/opus"
 	"liuyun/internal/flow/hub"
+	"liuyun/internal/flow/ingest/ingesttest"
 	"liuyun/internal/testkit"
 )
 
@@ -58,7 +59,7 @@ func TestFFmpegPlays(t *testing.T) {
 			d := newDesk()
 			address, _ := serve(t, d)
 			encode(t, 0, slices.Concat(codecs, []string{"-f", "rtsp", "-rtsp_transport", "tcp", "rtsp://" + address + "/live/" + goodKey})...)
-			d.last(t, 1).await(t, 30, 30)
+			await(t, d.Await(t, 1), 30, 30)
 			file := filepath.Join(t.TempDir(), "played.mkv")
 			p := start(t, testkit.FFmpeg(t), "-v", "warning", "-rtsp_transport", transport, "-i", watchURL(address), "-t", "3", "-c", "copy", file)
 			if err := p.wait(t); err != nil {
@@ -81,7 +82,7 @@ func TestGStreamerPlays(t *testing.T) {
 			d := newDesk()
 			address, _ := serve(t, d)
 			encode(t, 0, slices.Concat(plain(), []string{"-f", "rtsp", "-rtsp_transport", "tcp", "rtsp://" + address + "/live/" + goodKey})...)
-			d.last(t, 1).await(t, 30, 0)
+			await(t, d.Await(t, 1), 30, 0)
 			file := filepath.Join(t.TempDir(), "played.h264")
 			start(t, gst, "-q", "rtspsrc", "location="+watchURL(address), "protocols="+protocols, "!",
 				"rtph264depay", "!", "h264parse", "!", "video/x-h264,stream-format=byte-stream", "!", "filesink", "buffer-mode=unbuffered", "location="+file)
@@ -116,7 +117,7 @@ func TestPlayRefused(t *testing.T) {
 }
 
 // fakeStream is a desk whose stream a test writes.
-func fakeStream(t *testing.T) *desk {
+func fakeStream(t *testing.T) *ingesttest.Desk {
 	t.Helper()
 	d := newDesk()
 	config, err := h264.Config([][]byte{{
@@ -125,7 +126,7 @@ func fakeStream(t *testing.T) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.out.Begin([]hub.Track{
+	d.Out.Begin([]hub.Track{
 		{Codec: hub.H264, Clock: 90000, Config: config, Width: 1920, Height: 1080},
 		{Codec: hub.Opus, Clock: opus.Rate, Config: opus.Plain(2).Record(), Channels: 2},
 	})
@@ -217,8 +218,8 @@ func TestSlowPlayer(t *testing.T) {
 	t.Parallel()
 	d := fakeStream(t)
 	address, _ := serve(t, d)
-	writePicture(d.out, 0, 1000, true)
-	d.out.Write(hub.Unit{Track: 1, Key: true, Wall: time.Unix(1000, 0), Data: []byte{0xf8, 0xff, 0xfe}})
+	writePicture(d.Out, 0, 1000, true)
+	d.Out.Write(hub.Unit{Track: 1, Key: true, Wall: time.Unix(1000, 0), Data: []byte{0xf8, 0xff, 0xfe}})
 	slow, quick := watch(t, address), watch(t, address)
 	for _, w := range []*watcher{slow, quick} {
 		if n, key := w.next(t); n != 0 || !key {
@@ -228,7 +229,7 @@ func TestSlowPlayer(t *testing.T) {
 	slow.held.Store(true)
 	const all = 1500 // of 60 kB: more than queues, sockets and the stream hold
 	for n := 1; n <= all; n++ {
-		writePicture(d.out, n, 60_000, n%25 == 0)
+		writePicture(d.Out, n, 60_000, n%25 == 0)
 		if got, _ := quick.next(t); got != n {
 			t.Fatalf("the quick player got picture %d, want %d", got, n)
 		}
@@ -259,11 +260,11 @@ func TestTracksChange(t *testing.T) {
 	t.Parallel()
 	d := fakeStream(t)
 	address, _ := serve(t, d)
-	writePicture(d.out, 0, 100, true)
+	writePicture(d.Out, 0, 100, true)
 	w := watch(t, address)
 	w.next(t)
-	d.out.Begin([]hub.Track{{Codec: hub.Opus, Clock: opus.Rate, Config: opus.Plain(1).Record(), Channels: 1}})
-	d.out.Write(hub.Unit{Key: true, Wall: time.Unix(1001, 0), Data: []byte{0xf8, 0xff, 0xfe}})
+	d.Out.Begin([]hub.Track{{Codec: hub.Opus, Clock: opus.Rate, Config: opus.Plain(1).Record(), Channels: 1}})
+	d.Out.Write(hub.Unit{Key: true, Wall: time.Unix(1001, 0), Data: []byte{0xf8, 0xff, 0xfe}})
 	ended := make(chan error, 1)
 	go func() { ended <- w.client.Wait() }()
 	select {
@@ -281,12 +282,12 @@ func TestStop(t *testing.T) {
 	t.Parallel()
 	d := fakeStream(t)
 	address, _ := serve(t, d)
-	writePicture(d.out, 0, 100, true)
+	writePicture(d.Out, 0, 100, true)
 	w := watch(t, address)
 	w.next(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	d.out.End(nil)
+	d.Out.End(nil)
 	ended := make(chan error, 1)
 	go func() { ended <- w.client.Wait() }()
 	select {

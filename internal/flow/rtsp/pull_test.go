@@ -17,10 +17,11 @@ import (
 	"liuyun/internal/base/fault"
 	"liuyun/internal/flow/hub"
 	"liuyun/internal/flow/ingest"
+	"liuyun/internal/flow/ingest/ingesttest"
 )
 
 // pull has a desk's stream come from an address, until the test or ctx ends.
-func pull(ctx context.Context, d *desk, address string) <-chan error {
+func pull(ctx context.Context, d *ingesttest.Desk, address string) <-chan error {
 	in, err := d.Publish(ctx, goodKey, ingest.Connection{Protocol: "rtsp", Kick: func(string) {}})
 	ended := make(chan error, 1)
 	if err != nil {
@@ -42,14 +43,14 @@ func TestPull(t *testing.T) {
 	from, to := newDesk(), newDesk()
 	address, _ := serve(t, from)
 	encode(t, 0, slices.Concat(plain(), []string{"-f", "rtsp", "-rtsp_transport", "tcp", "rtsp://" + address + "/live/" + goodKey})...)
-	from.last(t, 1).await(t, 30, 30)
+	await(t, from.Await(t, 1), 30, 30)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	ended := pull(ctx, to, watchURL(address))
-	in := to.last(t, 1)
-	in.await(t, 75, 100)
-	in.orderly(t)
-	if tracks := firstTracks(t, to.out); len(tracks) != 2 || tracks[0].Codec != hub.H264 || tracks[1].Codec != hub.AAC {
+	in := to.Await(t, 1)
+	await(t, in, 75, 100)
+	orderly(t, in)
+	if tracks := firstTracks(t, to.Out); len(tracks) != 2 || tracks[0].Codec != hub.H264 || tracks[1].Codec != hub.AAC {
 		t.Errorf("the tracks are %+v", tracks)
 	}
 	stop()
@@ -58,9 +59,9 @@ func TestPull(t *testing.T) {
 	}
 	// The source ends: it is to be tried again.
 	again := pull(t.Context(), to, watchURL(address))
-	to.last(t, 2).await(t, 25, 0)
-	from.last(t, 1).from.Kick("enough")
-	from.out.End(nil)
+	await(t, to.Await(t, 2), 25, 0)
+	from.Await(t, 1).From.Kick("enough")
+	from.Out.End(nil)
 	if err := <-again; fault.CodeOf(err) != fault.Unavailable {
 		t.Errorf("it ended with %v", err)
 	}
@@ -81,11 +82,10 @@ func TestPullRefused(t *testing.T) {
 			t.Errorf("%s: %v, want %s", url, err, want)
 		}
 	}
-	in := &input{desk: d, feed: d.channel.Connect(time.Now())}
 	inside := &Puller{Log: slog.New(slog.DiscardHandler), Dial: func(context.Context, string, string) (net.Conn, error) {
 		return nil, fault.New(fault.Forbidden, "the address is inside a private network")
 	}}
-	if err := inside.Pull(t.Context(), "rtsp://"+address+"/x", in); fault.CodeOf(err) != fault.Forbidden || !strings.Contains(fault.Message(err), "private") {
+	if err := inside.Pull(t.Context(), "rtsp://"+address+"/x", &ingesttest.Input{}); fault.CodeOf(err) != fault.Forbidden || !strings.Contains(fault.Message(err), "private") {
 		t.Errorf("what may not be dialled: %v", err)
 	}
 }
@@ -93,7 +93,7 @@ func TestPullRefused(t *testing.T) {
 // camera is a server that asks for a password, or sends one on and on.
 type camera struct {
 	server *gortsplib.Server
-	stream *desk
+	stream *ingesttest.Desk
 	inner  *handler
 	onward string
 }
@@ -143,14 +143,11 @@ func serveCamera(t *testing.T) (c *camera, address string) {
 }
 
 // arrived is closed when a picture has come.
-func arrived(in *input) <-chan struct{} {
+func arrived(in *ingesttest.Input) <-chan struct{} {
 	come := make(chan struct{})
 	go func() {
 		for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-			in.mu.Lock()
-			n := len(in.pictures)
-			in.mu.Unlock()
-			if n > 0 {
+			if len(in.Now().Pictures) > 0 {
 				break
 			}
 		}
@@ -163,7 +160,7 @@ func arrived(in *input) <-chan struct{} {
 func TestPullWithPassword(t *testing.T) {
 	t.Parallel()
 	c, address := serveCamera(t)
-	writePicture(c.stream.out, 0, 100, true)
+	writePicture(c.stream.Out, 0, 100, true)
 	path := "@" + strings.TrimPrefix(watchURL(address), "rtsp://")
 	to := newDesk()
 	ctx, stop := context.WithCancel(t.Context())
@@ -171,7 +168,7 @@ func TestPullWithPassword(t *testing.T) {
 	select {
 	case err := <-ended:
 		t.Fatal(err)
-	case <-arrived(to.last(t, 1)):
+	case <-arrived(to.Await(t, 1)):
 	}
 	stop()
 	<-ended

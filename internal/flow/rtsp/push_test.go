@@ -8,21 +8,21 @@ import (
 	"liuyun/internal/base/fault"
 	"liuyun/internal/flow/hub"
 	"liuyun/internal/flow/ingest"
+	"liuyun/internal/flow/ingest/ingesttest"
 	"liuyun/internal/testkit"
 )
 
 // orderly checks the times of what came: pictures are decoded one after the other, as
 // they are shown once the delay is known, and sound begins beside pictures.
-func (i *input) orderly(t *testing.T) {
+func orderly(t *testing.T, in *ingesttest.Input) {
 	t.Helper()
-	i.mu.Lock()
-	defer i.mu.Unlock()
+	noted := in.Now()
 	var shown []int64
 	late := 0
-	for n, p := range i.pictures {
+	for n, p := range noted.Pictures {
 		shown = append(shown, p.PTS)
-		if n > 0 && p.DTS <= i.pictures[n-1].DTS {
-			t.Errorf("picture %d is decoded at %d, the one before at %d", n, p.DTS, i.pictures[n-1].DTS)
+		if n > 0 && p.DTS <= noted.Pictures[n-1].DTS {
+			t.Errorf("picture %d is decoded at %d, the one before at %d", n, p.DTS, noted.Pictures[n-1].DTS)
 		}
 		if n >= mostDelay && p.DTS > p.PTS {
 			late++
@@ -39,8 +39,8 @@ func (i *input) orderly(t *testing.T) {
 			break
 		}
 	}
-	if len(i.sound) > 0 {
-		if apart := i.sound[0].PTS - shown[0]; max(apart, -apart) > ingest.Timescale/10 {
+	if len(noted.Sounds) > 0 {
+		if apart := noted.Sounds[0].PTS - shown[0]; max(apart, -apart) > ingest.Timescale/10 {
 			t.Errorf("sound begins %d ticks after pictures", apart)
 		}
 	}
@@ -66,17 +66,17 @@ func TestFFmpegPushes(t *testing.T) {
 			d := newDesk()
 			address, _ := serve(t, d)
 			f := encode(t, 4, slices.Concat(c.args, []string{"-f", "rtsp", "rtsp://" + address + "/live/" + goodKey + "?backup=1"})...)
-			in := d.last(t, 1)
-			if in.from.Protocol != "rtsp" || !strings.HasPrefix(in.from.Encoder, "Lavf") || !in.from.Backup || in.from.Remote == "" {
-				t.Errorf("the connection is %+v", in.from)
+			in := d.Await(t, 1)
+			if in.From.Protocol != "rtsp" || !strings.HasPrefix(in.From.Encoder, "Lavf") || !in.From.Backup || in.From.Remote == "" {
+				t.Errorf("the connection is %+v", in.From)
 			}
 			if err := f.wait(t); err != nil {
 				t.Errorf("ffmpeg: %v", err)
 			}
-			in.left(t)
-			in.await(t, 98, 180) // over UDP the last ones may be cut off by the farewell
-			in.orderly(t)
-			tracks := firstTracks(t, d.out)
+			left(t, in)
+			await(t, in, 98, 180) // over UDP the last ones may be cut off by the farewell
+			orderly(t, in)
+			tracks := firstTracks(t, d.Out)
 			if len(tracks) != 2 || tracks[0].Codec != c.video || tracks[1].Codec != c.audio || tracks[0].Width != 320 || tracks[1].Channels != 2 {
 				t.Errorf("the tracks are %+v", tracks)
 			}
@@ -107,17 +107,17 @@ func TestPushRefused(t *testing.T) {
 		t.Errorf("the log says %s", text)
 	}
 	first := encode(t, 0, slices.Concat(plain(), []string{"-f", "rtsp", "-rtsp_transport", "tcp", "rtsp://" + address + "/live/" + goodKey})...)
-	in := d.last(t, 1)
-	in.await(t, 25, 0)
+	in := d.Await(t, 1)
+	await(t, in, 25, 0)
 	second := encode(t, 4, slices.Concat(plain(), []string{"-f", "rtsp", "-rtsp_transport", "udp", "rtsp://" + address + "/live/" + goodKey})...)
 	if err := second.wait(t); err == nil || !strings.Contains(second.log.String(), "another encoder sends to this stream") {
 		t.Errorf("a second encoder: %v, %s", err, second.log.String())
 	}
-	in.from.Kick("the stream was deleted")
+	in.From.Kick("the stream was deleted")
 	if err := first.wait(t); err == nil {
 		t.Error("an encoder that was sent away goes on")
 	}
-	in.left(t)
+	left(t, in)
 	if !strings.Contains(log.String(), "the stream was deleted") {
 		t.Errorf("the log says %s", log.String())
 	}
@@ -132,12 +132,10 @@ func TestInputRefuses(t *testing.T) {
 			d := newDesk()
 			address, log := serve(t, d)
 			f := encode(t, 0, slices.Concat(plain(), []string{"-f", "rtsp", "-rtsp_transport", transport, "rtsp://" + address + "/live/" + goodKey})...)
-			in := d.last(t, 1)
-			in.await(t, 10, 0)
-			in.mu.Lock()
-			in.refuse = fault.New(fault.Invalid, "no key frame has come")
-			in.mu.Unlock()
-			in.left(t)
+			in := d.Await(t, 1)
+			await(t, in, 10, 0)
+			in.Refuse(fault.New(fault.Invalid, "no key frame has come"))
+			left(t, in)
 			if err := f.wait(t); err == nil {
 				t.Error("the encoder goes on")
 			}
@@ -160,9 +158,9 @@ func TestGStreamerPushes(t *testing.T) {
 			start(t, gst, "-q", "rtspclientsink", "name=s", "protocols="+transport, "location=rtsp://"+address+"/live/"+goodKey,
 				"videotestsrc", "is-live=true", "!", "video/x-raw,width=320,height=180,framerate=25/1", "!", "x264enc", "tune=zerolatency", "speed-preset=ultrafast", "key-int-max=25", "!", "s.",
 				"audiotestsrc", "is-live=true", "!", "audio/x-raw,rate=48000,channels=2", "!", "opusenc", "!", "s.")
-			in := d.last(t, 1)
-			in.await(t, 75, 100)
-			tracks := firstTracks(t, d.out)
+			in := d.Await(t, 1)
+			await(t, in, 75, 100)
+			tracks := firstTracks(t, d.Out)
 			if len(tracks) != 2 || tracks[0].Codec != hub.H264 || tracks[1].Codec != hub.Opus {
 				t.Errorf("the tracks are %+v", tracks)
 			}
