@@ -35,6 +35,7 @@ export function openHLS(video: HTMLVideoElement, source: Source, at: number, lis
     replacing = -1;
     redraw(video);
   });
+  if (source.live) beginWithPictures(hls, video);
   const closing = new AbortController();
   listenForErrors(hls, video, closing.signal, listener);
   hls.loadSource(source.hls);
@@ -96,6 +97,32 @@ function forLive(): Partial<HlsConfig> {
     playlistLoadPolicy: of(playlistLoadPolicy),
     fragLoadPolicy: of(fragLoadPolicy),
   };
+}
+
+/** slack is how far the times of a playlist may be from those of the media, in seconds. */
+const slack = 0.1;
+
+/**
+ * beginWithPictures has a seek end. A segment of a live stream may begin without a key
+ * frame: who goes to its beginning, and is paused, would wait for a picture that
+ * nothing can show. The first one that can be shown is gone to.
+ */
+function beginWithPictures(hls: Hls, video: HTMLVideoElement): void {
+  let asked = NaN; // the moment whose segment, or part, has come
+  hls.on(Events.BUFFER_APPENDED, (_, { frag, part, type, timeRanges }) => {
+    if (!video.seeking || frag.type !== 'main' || type === 'audio') return;
+    const moment = video.currentTime;
+    const piece = part ?? frag;
+    if (piece.start <= moment && moment < piece.end) asked = moment;
+    const shown = timeRanges[type];
+    if (asked !== moment || !shown) return;
+    for (let i = 0; i < shown.length; i++) {
+      if (shown.end(i) <= moment) continue;
+      const first = shown.start(i);
+      if (first > moment && piece.start - slack <= first && first < piece.end) video.currentTime = first;
+      return;
+    }
+  });
 }
 
 function liveOf(hls: Hls): Live | undefined {
