@@ -31,6 +31,8 @@ export function openDASH(video: HTMLVideoElement, source: Source, at: number, li
   listen(player, video, state, listener);
   // The player counts from where the presentation starts, which need not be 0. A stream
   // has another time here than with other engines: it begins at the live edge.
+  const closing = new AbortController();
+  if (source.live) letBehind(player, video, closing.signal);
   player.initialize(video, source.dash, false, at > 0 && !source.live ? at : NaN);
 
   return {
@@ -61,8 +63,26 @@ export function openDASH(video: HTMLVideoElement, source: Source, at: number, li
     },
     live: () => (source.live ? liveOf(player) : undefined),
     bandwidth: () => player.getAverageThroughput(state.rungs.length > 0 ? 'video' : 'audio') * 1000 || undefined,
-    destroy: () => player.destroy(),
+    destroy: () => {
+      closing.abort();
+      player.destroy();
+    },
   };
+}
+
+/** follows is how far behind the live edge somebody may be who is brought back to it, in seconds. */
+const follows = 10;
+
+/**
+ * letBehind leaves a viewer where they have gone back to: dash.js would play faster from
+ * there, or go to the live edge at once, as it does for one who has fallen behind.
+ */
+function letBehind(player: MediaPlayerClass, video: HTMLVideoElement, closing: AbortSignal): void {
+  const look = () => {
+    const live = liveOf(player);
+    if (live) player.updateSettings({ streaming: { liveCatchup: { enabled: live.edge - video.currentTime < follows } } });
+  };
+  video.addEventListener('seeking', look, { signal: closing });
 }
 
 /** liveOf says where a stream is; undefined for one that is over, or has not begun. */
