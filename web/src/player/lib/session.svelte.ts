@@ -27,8 +27,11 @@ export interface Stats {
 /** How far behind the live edge somebody is who does not watch as it happens, in seconds. */
 const behindFrom = 4;
 
-/** How far from the oldest moment somebody begins who starts over, in seconds: that is soon gone. */
-const oldest = 1;
+/**
+ * How far from the oldest moment somebody begins who starts over: that is soon gone where
+ * the window is full. A share of the window, and at most so many seconds.
+ */
+const oldest = { share: 1 / 20, most: 6 };
 
 export const speeds = [0.5, 0.75, 1, 1.25, 1.5, 2] as const;
 
@@ -275,10 +278,12 @@ export class Session {
   private followLive(): void {
     this.live = this.engine?.live?.();
     if (!this.over || this.startedOver || !this.ready || !this.live || this.video.seeking) return;
-    // Until it stays there: an engine may put the element where itself would begin, after us.
-    const begun = this.video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA;
-    this.startedOver = begun && this.video.currentTime < this.live.start + 2 * oldest;
-    if (!this.startedOver) this.seek(this.live.start + oldest);
+    // Until it stays there: an engine may put the element where itself would begin, after
+    // us. The first picture that can be shown may be a little later than what is asked for.
+    const { start, edge } = this.live;
+    const at = this.video.currentTime;
+    this.startedOver = this.video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA && at - start < edge - at;
+    if (!this.startedOver) this.seek(start + Math.min((edge - start) * oldest.share, oldest.most));
   }
 
   /** refresh copies the engine's state into the reactive fields. */
