@@ -152,6 +152,37 @@ export async function rewind(v) {
   await moves(v, page, 'the player that is live again');
 }
 
+/** Who comes late, and asks for it, begins with what was first, and goes on from there. */
+export async function startOver(v) {
+  // The other viewer makes room: three players that wait for playlists at one origin
+  // need more connections than a browser makes to it by HTTP/1.1.
+  await v.other.goto('about:blank');
+  const late = await v.context.newPage();
+  await late.goto(`${v.job.url}/embed/${v.id}?start=over`);
+  await late.evaluate(`window.pictureOf = ${picture}`);
+  await late.waitForFunction((n) => {
+    const video = document.querySelector('video');
+    return video?.readyState >= 2 && !video.seeking && window.pictureOf().number > 0 && window.pictureOf().number < n;
+  }, 4 * rate, { timeout: patience });
+  await late.evaluate(() => {
+    document.querySelector('video').muted = true;
+    return document.querySelector('video').play();
+  });
+  await moves(v, late, 'the player that starts over');
+  const { number } = await late.evaluate(picture);
+  v.expect(`it has jumped to picture ${number}`, number < 12 * rate);
+  await late.close();
+  await v.other.bringToFront();
+  await v.other.goto(`${v.job.url}/embed/${v.id}`);
+  await v.other.locator('video').waitFor();
+  await v.other.evaluate(() => {
+    document.querySelector('video').muted = true;
+    return document.querySelector('video').play();
+  });
+  await moves(v, v.other, 'the other player, once more');
+  await v.page.bringToFront();
+}
+
 /** What is on air is recorded, and what was there a moment ago becomes a clip. */
 export async function keep(v) {
   const { page, says } = v;
