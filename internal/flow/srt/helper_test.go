@@ -13,111 +13,40 @@ import (
 
 	"go.uber.org/goleak"
 
-	"liuyun/internal/base/fault"
 	"liuyun/internal/flow/hub"
 	"liuyun/internal/flow/ingest"
+	"liuyun/internal/flow/ingest/ingesttest"
 	"liuyun/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// desk has one stream, whose key is "lys_key" and whose id is "str_1".
-type desk struct {
-	mu       sync.Mutex
-	stream   *hub.Stream
-	channel  *ingest.Channel
-	holder   *input
-	last     ingest.Connection
-	pictures int
-	times    []int64 // PTS of pictures
-	sounds   int
-	came     int // publishers
-	gone     int
+// newDesk has the stream str_1, whose key is lys_key, for who has the token "good" or
+// none.
+func newDesk() *ingesttest.Desk {
+	return ingesttest.NewDesk(hub.New(hub.Limits{Units: 4096, Bytes: 64 << 20}), "lys_key", "str_1", "", "good")
 }
 
-func newDesk() *desk {
-	out := hub.New(hub.Limits{Units: 4096, Bytes: 64 << 20})
-	return &desk{stream: out, channel: ingest.NewChannel(out, 0)}
-}
-
-type input struct {
-	*ingest.Feed
-	desk *desk
-}
-
-func (d *desk) Publish(_ context.Context, key string, c ingest.Connection) (ingest.Input, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	switch {
-	case key != "lys_key":
-		return nil, fault.New(fault.Forbidden, "no stream has this key")
-	case d.holder != nil:
-		return nil, fault.New(fault.Conflict, "another encoder sends to this stream")
+// sent is what has come from all encoders together, and how many of them there were and
+// have gone.
+func sent(d *ingesttest.Desk) (pictures, sounds, came, gone int) {
+	for _, in := range d.Inputs() {
+		now := in.Now()
+		pictures, sounds, came = pictures+len(now.Pictures), sounds+len(now.Sounds), came+1
+		if now.Closed {
+			gone++
+		}
 	}
-	feed := d.channel.Connect(time.Now())
-	d.channel.Take(feed)
-	d.holder, d.last = &input{feed, d}, c
-	d.came++
-	return d.holder, nil
-}
-
-func (in *input) Picture(p ingest.Picture) error {
-	in.desk.mu.Lock()
-	defer in.desk.mu.Unlock()
-	in.desk.pictures++
-	in.desk.times = append(in.desk.times, p.PTS)
-	return in.Feed.Picture(p)
-}
-
-func (in *input) Sound(s ingest.Sound) error {
-	in.desk.mu.Lock()
-	defer in.desk.mu.Unlock()
-	in.desk.sounds++
-	return in.Feed.Sound(s)
-}
-
-func (in *input) Close() {
-	in.desk.mu.Lock()
-	defer in.desk.mu.Unlock()
-	in.desk.channel.Drop(in.Feed)
-	in.desk.holder = nil
-	in.desk.gone++
-}
-
-func (d *desk) Watch(_ context.Context, id, token string) (ingest.Program, error) {
-	switch {
-	case id != "str_1":
-		return nil, fault.New(fault.NotFound, "there is no stream %q", id)
-	case token != "" && token != "good":
-		return nil, fault.New(fault.Forbidden, "the address has expired")
-	}
-	return program{d}, nil
-}
-
-type program struct{ *desk }
-
-func (p program) Source() *hub.Stream { return p.stream }
-func (program) Enter() func()         { return func() {} }
-
-func (program) Rungs() []ingest.Rung { return nil }
-func (program) Opus(context.Context) (*hub.Stream, func(), error) {
-	return nil, nil, fault.New(fault.Unavailable, "no sound")
-}
-
-// state is what has come so far.
-func (d *desk) state() (pictures, sounds, came, gone int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.pictures, d.sounds, d.came, d.gone
+	return pictures, sounds, came, gone
 }
 
 // start runs a server and returns its port.
-func start(t *testing.T, d *desk, passphrase string, latency time.Duration) (address string) {
+func start(t *testing.T, d *ingesttest.Desk, passphrase string, latency time.Duration) (address string) {
 	t.Helper()
 	return startAt(t, d, "127.0.0.1:0", passphrase, latency)
 }
 
-func startAt(t *testing.T, d *desk, address, passphrase string, latency time.Duration) string {
+func startAt(t *testing.T, d *ingesttest.Desk, address, passphrase string, latency time.Duration) string {
 	t.Helper()
 	l, err := Listen(address, latency)
 	if err != nil {

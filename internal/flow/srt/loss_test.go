@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"liuyun/internal/flow/ingest/ingesttest"
 )
 
 // On a way of 300 ms there and back that loses 2 % of its packets each way, all
@@ -23,38 +25,30 @@ const (
 	seconds = 20
 )
 
-// arrives sends a film to the address and looks whether all of it has come.
-func arrives(t *testing.T, d *desk, address string, inside ...string) {
+// arrives sends a film to the address and looks whether all of its first seconds come.
+func arrives(t *testing.T, d *ingesttest.Desk, address string, inside ...string) {
 	t.Helper()
-	args := film(t, fmt.Sprint(seconds), "-f", "mpegts", fmt.Sprintf("srt://%s?streamid=publish:lys_key&latency=%d&connect_timeout=20000", address, patient.Microseconds()))
+	args := film(t, "60", "-f", "mpegts", fmt.Sprintf("srt://%s?streamid=publish:lys_key&latency=%d&connect_timeout=20000", address, patient.Microseconds()))
 	args = append(inside, args...)
-	sends := run(t, args[0], args[1:]...)
+	run(t, args[0], args[1:]...)
+	in := d.Await(t, 1)
 	var worst float64
 	var rtt time.Duration
-	until(t, "the end", func() bool {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if d.came > 0 {
-			q := d.last.Quality()
-			worst, rtt = max(worst, q.Loss), max(rtt, q.RTT)
-		}
-		return d.came == 1 && d.gone == 1
+	in.Await(t, "the film", func(now ingesttest.Noted) bool {
+		q := in.From.Quality()
+		worst, rtt = max(worst, q.Loss), max(rtt, q.RTT)
+		return len(now.Pictures) >= seconds*25
 	})
-	<-sends.done
-	pictures, sounds, _, _ := d.state()
-	t.Logf("%d pictures, %d frames of sound; round trip %v, loss up to %.1f %%", pictures, sounds, rtt, 100*worst)
-	// A program that ends leaves behind what was lost of its last latency.
-	lastWords := int(patient/time.Second+1) * 25
-	if pictures < seconds*25-lastWords {
-		t.Errorf("%d pictures of %d have come", pictures, seconds*25)
+	now := in.Now()
+	t.Logf("%d pictures, %d frames of sound; round trip %v, loss up to %.1f %%", len(now.Pictures), len(now.Sounds), rtt, 100*worst)
+	if now.Closed || len(now.Sounds) < (seconds-1)*48000/1024 {
+		t.Errorf("%d frames of sound have come, closed: %v", len(now.Sounds), now.Closed)
 	}
 	if worst == 0 || rtt < 2*oneWay-50*time.Millisecond {
 		t.Errorf("the way is better than it should be: %v, %.2f", rtt, worst)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for i, pts := range d.times[1:] {
-		if step := pts - d.times[i]; step != 3600 {
+	for i, p := range now.Pictures[1:] {
+		if step := p.PTS - now.Pictures[i].PTS; step != 3600 {
 			t.Errorf("picture %d is %d ticks after the one before it, want 3600", i+1, step)
 		}
 	}

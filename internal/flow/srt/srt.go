@@ -153,6 +153,17 @@ func Listen(address string, latency time.Duration) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	l, err := listen(at, latency)
+	for tries := 1; err != nil && at.Port() == 0 && tries < 10; tries++ {
+		l, err = listen(at, latency) // another program took the free port meanwhile
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Listener{l}, nil
+}
+
+func listen(at netip.AddrPort, latency time.Duration) (gosrt.Listener, error) {
 	// gosrt shares a port with another program that also would, and neither gets all.
 	probe, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
 	if err != nil {
@@ -160,11 +171,7 @@ func Listen(address string, latency time.Duration) (*Listener, error) {
 	}
 	at = probe.LocalAddr().(*net.UDPAddr).AddrPort()
 	probe.Close()
-	l, err := gosrt.Listen("srt", at.String(), config(latency))
-	if err != nil {
-		return nil, err
-	}
-	return &Listener{l}, nil
+	return gosrt.Listen("srt", at.String(), config(latency))
 }
 
 // resolve finds the address to listen on: gosrt takes no names. An empty host is all

@@ -103,9 +103,10 @@ func TestFFmpeg(t *testing.T) {
 			}
 			args := film(t, "60", append(options, "-f", "mpegts", "srt://"+address)...)
 			run(t, args[0], args[1:]...)
-			until(t, "sending", func() bool { pictures, sounds, _, _ := d.state(); return pictures > 10 && sounds > 10 })
-			if d.last.Protocol != "srt" || d.last.Remote == "" || d.last.Backup {
-				t.Errorf("%+v", d.last)
+			until(t, "sending", func() bool { pictures, sounds, _, _ := sent(d); return pictures > 10 && sounds > 10 })
+			from := d.On().From
+			if from.Protocol != "srt" || from.Remote == "" || from.Backup {
+				t.Errorf("%+v", from)
 			}
 			path := filepath.Join(t.TempDir(), "read.ts")
 			options[1] = tt.read
@@ -114,14 +115,11 @@ func TestFFmpeg(t *testing.T) {
 			if count := countPictures(t, path); count < 90 || count > 110 {
 				t.Errorf("%d pictures were read in four seconds", count)
 			}
-			d.mu.Lock()
-			kick, quality := d.last.Kick, d.last.Quality()
-			d.mu.Unlock()
-			if quality.Loss != 0 || quality.RTT < 0 || quality.RTT > 5*time.Second {
+			if quality := from.Quality(); quality.Loss != 0 || quality.RTT < 0 || quality.RTT > 5*time.Second {
 				t.Errorf("%+v", quality)
 			}
-			kick("that is enough")
-			until(t, "the end", func() bool { _, _, came, gone := d.state(); return came == 1 && gone == 1 })
+			from.Kick("that is enough")
+			until(t, "the end", func() bool { _, _, came, gone := sent(d); return came == 1 && gone == 1 })
 		})
 	}
 }
@@ -152,7 +150,7 @@ func TestRefusals(t *testing.T) {
 	address, secret := start(t, open, "", 0), start(t, locked, "the right secret", 0)
 	args := film(t, "60", "-f", "mpegts", "srt://"+address+"?streamid=publish:lys_key")
 	run(t, args[0], args[1:]...)
-	until(t, "sending", func() bool { pictures, _, _, _ := open.state(); return pictures > 0 })
+	until(t, "sending", func() bool { pictures, _, _, _ := sent(open); return pictures > 0 })
 	for name, tt := range map[string]struct {
 		address, id, passphrase string
 		code                    gosrt.RejectionReason
@@ -187,7 +185,7 @@ func TestRefusals(t *testing.T) {
 		})
 	}
 	t.Cleanup(func() {
-		if _, _, came, _ := locked.state(); came != 0 {
+		if _, _, came, _ := sent(locked); came != 0 {
 			t.Errorf("%d came in without the secret", came)
 		}
 	})
@@ -203,7 +201,7 @@ func TestSRTLiveTransmit(t *testing.T) {
 	run(t, peer, "-loglevel:error", fmt.Sprintf("udp://127.0.0.1:%d", port), "srt://"+address+"?streamid=publish:lys_key")
 	args := film(t, "60", "-f", "mpegts", fmt.Sprintf("udp://127.0.0.1:%d?pkt_size=1316", port))
 	run(t, args[0], args[1:]...)
-	until(t, "sending", func() bool { pictures, sounds, _, _ := d.state(); return pictures > 50 && sounds > 50 })
+	until(t, "sending", func() bool { pictures, sounds, _, _ := sent(d); return pictures > 50 && sounds > 50 })
 	reader := run(t, peer, "-loglevel:error", "srt://"+address+"?streamid=read:str_1", "file://con")
 	until(t, "reading", func() bool { return len(reader.output()) > 100_000 })
 }
@@ -236,7 +234,7 @@ func TestPull(t *testing.T) {
 		err = p.Pull(t.Context(), fmt.Sprintf("srt://127.0.0.1:%d?passphrase=a%%20secret%%20of%%20more&latency=200", port), in)
 		return err == nil
 	})
-	if pictures, sounds, _, _ := d.state(); pictures < 150 || sounds < 300 {
+	if pictures, sounds, _, _ := sent(d); pictures < 150 || sounds < 300 {
 		t.Errorf("%d pictures, %d frames of sound", pictures, sounds)
 	}
 }
