@@ -104,15 +104,20 @@ func FFprobe(t testing.TB) string { t.Helper(); return Program(t, "ffprobe") }
 func Program(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
+	Need(t, err == nil, name+" is not installed")
+	return path
+}
+
+// Need skips the test, or fails it where CI is set, unless something is there.
+func Need(t testing.TB, there bool, otherwise string) {
+	t.Helper()
 	switch {
-	case err == nil:
-		return path
+	case there:
 	case os.Getenv("CI") != "":
-		t.Fatalf("%s is not installed, and CI is set", name)
+		t.Fatalf("%s, and CI is set", otherwise)
 	default:
-		t.Skipf("%s is not installed", name)
+		t.Skip(otherwise)
 	}
-	return ""
 }
 
 // Peer returns the path of a server that is not ours and that the Makefile

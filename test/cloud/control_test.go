@@ -9,7 +9,6 @@ import (
 
 	"liuyun/client"
 	"liuyun/internal/testkit"
-	"liuyun/test/program"
 )
 
 // council is several control nodes on one PostgreSQL and one S3, whose buses are
@@ -59,7 +58,7 @@ func newCouncil(t *testing.T) *council {
 // serve starts a control node, for the first time or again.
 func (c *council) serve(t *testing.T, i int, more ...string) node {
 	t.Helper()
-	s := program.Build(t, testkit.Root(t)).Serve(t, c.folders[i], append(more, c.own[i]...)...)
+	s := liuyun(t).Serve(t, c.folders[i], append(more, c.own[i]...)...)
 	if i > 0 { // the first one has the key
 		s.Key = c.members[0].Key
 	}
@@ -122,7 +121,7 @@ func TestControlNodesKilled(t *testing.T) {
 func TestControlNodeNeedsSharedRecords(t *testing.T) {
 	records := testkit.Postgres(t)
 	first := startCluster(t, "127.0.0.1", "--set", "store.url="+records.NewDatabase(t))
-	liuyun := program.Build(t, testkit.Root(t))
+	p := liuyun(t)
 	for _, test := range []struct {
 		name, want string
 		arguments  []string
@@ -139,7 +138,7 @@ func TestControlNodeNeedsSharedRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 		data := filepath.Join(t.TempDir(), "data")
-		run := liuyun.Start(t, append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--roles", "control", "--join", token.Token}, test.arguments...)...)
+		run := p.Start(t, append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--roles", "control", "--join", token.Token}, test.arguments...)...)
 		result := run.Wait()
 		if result.Status == 0 || !strings.Contains(result.Last().Message+result.Stderr, test.want) {
 			t.Errorf("%s: %v", test.name, result)

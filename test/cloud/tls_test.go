@@ -9,14 +9,12 @@ import (
 	"testing"
 
 	"liuyun/client"
-	"liuyun/internal/testkit"
-	"liuyun/test/program"
 )
 
 // With --tls local the server vouches for itself by an authority of its own, which
 // a client is told to trust; a client that is not told so refuses it.
 func TestLocalTLS(t *testing.T) {
-	s := program.Build(t, testkit.Root(t)).Serve(t, filepath.Join(t.TempDir(), "data"), "--roles", "control", "--tls", "local")
+	s := liuyun(t).Serve(t, filepath.Join(t.TempDir(), "data"), "--roles", "control", "--tls", "local")
 	authority, err := os.ReadFile(filepath.Join(s.Data, "certs", "ca.crt"))
 	if err != nil {
 		t.Fatal(err)

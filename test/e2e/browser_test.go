@@ -87,7 +87,7 @@ type measured struct {
 // of processor time.
 func TestBrowser(t *testing.T) {
 	chromium := testkit.Program(t, "chromium")
-	need(t, console.Built(), "the player page is not built: run make e2e")
+	testkit.Need(t, console.Built(), "the player page is not built: run make e2e")
 	lab := httptest.NewServer(http.FileServer(http.Dir(".")))
 	defer lab.Close()
 	checks := browserChecks(t)

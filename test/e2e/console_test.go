@@ -15,7 +15,7 @@ import (
 // console.mjs. Each has a server of its own, where nobody else has been.
 func TestConsole(t *testing.T) {
 	chromium := testkit.Program(t, "chromium")
-	need(t, console.Built(), "the console is not built: run make e2e")
+	testkit.Need(t, console.Built(), "the console is not built: run make e2e")
 	clip := consoleClip(t)
 	server := process.Build(t, testkit.Root(t))
 	shots := filepath.Join(testkit.Root(t), "build", "e2e")

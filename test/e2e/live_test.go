@@ -15,7 +15,7 @@ import (
 // see live.mjs. Each has a server and an encoder of its own.
 func TestLive(t *testing.T) {
 	chromium, ffmpeg := testkit.Program(t, "chromium"), testkit.FFmpeg(t)
-	need(t, console.Built(), "the console is not built: run make e2e")
+	testkit.Need(t, console.Built(), "the console is not built: run make e2e")
 	server := process.Build(t, testkit.Root(t))
 	shots := filepath.Join(testkit.Root(t), "build", "e2e")
 	if err := os.MkdirAll(shots, 0o755); err != nil {

@@ -163,25 +163,13 @@ func (p *presentation) serve(t testing.TB) string {
 	return server.URL + "/"
 }
 
-// need skips the test, or fails it where CI is set, unless something is there.
-func need(t testing.TB, there bool, otherwise string) {
-	t.Helper()
-	switch {
-	case there:
-	case os.Getenv("CI") != "":
-		t.Fatal(otherwise + " (and CI is set)")
-	default:
-		t.Skip(otherwise)
-	}
-}
-
 // node runs one of our scripts with what npm installed for them, and returns
 // what it wrote to stdout.
 func node(t testing.TB, stdin []byte, script string, args ...string) ([]byte, error) {
 	t.Helper()
 	node := testkit.Program(t, "node")
 	_, err := os.Stat("node_modules/.package-lock.json")
-	need(t, err == nil, "the packages of test/e2e are not installed: run make e2e")
+	testkit.Need(t, err == nil, "the packages of test/e2e are not installed: run make e2e")
 	var problems bytes.Buffer
 	command := exec.CommandContext(t.Context(), node, append([]string{script}, args...)...)
 	command.Stdin, command.Stderr = bytes.NewReader(stdin), &problems

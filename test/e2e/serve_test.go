@@ -8,12 +8,13 @@ import (
 	"testing"
 
 	"liuyun/internal/console"
+	"liuyun/internal/testkit"
 )
 
 // `liuyun play` serves what players of other origins ask for: whole, in parts,
 // and the head alone.
 func TestPlayServes(t *testing.T) {
-	need(t, console.Built(), "the player page is not built: run make e2e")
+	testkit.Need(t, console.Built(), "the player page is not built: run make e2e")
 	p := encode(t, "film")
 	address := play(t, p.dir) + "media/"
 	segment := "video/" + p.Renditions[0].ID + "/00001.m4s"

@@ -14,7 +14,7 @@ import (
 // webrtc.mjs.
 func TestWebRTC(t *testing.T) {
 	chromium, ffmpeg := testkit.Program(t, "chromium"), testkit.FFmpeg(t)
-	need(t, console.Built(), "the console is not built: run make e2e")
+	testkit.Need(t, console.Built(), "the console is not built: run make e2e")
 	running := process.Build(t, testkit.Root(t)).Serve(t, filepath.Join(t.TempDir(), "data"))
 	job, err := json.Marshal(map[string]any{"chromium": chromium, "ffmpeg": ffmpeg, "url": running.URL, "key": running.Key})
 	if err != nil {

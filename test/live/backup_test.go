@@ -34,8 +34,7 @@ func (c *cloud) awaitOnAir(t *testing.T, id, want string) {
 // get goes on all the time, and nothing in it says that anything happened.
 func TestBackup(t *testing.T) {
 	testkit.FFprobe(t)
-	p := program.Build(t, testkit.Root(t))
-	c := start(t, p, filepath.Join(t.TempDir(), "data"))
+	c := start(t, filepath.Join(t.TempDir(), "data"))
 	s := c.newStream(t)
 	address := ingest(s, s.Ingest.RTMP.Key)
 	first := push(t, address)
@@ -43,8 +42,8 @@ func TestBackup(t *testing.T) {
 	second := push(t, address+"?backup=1")
 	master := c.Resolve(s.Playback.HLS)
 	c.playable(t, master)
-	video := poll(t, strings.TrimSuffix(master, "master.m3u8")+"video/media.m3u8")
-	audio := poll(t, strings.TrimSuffix(master, "master.m3u8")+"audio/media.m3u8")
+	video := rendition(t, master, "video")
+	audio := rendition(t, master, "audio")
 	if !program.Eventually(patience, func() bool {
 		s, err := c.Streams.Get(t.Context(), s.ID)
 		return err == nil && s.Health != nil && len(s.Health.Inputs) == 2 && s.Health.Inputs[1].Bitrate > 0

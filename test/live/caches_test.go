@@ -51,8 +51,7 @@ func TestCaches(t *testing.T) {
 		{"varnish", varnish, 500 * time.Millisecond},
 		{"nginx", nginx, 4 * time.Second},
 	}
-	p := program.Build(t, testkit.Root(t))
-	c := start(t, p, filepath.Join(t.TempDir(), "data"))
+	c := start(t, filepath.Join(t.TempDir(), "data"))
 	s, encoder, master := c.onAir(t)
 	for _, cache := range caches {
 		t.Run(cache.name, func(t *testing.T) {
@@ -72,7 +71,7 @@ func TestCaches(t *testing.T) {
 		c.await(t, s.ID, client.StreamReconnecting)
 		pushSize(t, ingest(s, s.Ingest.RTMP.Key), "160x90")
 		c.await(t, s.ID, client.StreamLive)
-		p := poll(t, strings.TrimSuffix(master, "master.m3u8")+"video/media.m3u8")
+		p := rendition(t, master, "video")
 		l := p.awaitSegments(t, 0)
 		p.awaitSegments(t, next(l)+1)
 		p.verdict(t)

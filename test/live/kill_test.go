@@ -18,9 +18,8 @@ import (
 func TestKilledWithinASegment(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	testkit.FFprobe(t)
-	p := liuyun(t)
 	data := filepath.Join(t.TempDir(), "data")
-	c := start(t, p, data)
+	c := start(t, data)
 	s, err := c.Streams.Create(t.Context(), client.NewStream{Name: "Cut off", Record: true})
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +42,7 @@ func TestKilledWithinASegment(t *testing.T) {
 	before, _ = video.playlist() // the newest that anybody saw
 	number := next(before)
 
-	c = start(t, p, data)
+	c = start(t, data)
 	_, _, text, err := get(t.Context(), c.URL+path+"media.m3u8")
 	if err != nil {
 		t.Fatal(err)

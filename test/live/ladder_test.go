@@ -2,10 +2,8 @@ package live
 
 import (
 	"bytes"
+	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,23 +16,6 @@ import (
 	"liuyun/test/program"
 )
 
-// pushTo has ffmpeg send pictures of 854×480 with a key frame each so many pictures, and
-// a tone, as options of the output say.
-func pushTo(t *testing.T, group int, output ...string) *encoder {
-	t.Helper()
-	e := &encoder{ended: make(chan struct{})}
-	arguments := []string{"-nostdin", "-v", "warning", "-re", "-f", "lavfi", "-i", "testsrc2=size=854x480:rate=25", "-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
-		"-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "-g", strconv.Itoa(group), "-bf", "2", "-sc_threshold", "0", "-pix_fmt", "yuv420p", "-b:v", "1M", "-ac", "2"}
-	e.command = exec.Command(testkit.FFmpeg(t), append(arguments, output...)...)
-	e.command.Stderr = &e.said
-	if err := e.command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() { _ = e.command.Wait(); close(e.ended) }() // it is killed
-	t.Cleanup(e.kill)
-	return e
-}
-
 // withLadder makes a stream of which renditions are made.
 func (c *cloud) withLadder(t *testing.T, names ...string) client.Stream {
 	t.Helper()
@@ -45,24 +26,11 @@ func (c *cloud) withLadder(t *testing.T, names ...string) client.Stream {
 	return s
 }
 
-// rendition polls one rendition of the stream of that master playlist.
-func rendition(t *testing.T, master, name string) *poller {
-	return poll(t, strings.TrimSuffix(master, "master.m3u8")+name+"/media.m3u8")
-}
-
 // children are the processes of the server whose arguments have that word.
 func (c *cloud) children(word string) (pids []int) {
-	found, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, path := range found {
-		stat, _ := os.ReadFile(path) // gone meanwhile: nobody's
-		_, rest, _ := bytes.Cut(stat, []byte(") "))
-		fields := bytes.Fields(rest)
-		if len(fields) < 2 || string(fields[1]) != strconv.Itoa(c.Pid) {
-			continue
-		}
-		line, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
+	for _, pid := range program.Children(c.Pid) {
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // gone meanwhile: without arguments
 		if bytes.Contains(line, []byte(word)) {
-			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
 			pids = append(pids, pid)
 		}
 	}
@@ -119,9 +87,9 @@ func gaps(l hls.LivePlaylist) (count int) {
 // in the playlist that players begin with, and can be changed while it goes on.
 func TestLadder(t *testing.T) {
 	testkit.FFprobe(t)
-	c := start(t, program.Build(t, testkit.Root(t)), t.TempDir())
+	c := start(t, t.TempDir())
 	s := c.withLadder(t, "480p", "360p")
-	pushTo(t, 50, "-c:a", "aac", "-f", "flv", ingest(s, s.Ingest.RTMP.Key))
+	send(t, large(50), "-c:a", "aac", "-f", "flv", ingest(s, s.Ingest.RTMP.Key))
 	c.await(t, s.ID, client.StreamLive)
 	master := c.Resolve(s.Playback.HLS)
 	c.playable(t, master)
@@ -142,7 +110,7 @@ func TestLadder(t *testing.T) {
 	if again := c.children("matroska"); len(again) != 1 || again[0] == killed[0] {
 		t.Errorf("children after the kill: %v, before: %v", again, killed)
 	}
-	text := string(fetchText(t, master))
+	text := string(playlistText(t, master))
 	for _, name := range []string{"video/media.m3u8", "480p/media.m3u8", "360p/media.m3u8"} {
 		if !strings.Contains(text, name) {
 			t.Errorf("%s is not in the multivariant playlist:\n%s", name, text)
@@ -170,16 +138,6 @@ func TestLadder(t *testing.T) {
 	}
 }
 
-// fetchText fetches a playlist.
-func fetchText(t *testing.T, address string) []byte {
-	t.Helper()
-	status, _, body, err := get(t.Context(), address)
-	if err != nil || status != 200 {
-		t.Fatalf("%s: %d, %v", address, status, err)
-	}
-	return body
-}
-
 // rungs waits until the health of a stream shows so many renditions.
 func (c *cloud) rungs(t *testing.T, id string, count int) *client.StreamHealth {
 	t.Helper()
@@ -198,15 +156,15 @@ func (c *cloud) rungs(t *testing.T, id string, count int) *client.StreamHealth {
 // with key frames, and AAC.
 func TestRepairs(t *testing.T) {
 	testkit.FFprobe(t)
-	c := start(t, program.Build(t, testkit.Root(t)), t.TempDir())
+	c := start(t, t.TempDir())
 	s := c.withLadder(t, "360p")
-	pushTo(t, 200, "-c:a", "libopus", "-f", "rtsp", "-rtsp_transport", "tcp", s.Ingest.RTSP.URL)
+	send(t, large(200), "-c:a", "libopus", "-f", "rtsp", "-rtsp_transport", "tcp", s.Ingest.RTSP.URL)
 	c.await(t, s.ID, client.StreamLive)
 	master := c.Resolve(s.Playback.HLS)
 	c.playable(t, master)
 	c.troubled(t, s.ID, "transcoded", true)
 	c.rungs(t, s.ID, 2)
-	if !program.Eventually(patience, func() bool { return !strings.Contains(string(fetchText(t, master)), "video/media.m3u8") }) {
+	if !program.Eventually(patience, func() bool { return !strings.Contains(string(playlistText(t, master)), "video/media.m3u8") }) {
 		t.Error("the source is still listed")
 	}
 	large, small, sound := rendition(t, master, "480p"), rendition(t, master, "360p"), rendition(t, master, "aac")

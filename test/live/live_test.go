@@ -35,60 +35,30 @@ type cloud struct {
 	*client.Client
 }
 
-func start(t *testing.T, p program.Program, data string, more ...string) *cloud {
+var (
+	build sync.Once
+	built program.Program
+)
+
+// liuyun is the program, built once for all tests.
+func liuyun(t *testing.T) program.Program {
 	t.Helper()
-	s := p.Serve(t, data, append([]string{"--roles", "control,live"}, more...)...)
+	build.Do(func() { built = program.Build(t, testkit.Root(t)) })
+	if built.Path == "" {
+		t.Fatal("liuyun was not built: another test says why")
+	}
+	return built
+}
+
+// start starts a server with its data in that folder.
+func start(t *testing.T, data string, more ...string) *cloud {
+	t.Helper()
+	s := liuyun(t).Serve(t, data, append([]string{"--roles", "control,live"}, more...)...)
 	c, err := client.New(s.URL, s.Key, client.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return &cloud{s, c}
-}
-
-// encoder is an ffmpeg that pushes.
-type encoder struct {
-	command *exec.Cmd
-	said    bytes.Buffer
-	ended   chan struct{}
-}
-
-// push starts an ffmpeg that sends a moving picture, with pictures that refer to
-// later ones, and a tone.
-func push(t *testing.T, address string) *encoder {
-	t.Helper()
-	return pushWith(t, address, "-re")
-}
-
-// pushWith is push at a pace that options of each input say.
-func pushWith(t *testing.T, address string, pace ...string) *encoder {
-	t.Helper()
-	return pushSize(t, address, "320x180", pace...)
-}
-
-// pushSize is pushWith for pictures of another size.
-func pushSize(t *testing.T, address, size string, pace ...string) *encoder {
-	t.Helper()
-	if len(pace) == 0 {
-		pace = []string{"-re"}
-	}
-	e := &encoder{ended: make(chan struct{})}
-	arguments := append([]string{"-nostdin", "-v", "warning"}, pace...)
-	arguments = append(append(arguments, "-f", "lavfi", "-i", "testsrc2=size="+size+":rate=25"), pace...)
-	arguments = append(arguments, "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-c:v", "libx264", "-preset", "veryfast", "-threads", "1", "-g", "50", "-bf", "2",
-		"-pix_fmt", "yuv420p", "-b:v", "300k", "-c:a", "aac", "-b:a", "64k", "-ac", "2", "-f", "flv", address)
-	e.command = exec.Command(testkit.FFmpeg(t), arguments...)
-	e.command.Stderr = &e.said
-	if err := e.command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() { e.command.Wait(); close(e.ended) }()
-	t.Cleanup(e.kill)
-	return e
-}
-
-func (e *encoder) kill() {
-	e.command.Process.Kill()
-	<-e.ended
 }
 
 // ingest is where a stream's key sends to.
@@ -148,6 +118,11 @@ func poll(t *testing.T, address string) *poller {
 	}()
 	t.Cleanup(p.end)
 	return p
+}
+
+// rendition polls one rendition of the stream of that multivariant playlist.
+func rendition(t *testing.T, master, name string) *poller {
+	return poll(t, strings.TrimSuffix(master, "master.m3u8")+name+"/media.m3u8")
 }
 
 func (p *poller) end() {
@@ -242,21 +217,24 @@ func (p *poller) verdict(t *testing.T) hls.LivePlaylist {
 	return l
 }
 
-// watch has ffmpeg's player read a few seconds and decode them.
-//
-// It begins at the oldest segment: players begin near the newest, where after a lost
-// server for a while there is nothing, and this one does not know so.
-func watch(t *testing.T, address string) {
+// decodedTrack is what ffprobe decodes of a track.
+type decodedTrack struct {
+	codec  string
+	frames int
+}
+
+// decoded has ffprobe decode a presentation, and holds it to have nothing to complain of.
+func decoded(t *testing.T, address string, options ...string) (tracks []decodedTrack) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	command := exec.CommandContext(ctx, testkit.FFprobe(t), "-v", "error", "-live_start_index", "0", "-count_frames", "-read_intervals", "%+3",
-		"-show_entries", "stream=codec_name,width,channels,nb_read_frames", "-of", "json", address)
+	arguments := append([]string{"-v", "error", "-count_frames", "-show_entries", "stream=codec_name,nb_read_frames", "-of", "json"}, options...)
+	command := exec.CommandContext(ctx, testkit.FFprobe(t), append(arguments, address)...)
 	var complaints bytes.Buffer
 	command.Stderr = &complaints
 	out, err := command.Output()
-	if err != nil {
-		t.Fatalf("ffprobe: %v: %s", err, complaints.String())
+	if err != nil || complaints.Len() > 0 {
+		t.Errorf("ffprobe of %s: %v: %s", address, err, complaints.String())
 	}
 	var probed struct {
 		Streams []struct {
@@ -267,15 +245,26 @@ func watch(t *testing.T, address string) {
 	if err := json.Unmarshal(out, &probed); err != nil {
 		t.Fatal(err)
 	}
-	frames := map[string]int{}
 	for _, s := range probed.Streams {
-		frames[s.Codec], _ = strconv.Atoi(s.Frames)
+		frames, _ := strconv.Atoi(s.Frames) // absent: none
+		tracks = append(tracks, decodedTrack{s.Codec, frames})
+	}
+	return tracks
+}
+
+// threeSeconds are read from the oldest segment: players begin near the newest, where
+// after a lost server for a while there is nothing, and ffmpeg's does not know so.
+func threeSeconds() []string { return []string{"-live_start_index", "0", "-read_intervals", "%+3"} }
+
+// watch has ffmpeg's player read a few seconds and decode them.
+func watch(t *testing.T, address string) {
+	t.Helper()
+	frames := map[string]int{}
+	for _, track := range decoded(t, address, threeSeconds()...) {
+		frames[track.codec] = track.frames
 	}
 	if frames["h264"] < 50 || frames["aac"] < 90 {
-		t.Errorf("ffprobe decodes %v of three seconds: %s", frames, complaints.String())
-	}
-	if complaints.Len() > 0 {
-		t.Errorf("ffprobe complains: %s", complaints.String())
+		t.Errorf("ffprobe decodes %v of three seconds", frames)
 	}
 }
 
@@ -283,16 +272,15 @@ func watch(t *testing.T, address string) {
 // return, watched all the time.
 func TestLive(t *testing.T) {
 	testkit.FFprobe(t)
-	p := program.Build(t, testkit.Root(t))
 	data := filepath.Join(t.TempDir(), "data")
-	c := start(t, p, data)
+	c := start(t, data)
 	s := c.newStream(t)
 	first := push(t, ingest(s, s.Ingest.RTMP.Key))
 	c.await(t, s.ID, client.StreamLive)
 	master := c.Resolve(s.Playback.HLS)
 	c.playable(t, master)
-	video := poll(t, strings.TrimSuffix(master, "master.m3u8")+"video/media.m3u8")
-	audio := poll(t, strings.TrimSuffix(master, "master.m3u8")+"audio/media.m3u8")
+	video := rendition(t, master, "video")
+	audio := rendition(t, master, "audio")
 	watch(t, master)
 	c.healthy(t, s.ID)
 
@@ -334,7 +322,7 @@ func TestLive(t *testing.T) {
 	// The server is killed: what was there is there again, and the encoder goes on.
 	c.Kill()
 	second.kill()
-	c = start(t, p, data)
+	c = start(t, data)
 	c.await(t, s.ID, client.StreamReconnecting)
 	rebase := func(address string) string { return c.URL + address[strings.Index(address, "/play/"):] }
 	if after := fetch(t, rebase(oldest)); !bytes.Equal(before, after) {

@@ -109,8 +109,7 @@ func TestRecordingToS3(t *testing.T) {
 		t.Fatal(err)
 	}
 	way := newLine(t, target.Host)
-	p := liuyun(t)
-	c := start(t, p, filepath.Join(t.TempDir(), "data"),
+	c := start(t, filepath.Join(t.TempDir(), "data"),
 		"--set", "blob.url=s3://"+bucket.Bucket+"?endpoint="+url.QueryEscape("http://"+way.address),
 		"--set", "live.slate=false", "--set", "blob.access_key="+bucket.AccessKey, "--set", "blob.secret_key="+bucket.SecretKey)
 	s, err := c.Streams.Create(t.Context(), client.NewStream{Name: "Far", Record: true, Policy: client.Signed})
@@ -124,7 +123,7 @@ func TestRecordingToS3(t *testing.T) {
 	}
 	way.cut(true)
 	c.troubled(t, s.ID, "recording", true)
-	w := poll(t, c.Resolve(strings.TrimSuffix(c.signed(t, s.ID), "master.m3u8")+"video/media.m3u8"))
+	w := rendition(t, c.Resolve(c.signed(t, s.ID)), "video")
 	l := w.awaitSegments(t, 0)
 	w.awaitSegments(t, next(l)+1) // live goes on
 	w.verdict(t)
@@ -171,8 +170,7 @@ func TestRecordingOnAFullDisk(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	testkit.FFprobe(t)
 	d := program.NewDisk(t, 160<<20)
-	p := liuyun(t)
-	c := start(t, p, filepath.Join(d.Root, "data"), "--set", "blob.reserve_bytes=8MiB", "--set", "blob.reserve_percent=0", "--set", "bus.disk=32MiB")
+	c := start(t, filepath.Join(d.Root, "data"), "--set", "blob.reserve_bytes=8MiB", "--set", "blob.reserve_percent=0", "--set", "bus.disk=32MiB")
 	s, err := c.Streams.Create(t.Context(), client.NewStream{Name: "Full", Record: true})
 	if err != nil {
 		t.Fatal(err)

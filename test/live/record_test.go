@@ -2,15 +2,10 @@ package live
 
 import (
 	"bytes"
-	"context"
-	"encoding/json"
 	"math"
 	"net/http"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,21 +14,6 @@ import (
 	"liuyun/internal/testkit"
 	"liuyun/test/program"
 )
-
-var (
-	build sync.Once
-	built program.Program
-)
-
-// liuyun is the program, built once for the tests that run beside each other.
-func liuyun(t *testing.T) program.Program {
-	t.Helper()
-	build.Do(func() { built = program.Build(t, testkit.Root(t)) })
-	if built.Path == "" {
-		t.Fatal("liuyun was not built: another test says why")
-	}
-	return built
-}
 
 // awaitStored waits until so many seconds of a recording are stored, and returns which
 // asset it is.
@@ -67,34 +47,14 @@ func (c *cloud) awaitAsset(t *testing.T, id string) client.Asset {
 // played is what ffprobe decodes of a presentation.
 type played struct{ pictures, sounds int }
 
-func play(t *testing.T, address string) played {
+func play(t *testing.T, address string) (p played) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	command := exec.CommandContext(ctx, testkit.FFprobe(t), "-v", "error", "-count_frames", "-show_entries", "stream=codec_name,nb_read_frames", "-of", "json", address)
-	var complaints bytes.Buffer
-	command.Stderr = &complaints
-	out, err := command.Output()
-	if err != nil || complaints.Len() > 0 {
-		t.Errorf("ffprobe of %s: %v: %s", address, err, complaints.String())
-	}
-	var probed struct {
-		Streams []struct {
-			Codec  string `json:"codec_name"`
-			Frames string `json:"nb_read_frames"`
-		}
-	}
-	if err := json.Unmarshal(out, &probed); err != nil {
-		t.Fatal(err)
-	}
-	var p played
-	for _, s := range probed.Streams {
-		n, _ := strconv.Atoi(s.Frames)
-		switch s.Codec {
+	for _, track := range decoded(t, address) {
+		switch track.codec {
 		case "h264":
-			p.pictures += n
+			p.pictures += track.frames
 		case "aac":
-			p.sounds += n
+			p.sounds += track.frames
 		}
 	}
 	return p
@@ -175,9 +135,8 @@ func breaks(l *hls.LivePlaylist) (count int) {
 func TestRecording(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	testkit.FFprobe(t)
-	p := liuyun(t)
 	data := filepath.Join(t.TempDir(), "data")
-	c := start(t, p, data)
+	c := start(t, data)
 	s, err := c.Streams.Create(t.Context(), client.NewStream{Name: "Council", Record: true})
 	if err != nil {
 		t.Fatal(err)
@@ -190,7 +149,7 @@ func TestRecording(t *testing.T) {
 	before := time.Now()
 	c.Kill()
 	encoder.kill()
-	c = start(t, p, data)
+	c = start(t, data)
 	c.await(t, s.ID, client.StreamReconnecting)
 	if s, err = c.Streams.Get(t.Context(), s.ID); err != nil {
 		t.Fatal(err)

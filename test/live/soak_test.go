@@ -1,14 +1,9 @@
 package live
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -65,13 +60,8 @@ func TestSoak(t *testing.T) {
 		t.Skipf("%s does not say for how long to soak, as in 30m; see make soak", soakVariable)
 	}
 	long := length >= 5*time.Minute
-	chromium := testkit.Program(t, "chromium")
-	root := testkit.Root(t)
-	if _, err := os.Stat(filepath.Join(root, "test", "e2e", "node_modules")); err != nil {
-		t.Skip("the players are not installed: run make e2e")
-	}
-	p := program.Build(t, root)
-	c := start(t, p, filepath.Join(t.TempDir(), "data"))
+	needPlayers(t)
+	c := start(t, filepath.Join(t.TempDir(), "data"))
 	ladder := []string{}
 	if long {
 		ladder = append(ladder, "360p")
@@ -81,18 +71,15 @@ func TestSoak(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := ingest(s, s.Ingest.RTMP.Key)
-	encoder := pushFast(t, address)
+	fast := film("640x360", "-readrate", soakDrift)
+	encoder := send(t, fast, "-f", "flv", address)
 	c.await(t, s.ID, client.StreamLive)
 	master := c.Resolve(s.Playback.HLS)
 	c.playable(t, master)
 	// Players of standard latency begin three target durations before the end.
 	awaitWindow(t, master, 20*time.Second)
 
-	lab := httptest.NewServer(http.FileServer(http.Dir(filepath.Join(root, "test", "e2e"))))
-	defer lab.Close()
-	w := c.watchers(t, map[string]any{
-		"chromium": chromium, "lab": lab.URL + "/lab/live.html", "players": soakPlayers(s, c, long), "seconds": length.Seconds(),
-	})
+	w := watchIn(t, soakPlayers(s, c, long), length)
 	line := soakLine{When: time.Now().UTC().Truncate(time.Second), Name: "soak-live", Cores: runtime.NumCPU(), Minutes: length.Minutes(), Kills: map[string]int{}}
 	kills := 1
 	if long {
@@ -109,7 +96,7 @@ func TestSoak(t *testing.T) {
 		encoder.kill()
 		line.Kills["encoder"]++
 		w.wait(soakAway)
-		encoder = pushFast(t, address)
+		encoder = send(t, fast, "-f", "flv", address)
 		c.await(t, s.ID, client.StreamLive)
 	}
 	line.Players = w.judge(t, line.Kills["encoder"]+line.Kills["ffmpeg"])
@@ -137,16 +124,10 @@ func soakPlayers(s client.Stream, c *cloud, long bool) map[string]string {
 	return players
 }
 
-// pushFast pushes a small picture with a clock that is a thousandth too fast.
-func pushFast(t *testing.T, address string) *encoder {
-	t.Helper()
-	return pushSize(t, address, "640x360", "-readrate", soakDrift)
-}
-
 // awaitWindow waits until the playlist of the pictures goes back so far.
 func awaitWindow(t *testing.T, master string, length time.Duration) {
 	t.Helper()
-	p := poll(t, strings.TrimSuffix(master, "master.m3u8")+"video/media.m3u8")
+	p := rendition(t, master, "video")
 	if !program.Eventually(patience, func() bool {
 		l, _ := p.playlist()
 		var sum time.Duration
@@ -160,70 +141,11 @@ func awaitWindow(t *testing.T, master string, length time.Duration) {
 	p.verdict(t)
 }
 
-// watchers are players in Chromium.
-type watchers struct {
-	command *exec.Cmd
-	out     *bufio.Reader
-	said    bytes.Buffer
-	ended   chan struct{}
-	answer  []byte
-}
-
-// watchers starts them and waits until all of them play.
-func (c *cloud) watchers(t *testing.T, job map[string]any) *watchers {
-	t.Helper()
-	text, err := json.Marshal(job)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &watchers{command: exec.CommandContext(t.Context(), testkit.Program(t, "node"), "soak.mjs"), ended: make(chan struct{})}
-	w.command.Dir = filepath.Join(testkit.Root(t), "test", "e2e")
-	w.command.Stdin, w.command.Stderr = bytes.NewReader(text), &w.said
-	out, err := w.command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	w.out = bufio.NewReader(out)
-	if line, err := w.out.ReadString('\n'); err != nil {
-		w.command.Wait()
-		t.Fatalf("the players do not play: %s%s", line, w.said.String())
-	}
-	go func() {
-		defer close(w.ended)
-		w.answer, _ = w.out.ReadBytes('\n')
-		w.command.Wait()
-	}()
-	t.Cleanup(func() { w.command.Process.Kill(); <-w.ended })
-	return w
-}
-
-// wait waits, and returns false when the players have come to their end before.
-func (w *watchers) wait(d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-w.ended:
-		return false
-	}
-}
-
 // judge waits for the end and says how each player fared.
 func (w *watchers) judge(t *testing.T, kills int) map[string]soakPlayer {
 	t.Helper()
-	<-w.ended
-	var states map[string]struct {
-		Latency, Seconds, Progress, Lasting float64
-		Stalls                              []struct{ At, Seconds float64 }
-		Problems                            []string
-	}
-	if err := json.Unmarshal(w.answer, &states); err != nil {
-		t.Fatalf("%v: %s%s", err, w.answer, w.said.String())
-	}
 	players := make(map[string]soakPlayer)
-	for name, s := range states {
+	for name, s := range w.end(t) {
 		p := soakPlayer{Stalls: len(s.Stalls), Longest: s.Lasting, Errors: len(s.Problems), Latency: s.Latency, Missed: s.Seconds - s.Progress, Said: s.Problems}
 		for _, stall := range s.Stalls {
 			p.Longest = max(p.Longest, stall.Seconds)
