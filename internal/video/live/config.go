@@ -41,12 +41,15 @@ func DefaultConfig() Config {
 
 // Validate checks the section.
 func (c Config) Validate() error {
-	for _, p := range []struct{ scheme, listen, url, port string }{
-		{"rtmp", c.RTMPListen, c.RTMPURL, "1935"}, {"rtmps", c.RTMPSListen, c.RTMPSURL, "1936"}, {"rtsp", c.RTSPListen, c.RTSPURL, "8554"},
+	for _, p := range []struct{ name, listen, port string }{
+		{"rtmp", c.RTMPListen, "1935"}, {"rtmps", c.RTMPSListen, "1936"}, {"rtsp", c.RTSPListen, "8554"},
+		{"srt", c.SRTListen, "8890"}, {"webrtc", c.WebRTCListen, "8189"}, {"turn", c.TURNListen, "3478"},
 	} {
 		if _, _, err := net.SplitHostPort(p.listen); p.listen != "" && err != nil {
-			return fault.New(fault.Invalid, "%s_listen %q: write host:port, as in 0.0.0.0:%s", p.scheme, p.listen, p.port)
+			return fault.New(fault.Invalid, "%s_listen %q: write host:port, as in 0.0.0.0:%s", p.name, p.listen, p.port)
 		}
+	}
+	for _, p := range []struct{ scheme, url string }{{"rtmp", c.RTMPURL}, {"rtmps", c.RTMPSURL}, {"rtsp", c.RTSPURL}} {
 		u, err := url.Parse(p.url)
 		if p.url != "" && (err != nil || u.Scheme != p.scheme || u.Host == "" || u.RawQuery != "" || u.Fragment != "") {
 			return fault.New(fault.Invalid, "%[1]s_url %[2]q is not an address such as %[1]s://live.example.org/live", p.scheme, p.url)

@@ -46,9 +46,7 @@ func (s *Service) Watch(ctx context.Context, id, token string) (ingest.Program, 
 	if _, err := s.view(ctx, target{token: token, stream: id}); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	l := s.sessions[id]
-	s.mu.Unlock()
+	l := s.current(id)
 	if l == nil {
 		return nil, fault.New(fault.Unavailable, "nothing is on air; come back when the stream has begun")
 	}

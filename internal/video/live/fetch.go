@@ -227,11 +227,7 @@ func (s *Service) keep(ctx context.Context, f *fetch, id string) {
 
 // fetchOnce fetches a source until it ends.
 func (s *Service) fetchOnce(ctx context.Context, f *fetch, id string) error {
-	var r *stream
-	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		r, err = findStream(tx, "", id)
-		return err
-	})
+	r, err := s.streamOf(ctx, id)
 	if err != nil {
 		return err
 	}

@@ -307,9 +307,7 @@ func checkLadder(names []string) error {
 
 // wantLadder has a stream that is on air here make what its record says.
 func (s *Service) wantLadder(r *stream) {
-	s.mu.Lock()
-	l := s.sessions[r.ID]
-	s.mu.Unlock()
+	l := s.current(r.ID)
 	if l != nil {
 		l.renditions.set(r.Ladder)
 	}

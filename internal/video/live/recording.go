@@ -72,10 +72,7 @@ func (s *Service) resumeRecordings(ctx context.Context) error {
 			s.Log.Error("a recording does not go on", "asset", row.Asset, "stream", row.Stream, "cause", err)
 			continue
 		}
-		s.mu.Lock()
-		going := s.sessions[row.Stream] != nil
-		s.mu.Unlock()
-		if !going {
+		if s.current(row.Stream) == nil {
 			s.endRecording(ctx, row.Stream)
 		}
 	}
@@ -190,9 +187,7 @@ func (s *Service) runRecording(ctx context.Context, rec *recorder, group *window
 
 // recordAnew has what is recorded next of a stream begin with what is open now.
 func (s *Service) recordAnew(stream string) {
-	s.mu.Lock()
-	l := s.sessions[stream]
-	s.mu.Unlock()
+	l := s.current(stream)
 	if l == nil {
 		return
 	}
@@ -243,9 +238,7 @@ func (s *Service) streamOf(ctx context.Context, id string) (r *stream, err error
 
 // wantRecording takes over what the record of a stream says.
 func (s *Service) wantRecording(r *stream) {
-	s.mu.Lock()
-	l := s.sessions[r.ID]
-	s.mu.Unlock()
+	l := s.current(r.ID)
 	if l == nil {
 		return
 	}

@@ -69,46 +69,72 @@ func (s *Service) listen(ctx context.Context, on Listeners) (servers []server, e
 	if on.RTMPS.Address != "" && s.TLS == nil {
 		return nil, fault.New(fault.Invalid, "live.rtmps_listen needs a certificate: start the server with --tls")
 	}
-	var opened []net.Listener
-	for _, p := range []struct {
-		scheme string
-		on     Listener
-		serve  func(context.Context, net.Listener) error
-	}{
-		{"rtmp", on.RTMP, (&rtmp.Server{Desk: s, Log: s.Log, Sent: s.sentTo}).Serve},
-		{"rtmps", on.RTMPS, s.serveRTMPS},
-		{"rtsp", on.RTSP, (&rtsp.Server{Desk: s, Log: s.Log, Sent: s.sentTo}).Serve},
-	} {
-		socket, err := s.listenTCP(strings.ToUpper(p.scheme), p.scheme+"_listen", p.on)
-		if err != nil {
-			for _, o := range opened {
-				o.Close()
-			}
-			return nil, err
-		}
-		if socket == nil {
-			continue
-		}
-		s.listens(p.scheme, socket.Addr().String())
-		opened = append(opened, socket)
-		servers = append(servers, func(ctx context.Context) error { return p.serve(ctx, socket) })
+	tcp := func(serve func(context.Context, net.Listener) error) func(string) (*opened, error) {
+		return func(address string) (*opened, error) { return openTCP(address, serve) }
 	}
-	for _, open := range []func() (server, error){
-		func() (server, error) { return s.listenWebRTC(ctx, on.WebRTC) },
-		func() (server, error) { return s.listenSRT(on.SRT) },
+	var all []*opened
+	for _, p := range []struct {
+		protocol string
+		on       Listener
+		open     func(address string) (*opened, error)
+	}{
+		{"RTMP", on.RTMP, tcp((&rtmp.Server{Desk: s, Log: s.Log, Sent: s.sentTo}).Serve)},
+		{"RTMPS", on.RTMPS, tcp(s.serveRTMPS)},
+		{"RTSP", on.RTSP, tcp((&rtsp.Server{Desk: s, Log: s.Log, Sent: s.sentTo}).Serve)},
+		{"SRT", on.SRT, s.openSRT},
+		{"WebRTC", on.WebRTC, func(address string) (*opened, error) { return s.openWebRTC(ctx, address) }},
 	} {
-		serve, err := open()
+		one, err := s.open(p.protocol, p.on, p.open)
 		if err != nil {
-			for _, o := range opened {
-				o.Close()
+			for _, o := range all {
+				o.close()
 			}
 			return nil, err
 		}
-		if serve != nil {
-			servers = append(servers, serve)
+		if one != nil {
+			all, servers = append(all, one), append(servers, one.serve)
 		}
 	}
 	return servers, nil
+}
+
+// opened is a port that is open.
+type opened struct {
+	address string // host:port
+	serve   server
+	close   func() // in place of serve
+}
+
+// open opens the port of a protocol, or returns nil where there is none.
+func (s *Service) open(protocol string, on Listener, open func(address string) (*opened, error)) (*opened, error) {
+	if on.Address == "" {
+		return nil, nil
+	}
+	scheme := strings.ToLower(protocol)
+	one, err := open(on.Address)
+	switch {
+	case err == nil:
+		s.Log.Info(protocol+" is listened for", "address", one.address)
+		s.listens(scheme, one.address)
+		return one, nil
+	case on.Optional && errors.Is(err, syscall.EADDRINUSE):
+		s.Log.Warn("no "+protocol+": another program has the port; choose another with live."+scheme+"_listen", "address", on.Address)
+		return nil, nil
+	case fault.CodeOf(err) != fault.Internal: // it says what to do itself
+		return nil, err
+	}
+	return nil, fault.Wrap(err, fault.Unavailable, "%s cannot be listened on for %s: %v; choose another address with live.%s_listen", on.Address, protocol, err, scheme)
+}
+
+func openTCP(address string, serve func(context.Context, net.Listener) error) (*opened, error) {
+	socket, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return &opened{
+		address: socket.Addr().String(), close: func() { socket.Close() },
+		serve: func(ctx context.Context) error { return serve(ctx, socket) },
+	}, nil
 }
 
 // serveRTMPS serves RTMP behind the server's own certificate.
@@ -135,23 +161,6 @@ func serveAll(ctx context.Context, servers []server) error {
 		return cause
 	}
 	return nil
-}
-
-// listenTCP opens a port for a protocol, or returns nil where there is none.
-func (s *Service) listenTCP(protocol, option string, on Listener) (net.Listener, error) {
-	if on.Address == "" {
-		return nil, nil
-	}
-	socket, err := net.Listen("tcp", on.Address)
-	switch {
-	case err == nil:
-		s.Log.Info(protocol+" is listened for", "address", socket.Addr().String())
-		return socket, nil
-	case on.Optional && errors.Is(err, syscall.EADDRINUSE):
-		s.Log.Warn("no "+protocol+": another program has the port; choose another with live."+option, "address", on.Address)
-		return nil, nil
-	}
-	return nil, fault.Wrap(err, fault.Unavailable, "%s cannot be listened on for %s: %v; choose another address with live.%s", on.Address, protocol, err, option)
 }
 
 // resume goes on with the streams that were on air here when the server ended:

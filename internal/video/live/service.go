@@ -1,7 +1,7 @@
-// Package live keeps streams: who may send to them, what state they are in, how
-// they go, and where they play. It takes in what encoders push by RTMP, repairs
-// its timestamps and passes it on to a hub; flow/window cuts it into what viewers
-// get. It transcodes nothing.
+// Package live keeps streams: who may send to them, what is fetched for them, what
+// state they are in, how they go, what is recorded of them, and where they play. The
+// packages of flow speak the protocols, repair timestamps, make renditions, cut what
+// viewers get and copy what is kept; live decides which of that, and when.
 package live
 
 import (
@@ -224,9 +224,7 @@ func (s *Service) remove(ctx context.Context, tenant, id string, match func(rev 
 	}
 	s.Log.Info("stream is deleted", "stream", id, "tenant", tenant)
 	s.unfetch(id)
-	s.mu.Lock()
-	live := s.sessions[id]
-	s.mu.Unlock()
+	live := s.current(id)
 	if live != nil {
 		live.stop("the stream was deleted")
 		select {

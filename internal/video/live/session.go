@@ -114,15 +114,20 @@ func (l *session) tick(noticed []StreamProblem) *StreamHealth {
 
 // health is how a stream goes, nil where nobody sends to it here.
 func (s *Service) health(id string) *StreamHealth {
-	s.mu.Lock()
-	l := s.sessions[id]
-	s.mu.Unlock()
+	l := s.current(id)
 	if l == nil {
 		return nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.report
+}
+
+// current returns the session of a stream, or nil.
+func (s *Service) current(stream string) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sessions[stream]
 }
 
 // session returns the session of a stream when fn has done what it was called for.

@@ -69,9 +69,7 @@ func (s *Service) onAir(ctx context.Context, id string) (*window.Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	l := s.sessions[r.ID]
-	s.mu.Unlock()
+	l := s.current(r.ID)
 	if l == nil {
 		return nil, fault.New(fault.Unavailable, "the stream is not on air on this node: say it while an encoder sends")
 	}

@@ -2,11 +2,9 @@ package live
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"strings"
-	"syscall"
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/flow/peer"
@@ -23,33 +21,21 @@ func (s *Service) newPeers() *peer.Server {
 
 // sentTo counts what viewers of a stream were sent by other ways than requests.
 func (s *Service) sentTo(stream string, bytes int64) {
-	s.mu.Lock()
-	l := s.sessions[stream]
-	s.mu.Unlock()
+	l := s.current(stream)
 	if l != nil && bytes > 0 {
 		s.Served(l.tenant, bytes)
 	}
 }
 
-// listenWebRTC opens the ports of WebRTC, or returns nil where there are none.
-func (s *Service) listenWebRTC(ctx context.Context, on Listener) (server, error) {
-	if on.Address == "" {
-		return nil, nil
-	}
-	err := s.peers.Listen(ctx, on.Address)
-	switch {
-	case err == nil:
-	case on.Optional && errors.Is(err, syscall.EADDRINUSE):
-		s.Log.Warn("no WebRTC: another program has the port; choose another with live.webrtc_listen", "address", on.Address)
-		return nil, nil
-	case fault.CodeOf(err) != fault.Internal:
+func (s *Service) openWebRTC(ctx context.Context, address string) (*opened, error) {
+	if err := s.peers.Listen(ctx, address); err != nil {
 		return nil, err
-	default:
-		return nil, fault.Wrap(err, fault.Unavailable, "%s cannot be listened on for WebRTC: %v; choose another address with live.webrtc_listen", on.Address, err)
 	}
-	s.Log.Info("WebRTC is listened for", "address", s.peers.Address())
-	s.listens("webrtc", s.peers.Address())
-	return s.peers.Serve, nil
+	return &opened{address: s.peers.Address(), serve: s.peers.Serve, close: func() {
+		ended, cancel := context.WithCancel(ctx)
+		cancel()
+		_ = s.peers.Serve(ended) // which closes
+	}}, nil
 }
 
 // hasWebRTC reports whether WebRTC is listened for here.
@@ -101,11 +87,6 @@ func (s *Service) whipRoutes(api *web.API) {
 }
 
 func (c Config) validateWebRTC() error {
-	for name, listen := range map[string]string{"webrtc_listen": c.WebRTCListen, "turn_listen": c.TURNListen} {
-		if _, _, err := net.SplitHostPort(listen); listen != "" && err != nil {
-			return fault.New(fault.Invalid, "%s %q: write host:port, as in 0.0.0.0:8189", name, listen)
-		}
-	}
 	for _, host := range c.WebRTCHosts {
 		if host == "" || strings.ContainsAny(host, "/ []") || (strings.Contains(host, ":") && net.ParseIP(host) == nil) {
 			return fault.New(fault.Invalid, "webrtc_hosts has %q; write a name or an address alone, as live.example.org or 203.0.113.7", host)
