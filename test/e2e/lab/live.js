@@ -16,6 +16,7 @@ const openers = {
   'dash.js': openDash,
   'shaka-hls': (url) => openShaka(url, { streaming: { lowLatencyMode: false } }),
   'shaka-dash': openShaka,
+  whep: openWHEP,
 };
 
 function openHls(url, config) {
@@ -50,6 +51,43 @@ function openShaka(url, config = {}) {
   return () => (Date.now() - player.getPlayheadTimeAsDate()?.getTime()) / 1000;
 }
 
+/** How long it is that no picture comes, in milliseconds, until that is a stall. */
+const still = 1000;
+
+/** A video of WebRTC never says that it waits: pictures that do not come tell. */
+function openWHEP(url) {
+  const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+  const media = new MediaStream();
+  for (const kind of ['video', 'audio']) pc.addTransceiver(kind, { direction: 'recvonly' });
+  pc.addEventListener('track', ({ track }) => media.addTrack(track));
+  pc.addEventListener('connectionstatechange', () => {
+    if (pc.connectionState === 'failed') note(true, 'the connection has failed');
+  });
+  video.srcObject = media;
+  let last;
+  const next = () => video.requestVideoFrameCallback((now) => {
+    playing = true;
+    if (now - last > still) stalls.push({ at: round((last - begun) / 1000), seconds: round((now - last) / 1000) });
+    last = now;
+    since = undefined;
+    next();
+  });
+  next();
+  setInterval(() => {
+    if (performance.now() - last > still) since ??= last;
+  }, still / 2);
+  const connect = async () => {
+    await pc.setLocalDescription();
+    const answer = await fetch(url, { method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: pc.localDescription.sdp });
+    const sdp = await answer.text();
+    if (!answer.ok) throw new Error(`${answer.status} ${sdp}`);
+    await pc.setRemoteDescription({ type: 'answer', sdp });
+    await video.play();
+  };
+  connect().catch((error) => note(true, error.message));
+  return () => Number.NaN;
+}
+
 /** A stall that a player reports is counted as one, not as an error. */
 function note(fatal, text) {
   if (!fatal && /^buffer(Stalled|Nudge|Seek)/.test(text)) return;
@@ -59,13 +97,13 @@ function note(fatal, text) {
 const seconds = () => (performance.now() - begun) / 1000;
 
 video.addEventListener('waiting', () => {
-  if (playing) since ??= performance.now();
+  if (playing && !video.srcObject) since ??= performance.now();
 });
 video.addEventListener('error', () => note(true, `video: ${video.error?.message}`));
 video.addEventListener('timeupdate', () => {
   if (video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA) return;
   playing = true;
-  if (since === undefined) return;
+  if (since === undefined || video.srcObject) return;
   stalls.push({ at: round((since - begun) / 1000), seconds: round((performance.now() - since) / 1000) });
   since = undefined;
 });
