@@ -100,6 +100,13 @@ func (b *bench) joined(ctx context.Context, height int, ladder string) (clip, er
 	return c, err
 }
 
+// twice is a clip twice, end to end.
+func (b *bench) twice(ctx context.Context, c clip) (_ clip, err error) {
+	c.name += " twice"
+	c.path, err = b.cached(ctx, "twice.mp4", []string{c.path}, []string{"-stream_loop", "1", "-i", c.path, "-c", "copy"})
+	return c, err
+}
+
 // pictureLength is how long the pictures of a file last, seconds.
 func (b *bench) pictureLength(ctx context.Context, path string) (float64, error) {
 	var text string

@@ -27,6 +27,7 @@ func measureScaling(ctx context.Context, b *bench) ([]result, error) {
 // scaling is what is done twice at a time and once.
 type scaling struct {
 	peer, what, notes string
+	twice             bool // the clip is taken twice: there are more units to share
 	encode            func(c clip, preset string, cpus []int, n int) (phaseOfUnits, usage, error)
 }
 
@@ -40,6 +41,9 @@ func (b *bench) twoAgainstOne(ctx context.Context, s scaling) ([]result, error) 
 		return nil, err
 	}
 	c, err := b.joined(ctx, 1080, ladder1080)
+	if err == nil && s.twice {
+		c, err = b.twice(ctx, c)
+	}
 	if err != nil {
 		return nil, err
 	}

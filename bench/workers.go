@@ -16,10 +16,11 @@ import (
 // measureWorkers compares units a second of two machines that encode with those
 // of one: processes that joined a control node, each pinned to a core of its own.
 // The control node runs on the second core, so that the one worker has the first
-// for itself and the two do not.
+// for itself and the two do not. The clip is taken twice: of a few units the two
+// cannot take equal shares, and one waits for the other in the end.
 func measureWorkers(ctx context.Context, b *bench) ([]result, error) {
 	return b.twoAgainstOne(ctx, scaling{
-		peer: "one worker on one core", what: "workers", notes: "from the start of the first unit to the end of the last; the control node runs on the second core",
+		peer: "one worker on one core", what: "workers", notes: "from the start of the first unit to the end of the last; the control node runs on the second core", twice: true,
 		encode: func(c clip, preset string, cpus []int, workers int) (phaseOfUnits, usage, error) {
 			return b.withWorkers(ctx, c, preset, cpus, workers)
 		},
