@@ -120,6 +120,7 @@ type StreamHealth struct {
 	KeyInterval float64       `json:"key_interval"` // seconds between the last two key frames
 	Drift       float64       `json:"drift"`        // seconds that the encoder's clock has gained
 	Offset      float64       `json:"a_v_offset"`   // seconds that pictures come before their sound
+	Delay       float64       `json:"delay"`        // seconds until players of low latency can have a picture
 	Loss        float64       `json:"loss"`         // the share of packets lost on the way, from 0 to 1
 	RTT         float64       `json:"rtt"`          // seconds to the encoder and back
 	Drops       int64         `json:"drops"`        // pictures and frames of sound that could not be used

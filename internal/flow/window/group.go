@@ -350,6 +350,9 @@ func (g *Group) publish(r *rendition, p *part, b *buffer, end bool, next *segmen
 	defer g.mu.Unlock()
 	if p != nil {
 		s := r.open
+		if r == g.renditions[0] && s.time != 0 {
+			g.health.Delay = max(0, time.Since(time.Unix(0, s.time))-s.lasts())
+		}
 		p.offset = s.size
 		s.size += p.size
 		if len(s.parts) == 0 {

@@ -249,3 +249,70 @@ func TestMaster(t *testing.T) {
 		t.Errorf("got %d, on average %d", bandwidth, average)
 	}
 }
+
+// What comes can be had as soon as its part is whole.
+func TestDelay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Options{})
+		s := &source{rate: 25, gop: every(50), noise: true, late: time.Since(noon())}
+		b.begin(s.tracks())
+		for s.now() < 20*time.Second {
+			u, _ := s.next()
+			time.Sleep(time.Until(u.Wall))
+			b.write(u)
+		}
+		if delay := b.g.Health().Delay; delay < 400*time.Millisecond || delay > 560*time.Millisecond {
+			t.Errorf("parts of half a second are there after %v", delay)
+		}
+		b.finish()
+	})
+}
+
+// Each answer says for how long it may be kept: a version of a playlist for six target
+// durations (rfc8216bis B.1), what it is now for a second, media as long as the window.
+func TestCaching(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, Options{Keep: time.Minute})
+	s := &source{rate: 25, gop: every(50), noise: true}
+	b.begin(s.tracks())
+	b.play(s, 20)
+	list := b.playlist("video")
+	newest := list.MediaSequence + int64(len(list.Segments)) - 1
+	version, now, media := Caching{MaxAge: 36 * time.Second}, Caching{MaxAge: time.Second}, Caching{MaxAge: time.Minute, Immutable: true}
+	asked := func(answer Answer, err error) Caching {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.Caching
+	}
+	playlist := func(q Query) Caching { return asked(b.g.Playlist(t.Context(), "video", q)) }
+	file := func(name string) Caching {
+		f, err := b.g.Open(t.Context(), "video", name)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		defer f.Close()
+		return f.Caching
+	}
+	for name, c := range map[string]struct{ got, want Caching }{
+		"playlist":             {playlist(ask(-1, -1)), now},
+		"difference":           {playlist(Query{MSN: -1, Part: -1, Skip: true}), now},
+		"version":              {playlist(ask(newest, -1)), version},
+		"version of a part":    {playlist(ask(newest, 0)), version},
+		"version's difference": {playlist(Query{MSN: newest, Part: 0, Skip: true}), version},
+		"key frames":           {asked(b.g.Keys("video")), now},
+		"multivariant":         {asked(b.g.Master()), now},
+		"manifest":             {asked(b.g.Manifest()), now},
+		"init section":         {file(list.Segments[0].Map), media},
+		"segment":              {file(segmentURI(newest)), media},
+		"open segment":         {file(segmentURI(newest + 1)), media},
+		"part":                 {file(partName(newest, 0)), media},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, c.got, c.want)
+		}
+	}
+	b.finish()
+}

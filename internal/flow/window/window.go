@@ -102,6 +102,9 @@ type Health struct {
 	Gaps int64
 	// Dropped counts units that came too late, or too far ahead of the pictures.
 	Dropped int64
+	// Delay is how long after its first picture came the newest part could be had; 0
+	// where the time of day is not known.
+	Delay time.Duration
 	// Window is how far back a viewer can go now, Bytes what lies on the disk.
 	Window time.Duration
 	Bytes  int64

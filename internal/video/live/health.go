@@ -48,7 +48,7 @@ func (in *input) describe(h *StreamHealth, w window.Health) {
 	h.VideoCodec, h.Width, h.Height = r.VideoCodec, r.Width, r.Height
 	h.AudioCodec, h.SampleRate, h.Channels = r.AudioCodec, r.SampleRate, r.Channels
 	h.Bitrate, h.FPS, h.KeyInterval, h.Drift = r.Bitrate, rounded(r.FPS), rounded(r.KeyInterval.Seconds()), rounded(r.Drift.Seconds())
-	h.Offset, h.Drops, h.Silence = rounded(r.Offset.Seconds()), r.Drops+w.Dropped, r.Silent
+	h.Offset, h.Delay, h.Drops, h.Silence = rounded(r.Offset.Seconds()), rounded(w.Delay.Seconds()), r.Drops+w.Dropped, r.Silent
 	q := in.quality()
 	h.Loss, h.RTT = rounded(q.Loss), rounded(q.RTT.Seconds())
 	h.Problems = append(h.Problems, problems(r, q, w)...)

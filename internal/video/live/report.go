@@ -20,6 +20,7 @@ type StreamHealth struct {
 	KeyInterval float64         `json:"key_interval" doc:"Seconds between the last two key frames, or since the last if that is more."`
 	Drift       float64         `json:"drift" doc:"Seconds that the encoder's clock has gained on ours since it connected."`
 	Offset      float64         `json:"a_v_offset" doc:"Seconds by which pictures come before the sound that belongs to them; negative where sound comes first."`
+	Delay       float64         `json:"delay" doc:"Seconds from when a picture comes to when players of low latency can have it."`
 	Drops       int64           `json:"drops" doc:"Pictures and frames of sound that could not be used."`
 	Silence     int64           `json:"silence" doc:"Frames of sound that were missing and are silence now."`
 	Loss        float64         `json:"loss" doc:"The share of packets that were lost on the way from the encoder, from 0 to 1, where the protocol knows."`

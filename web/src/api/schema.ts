@@ -1372,6 +1372,11 @@ export interface components {
             connected_at: string;
             /**
              * Format: double
+             * @description Seconds from when a picture comes to when players of low latency can have it.
+             */
+            delay: number;
+            /**
+             * Format: double
              * @description Seconds that the encoder's clock has gained on ours since it connected.
              */
             drift: number;
