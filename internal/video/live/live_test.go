@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -297,6 +298,28 @@ func TestParseQuery(t *testing.T) {
 			t.Errorf("%q: %+v, %v", query, q, err)
 		}
 	}
+}
+
+// FuzzPlay: whatever viewers ask for, a stream's id is one, and numbers are none below
+// zero but where nothing is asked.
+func FuzzPlay(f *testing.F) {
+	const id = "str_06h2115vcwapkknw50pjvd2jbc"
+	f.Add("/play/"+id+"/video/media.m3u8", "_HLS_msn=3&_HLS_part=0&_HLS_skip=YES")
+	f.Add("/play/~token/"+id+"/whep/session", "_HLS_part=1")
+	f.Add("/play/~/../"+id, "_HLS_msn=-1&_HLS_msn=%zz;")
+	f.Fuzz(func(t *testing.T, path, query string) {
+		if to, ok := parseTarget(path); ok != Plays(path) || ok && (strings.Contains(to.stream, "/") || strings.Contains(to.token, "/") || !strings.HasPrefix(to.stream, "str_")) {
+			t.Errorf("%q is taken for %+v", path, to)
+		}
+		values, _ := url.ParseQuery(query)
+		q, err := parseQuery(values)
+		if err == nil && (q.MSN < -1 || q.Part < -1 || q.Part >= 0 && q.MSN < 0) {
+			t.Errorf("%q is taken for %+v", query, q)
+		}
+		if err != nil && fault.CodeOf(err) != fault.Invalid {
+			t.Errorf("%q: %v", query, err)
+		}
+	})
 }
 
 func TestFollow(t *testing.T) {
