@@ -24,6 +24,7 @@ type Config struct {
 	SRTLatency    time.Duration `conf:"srt_latency" help:"How long SRT waits at least for what was lost on the way. Each side may ask for more: three to four times the way there and back is right."`
 	WebRTCListen  string        `conf:"webrtc_listen" help:"Where media of WebRTC comes and goes, host:port, one UDP and one TCP port; empty for port 8189 of the host in --listen."`
 	WebRTCHosts   []string      `conf:"webrtc_hosts" help:"Names or addresses by which browsers elsewhere reach that port, besides this machine's own: the public address of a machine behind NAT."`
+	WHIPURL       string        `conf:"whip_url" help:"The address that publishers by WHIP are told, such as https://live.example.org/whip; empty for that path of the server that is asked."`
 	TURNListen    string        `conf:"turn_listen" help:"Where TURN is listened for, host:port, UDP and TCP, for browsers whose network lets nothing else through, as 0.0.0.0:3478; empty for nowhere."`
 	UDPPorts      []string      `conf:"udp_ports" help:"Ports, and ranges such as 5000-5010, that transport streams of sources udp:// may come to; empty for none. Whoever reaches such a port can send."`
 	Allow         []string      `conf:"allow" help:"Addresses, networks and host names inside private networks that sources of streams may be fetched from."`

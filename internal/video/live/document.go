@@ -1,6 +1,7 @@
 package live
 
 import (
+	"cmp"
 	"strings"
 	"time"
 )
@@ -26,7 +27,7 @@ func (s *Service) document(r *stream) *Stream {
 func (s *Service) ingest() Ingest {
 	i := Ingest{RTMP: RTMP{URL: s.rtmpURL()}, RTMPS: RTMPS{URL: s.ingestURL("rtmps", s.Config.RTMPSURL)}, SRT: SRT{URL: s.srtURL()}, RTSP: RTSP{URL: s.ingestURL("rtsp", s.Config.RTSPURL)}}
 	if s.hasWebRTC() {
-		i.WHIP.URL = whipPath
+		i.WHIP.URL = cmp.Or(s.Config.WHIPURL, whipPath)
 	}
 	return i
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"liuyun/internal/base/fault"
@@ -91,6 +92,10 @@ func (c Config) validateWebRTC() error {
 		if host == "" || strings.ContainsAny(host, "/ []") || (strings.Contains(host, ":") && net.ParseIP(host) == nil) {
 			return fault.New(fault.Invalid, "webrtc_hosts has %q; write a name or an address alone, as live.example.org or 203.0.113.7", host)
 		}
+	}
+	u, err := url.Parse(c.WHIPURL)
+	if c.WHIPURL != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "") {
+		return fault.New(fault.Invalid, "whip_url %q is not an address such as https://live.example.org/whip", c.WHIPURL)
 	}
 	return nil
 }
