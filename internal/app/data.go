@@ -78,6 +78,9 @@ func (d *Data) take(begin func(*Data) error) error {
 // begin sees to the FORMAT of a folder in which a server is to run.
 func (d *Data) begin() error {
 	err := checkFormat(d.Path())
+	if err == nil { // what a restore left that was killed after its last step but one
+		return explainFolder(os.RemoveAll(d.Join(restoringName)), d.Path())
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -40,8 +40,10 @@ type RestoreResult struct {
 // Restore makes a data folder of a backup. Records go into SQLite or into the
 // PostgreSQL of the configuration, media into the folder or to the S3 of the
 // configuration, whatever they came from. The folder counts as one, and a server
-// starts in it, only when everything is there, on the disk, and was read once. What
-// was stopped before is done by the same call again.
+// starts in it, only when everything is there, on the disk, and was read once. A
+// PostgreSQL is held back from servers until then, too. What was stopped, or killed,
+// is done by the same call again, which never changes records that a server may have
+// used.
 //
 // A folder or a database with something in it is fault.Conflict, as is a backup of a
 // newer program; what is no whole backup is fault.NotFound or fault.Invalid.
@@ -74,30 +76,43 @@ type restore struct {
 	contents contents
 	text     []byte // of backup.json
 	data     *Data
+	result   *RestoreResult // what look found
 }
 
-// run collects everything in the folder restoringName, moves it to its place, and
-// says last, by FORMAT, that it is a data folder.
+// step is a part of a restore. Killed in one, or after one, a restore is gone on with
+// by the next run.
+type step struct {
+	name string
+	do   func(context.Context) error
+}
+
+// collecting are the steps that fill the folder restoringName and the database.
+// Records are the last of it, for a database that has them is not filled again.
+func (r *restore) collecting() []step {
+	return []step{{"begin", r.begin}, {"secrets", r.bringSecrets}, {"objects", r.bringObjects}, {"records", r.bringRecords}, {"complete", r.complete}}
+}
+
+// placing are the steps that give what was collected to a server: the database first,
+// then, by FORMAT, the folder.
+func (r *restore) placing() []step {
+	return []step{{"settle", r.settle}, {"look", r.look}, {"release", r.release}, {"place", r.place}, {"clean", r.clean}}
+}
+
 func (r *restore) run(ctx context.Context) (*RestoreResult, error) {
-	if !r.collected() {
-		if err := r.collect(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if err := r.settle(); err != nil {
-		return nil, err
-	}
-	result, err := r.look(ctx)
+	whole, err := r.collected(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Rename(r.stage(formatName), r.data.Join(formatName)); err != nil {
-		return nil, err
+	steps := r.placing()
+	if !whole {
+		steps = append(r.collecting(), steps...)
 	}
-	if err := syncFolder(r.data.Path()); err != nil {
-		return nil, err
+	for _, s := range steps {
+		if err := s.do(ctx); err != nil {
+			return nil, err
+		}
 	}
-	return result, os.RemoveAll(r.stage())
+	return r.result, nil
 }
 
 // explain tells why nothing was restored; what is a fault stays.
@@ -117,16 +132,43 @@ func (r *restore) stage(names ...string) string {
 	return r.data.Join(append([]string{restoringName}, names...)...)
 }
 
-// collected reports whether an earlier run collected this very backup.
-func (r *restore) collected() bool {
+// collected reports whether an earlier run collected this very backup, and filled the
+// database of the configuration with it. fault.Conflict says that there is something
+// else in the folder or in the database.
+func (r *restore) collected(ctx context.Context) (bool, error) {
 	text, err := os.ReadFile(r.stage(contentsName))
-	return err == nil && bytes.Equal(text, r.text) && checkFormat(r.stage()) == nil
+	same := err == nil && bytes.Equal(text, r.text)
+	placed := checkFormat(r.data.Path()) == nil
+	if placed && !same {
+		return false, fault.New(fault.Conflict, "a restore into %s is done; start the server with it, or restore into a new folder, see --data", r.data.Path())
+	}
+	whole := same && (placed || checkFormat(r.stage()) == nil)
+	if r.Config.Store.URL == "" {
+		return whole && (exists(r.stage(storeName)) || exists(r.data.Join(storeName))), nil
+	}
+	db, err := r.openRecords(ctx, "")
+	if err != nil {
+		return false, err
+	}
+	defer db.Close()
+	state, err := db.StateOf(ctx, r.records())
+	if err == nil && state == store.Released && !whole {
+		err = fault.New(fault.Conflict, "this backup was restored into the database before, which may have been used since: restore into a new PostgreSQL database")
+	}
+	return whole && state != store.Empty, err
 }
 
-// collect fills the stage. What an earlier run left there of the same backup's media
-// stays; records are begun anew.
-func (r *restore) collect(ctx context.Context) error {
-	for _, name := range r.moved() { // of another backup, whose restore was stopped
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// begin makes the stage. What an earlier run left there of the same backup's media
+// stays; the rest is begun anew.
+func (r *restore) begin(context.Context) error {
+	// Of another backup, whose restore was stopped. A FORMAT, which no server has seen,
+	// goes first.
+	for _, name := range append([]string{formatName}, r.moved()...) {
 		if err := os.RemoveAll(r.data.Join(name)); err != nil {
 			return err
 		}
@@ -145,22 +187,19 @@ func (r *restore) collect(ctx context.Context) error {
 	if err := os.MkdirAll(r.stage(), 0o700); err != nil {
 		return err
 	}
-	if err := writeWhole(r.stage(contentsName), r.text); err != nil {
-		return err
-	}
+	return writeWhole(r.stage(contentsName), r.text)
+}
+
+// bringSecrets copies what makes the node the one that it was.
+func (r *restore) bringSecrets(context.Context) error {
 	if err := copyTree(filepath.Join(r.From, certsName), r.stage(certsName)); err != nil {
 		return err
 	}
-	if err := copyFile(filepath.Join(r.From, adminKeyName), r.stage(adminKeyName)); err != nil {
-		return err
-	}
-	if err := r.bringObjects(ctx); err != nil {
-		return err
-	}
-	// The last, for a database that has them is not filled again.
-	if err := r.bringRecords(ctx); err != nil {
-		return err
-	}
+	return copyFile(filepath.Join(r.From, adminKeyName), r.stage(adminKeyName))
+}
+
+// complete marks the stage as whole, once it is on the disk.
+func (r *restore) complete(context.Context) error {
 	if err := syncAll(r.data.Path()); err != nil {
 		return err
 	}
@@ -211,18 +250,30 @@ func (r *restore) bringObjects(ctx context.Context) error {
 	return prune(r.stage(blobName), c.have)
 }
 
-// bringRecords restores the records into the database of the configuration.
+// records is the path of the records in the backup.
+func (r *restore) records() string { return filepath.Join(r.From, recordsName) }
+
+// bringRecords restores the records into the database of the configuration, where they
+// are held back until release.
 func (r *restore) bringRecords(ctx context.Context) error {
 	db, err := r.openRecords(ctx, r.stage(storeName))
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	err = db.Restore(ctx, filepath.Join(r.From, recordsName), migrations()...)
-	if fault.CodeOf(err) == fault.Conflict && db.Kind() == store.Postgres {
-		return fault.Wrap(err, fault.Conflict, "%s. If that was a restore which was stopped, make the database anew and run this again", fault.Message(err))
+	return db.RestoreHeld(ctx, r.records(), r.checkAssets, migrations()...)
+}
+
+// checkAssets compares the number of assets with what the backup says.
+func (r *restore) checkAssets(tx *store.Tx) error {
+	assets := 0
+	if err := vod.Holdings(tx, func(vod.Holding) error { assets++; return nil }); err != nil {
+		return err
 	}
-	return err
+	if assets != r.contents.Assets {
+		return fault.New(fault.Invalid, "%d assets were restored, and the backup says that it has %d; choose another one", assets, r.contents.Assets)
+	}
+	return nil
 }
 
 func (r *restore) openRecords(ctx context.Context, folder string) (*store.DB, error) {
@@ -230,7 +281,7 @@ func (r *restore) openRecords(ctx context.Context, folder string) (*store.DB, er
 }
 
 // settle moves everything from the stage to its place, but for FORMAT.
-func (r *restore) settle() error {
+func (r *restore) settle(context.Context) error {
 	for _, name := range r.moved() {
 		err := os.Rename(r.stage(name), r.data.Join(name))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -242,25 +293,44 @@ func (r *restore) settle() error {
 
 // look reads the records in their place, and whether the media of the assets is
 // there.
-func (r *restore) look(ctx context.Context) (*RestoreResult, error) {
+func (r *restore) look(ctx context.Context) error {
 	db, err := r.openRecords(ctx, r.data.Join(storeName))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer db.Close()
 	list, err := holdings(ctx, db)
 	if err != nil {
-		return nil, err
-	}
-	if len(list) != r.contents.Assets {
-		return nil, fault.New(fault.Invalid, "%d assets were restored, and the backup says that it has %d; choose another one", len(list), r.contents.Assets)
+		return err
 	}
 	missing, err := r.missing(ctx, list)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &RestoreResult{Data: r.data.Path(), Media: r.contents.Media, Assets: len(list), Missing: named(missing)}, nil
+	r.result = &RestoreResult{Data: r.data.Path(), Media: r.contents.Media, Assets: len(list), Missing: named(missing)}
+	return nil
 }
+
+// release gives the database to servers. From here on nothing is written into it.
+func (r *restore) release(ctx context.Context) error {
+	db, err := r.openRecords(ctx, r.data.Join(storeName))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return db.Release(ctx)
+}
+
+// place gives the folder to a server.
+func (r *restore) place(context.Context) error {
+	err := os.Rename(r.stage(formatName), r.data.Join(formatName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // an earlier run did it
+		return err
+	}
+	return syncFolder(r.data.Path())
+}
+
+func (r *restore) clean(context.Context) error { return os.RemoveAll(r.stage()) }
 
 // missing lists the assets of which something is not in the store of objects.
 func (r *restore) missing(ctx context.Context, list []vod.Holding) (missing []vod.Holding, err error) {
@@ -292,17 +362,22 @@ func (r *restore) missing(ctx context.Context, list []vod.Holding) (missing []vo
 // was stopped. It gets no FORMAT.
 func openForRestore(path string) (*Data, error) {
 	return openFolder(path, func(d *Data) error {
-		err := checkFormat(d.Path())
-		if err == nil {
-			return fault.New(fault.Conflict, "%s has data in it; restore into a new folder, see --data", d.Path())
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
 		names, err := d.names()
-		if err != nil || len(names) == 0 || slices.Contains(names, restoringName) {
+		if err != nil {
 			return err
 		}
-		return fault.New(fault.Conflict, "%s has files in it that are not from liuyun; choose an empty or a new folder with --data", d.Path())
+		stopped := slices.Contains(names, restoringName)
+		err = checkFormat(d.Path())
+		switch {
+		case err == nil && !stopped:
+			return fault.New(fault.Conflict, "%s has data in it; restore into a new folder, see --data", d.Path())
+		case err == nil: // the stage goes when a server opens the folder, so none did
+			return nil
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		case len(names) > 0 && !stopped:
+			return fault.New(fault.Conflict, "%s has files in it that are not from liuyun; choose an empty or a new folder with --data", d.Path())
+		}
+		return nil
 	})
 }

@@ -15,18 +15,32 @@ import (
 )
 
 // newRestore begins a restore as Restore does, to be stopped anywhere.
-func newRestore(t *testing.T, from, data string) *restore {
+func newRestore(t *testing.T, o RestoreOptions) *restore {
 	t.Helper()
-	c, text, err := readContents(from)
+	c, text, err := readContents(o.From)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := openForRestore(data)
+	d, err := openForRestore(o.Data)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })
-	return &restore{RestoreOptions: restoreOptions(from, data), contents: c, text: text, data: d}
+	return &restore{RestoreOptions: o, contents: c, text: text, data: d}
+}
+
+// stopAfter takes the steps up to the named one.
+func stopAfter(t *testing.T, r *restore, name string) {
+	t.Helper()
+	for _, s := range append(r.collecting(), r.placing()...) {
+		if err := s.do(t.Context()); err != nil {
+			t.Fatalf("%s: %v", s.name, err)
+		}
+		if s.name == name {
+			return
+		}
+	}
+	t.Fatalf("there is no step %q", name)
 }
 
 // A restore may be killed anywhere: no server starts in what it leaves, and the same
@@ -54,21 +68,20 @@ func TestRestoreStopped(t *testing.T) {
 			}
 		},
 		"collected": func(t *testing.T, data string) {
-			r := newRestore(t, from, data)
-			check(r.collect(t.Context()))
+			r := newRestore(t, restoreOptions(from, data))
+			stopAfter(t, r, "complete")
 			r.data.Close()
 		},
 		"half moved": func(t *testing.T, data string) {
-			r := newRestore(t, from, data)
-			check(r.collect(t.Context()))
+			r := newRestore(t, restoreOptions(from, data))
+			stopAfter(t, r, "complete")
 			check(os.Rename(r.stage(storeName), r.data.Join(storeName)))
 			check(os.Rename(r.stage(blobName), r.data.Join(blobName)))
 			r.data.Close()
 		},
 		"all moved": func(t *testing.T, data string) {
-			r := newRestore(t, from, data)
-			check(r.collect(t.Context()))
-			check(r.settle())
+			r := newRestore(t, restoreOptions(from, data))
+			stopAfter(t, r, "settle")
 			r.data.Close()
 		},
 	}

@@ -120,8 +120,14 @@ func (tx *Tx) versions() (map[string]int, error) {
 }
 
 // tables names the tables that hold records, in the order in which they were
-// made. What a text index needs is none of them.
-func (tx *Tx) tables() (names []string, err error) {
+// made. What this package and a text index need is none of them.
+func (tx *Tx) tables() ([]string, error) {
+	names, err := tx.allTables()
+	return slices.DeleteFunc(names, func(name string) bool { return name == migrationsTable || name == restoredTable }), err
+}
+
+// allTables is tables, with those of this package.
+func (tx *Tx) allTables() (names []string, err error) {
 	query := `SELECT s.name FROM sqlite_schema s JOIN pragma_table_list l ON l.name = s.name
 WHERE l.schema = 'main' AND l.type = 'table' AND s.type = 'table' AND s.name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY s.rowid`
 	if tx.db.Kind() == Postgres {
@@ -137,9 +143,7 @@ WHERE l.schema = 'main' AND l.type = 'table' AND s.type = 'table' AND s.name NOT
 		if err := rows.Scan(&name); err != nil {
 			return nil, err
 		}
-		if name != migrationsTable {
-			names = append(names, name)
-		}
+		names = append(names, name)
 	}
 	return names, rows.Err()
 }
@@ -199,24 +203,26 @@ func quoted(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""
 // by a newer program, are fault.Conflict; a file that is no whole backup is
 // fault.Invalid. What goes wrong leaves the database empty.
 func (db *DB) Restore(ctx context.Context, path string, sets ...Migrations) error {
+	return db.migrating(ctx, func(tx *Tx) error { return tx.restore(path, sets) })
+}
+
+func (tx *Tx) restore(path string, sets []Migrations) error {
 	file, err := os.Open(path)
 	if err != nil {
-		return fault.Wrap(err, fault.NotFound, "the backup %s cannot be opened", path)
+		return cannotOpen(path, err)
 	}
 	defer file.Close()
 	backup, err := openBackup(file)
 	if err != nil {
 		return err
 	}
-	return db.migrating(ctx, func(tx *Tx) error {
-		if err := tx.prepare(backup.header, sets); err != nil {
-			return err
-		}
-		if err := tx.load(backup); err != nil {
-			return err
-		}
-		return tx.migrate(sets)
-	})
+	if err := tx.prepare(backup.header, sets); err != nil {
+		return err
+	}
+	if err := tx.load(backup); err != nil {
+		return err
+	}
+	return tx.migrate(sets)
 }
 
 // prepare makes the tables as they were when the backup was made.
@@ -226,7 +232,7 @@ func (tx *Tx) prepare(h header, sets []Migrations) error {
 		return err
 	}
 	if len(present) > 0 {
-		return fault.New(fault.Conflict, "the database is not empty: restore into a new data folder, or into a new PostgreSQL database")
+		return notEmpty()
 	}
 	known := 0
 	for _, set := range sets {

@@ -39,9 +39,15 @@ const migrationsTable = "migrations"
 
 // Migrate takes the steps that the database has not taken yet: all of them, or
 // none when one fails. Of several nodes one takes them and the others wait. A
-// database that has taken more steps than the sets have is fault.Conflict.
+// database that has taken more steps than the sets have is fault.Conflict, and so is
+// one that waits for [DB.Release].
 func (db *DB) Migrate(ctx context.Context, sets ...Migrations) error {
-	return db.migrating(ctx, func(tx *Tx) error { return tx.migrate(sets) })
+	return db.migrating(ctx, func(tx *Tx) error {
+		if err := tx.refuseHeld(); err != nil {
+			return err
+		}
+		return tx.migrate(sets)
+	})
 }
 
 // migrating runs fn alone among the nodes.

@@ -76,6 +76,7 @@ func TestConformance(t *testing.T) {
 		{"MigrateAtOnce", testMigrateAtOnce},
 		{"Match", testMatch},
 		{"Backup", testBackup},
+		{"RestoreHeld", testRestoreHeld},
 		{"ForeignKeys", testForeignKeys},
 	}
 	t.Run(SQLite, func(t *testing.T) {
