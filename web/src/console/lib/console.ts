@@ -1,7 +1,9 @@
 import { createContext } from 'svelte';
 import type { Client } from '../../api/client';
 import { Problem } from '../../api/problem';
+import type { components } from '../../api/schema';
 import type { Session } from '../../api/types';
+import type { Key } from '../messages';
 import type { Live } from './live.svelte';
 import type { Router } from './router.svelte';
 import type { Toasts } from './toasts.svelte';
@@ -28,11 +30,31 @@ export function may(session: Session, scope: string): boolean {
 /** sentence begins as a sentence does what the server says as a part of one. */
 const sentence = (text: string): string => (/^[a-z]+ /.test(text) ? text[0]!.toUpperCase() + text.slice(1) : text);
 
-/** explain says what went wrong in the viewer's language where the server has said nothing. */
-export function explain(error: unknown, { t }: Words): string {
+type Code = components['schemas']['Problem']['code'];
+
+const meaning: Readonly<Record<Code, Key>> = {
+  invalid: 'faultInvalid',
+  not_found: 'faultNotFound',
+  forbidden: 'faultForbidden',
+  conflict: 'faultConflict',
+  unavailable: 'faultUnavailable',
+  storage_full: 'faultStorageFull',
+  limit: 'faultLimit',
+  canceled: 'faultCanceled',
+  internal: 'faultInternal',
+};
+
+/**
+ * explain says what went wrong in the viewer's language. The server's sentences are
+ * English: in another language the meaning of the code goes before them.
+ */
+export function explain(error: unknown, { t, locale }: Pick<Words, 't' | 'locale'>): string {
   if (!(error instanceof Problem)) return t('problemUnknown', { detail: String(error) });
   if (error.status === 0) return error.code === 'unreadable' ? t('problemUnreadable') : t('problemOffline');
   const fields = error.fields.map((f) => [f.location?.replace(/^body\./, ''), f.message].filter(Boolean).join(': '));
-  const text = [sentence(error.detail), ...fields].filter(Boolean).join(' ');
-  return text || t('problemStatus', { status: error.status });
+  const detail = [sentence(error.detail), ...fields].filter(Boolean).join(' ');
+  const key: Key | undefined = meaning[error.code as Code];
+  if (!key) return detail || t('problemStatus', { status: error.status });
+  if (detail && locale === 'en') return detail;
+  return detail ? t('problemDetail', { meaning: t(key), detail }) : t(key);
 }

@@ -1,0 +1,25 @@
+import { describe, expect, it } from 'vitest';
+import { offline, readProblem } from '../../api/problem';
+import type { Locale } from '../../player/lib/i18n';
+import { message, type Key } from '../messages';
+import { explain } from './console';
+
+const words = (locale: Locale) => ({ locale, t: (key: Key, values?: Readonly<Record<string, string | number>>) => message(locale, key, values) });
+const answer = (status: number, body: object) => readProblem(status, JSON.stringify(body));
+
+describe('explain', () => {
+  const conflict = answer(409, { code: 'conflict', detail: 'the stream is on air; end it first' });
+  const invalid = answer(422, { code: 'invalid', detail: 'name is empty', errors: [{ location: 'body.name', message: 'too short' }] });
+
+  it.each([
+    ['the server’s sentence in English', conflict, 'en', 'The stream is on air; end it first'],
+    ['what the code means before it in Chinese', conflict, 'zh-CN', '当前状态下无法执行该操作，请刷新后查看。详情：The stream is on air; end it first'],
+    ['the fields too', invalid, 'zh-CN', '输入有误，服务器未接受。详情：Name is empty name: too short'],
+    ['the code alone where the server says no more', answer(507, { code: 'storage_full' }), 'zh-CN', '服务器空间不足，请清理后重试。'],
+    ['the same in English', answer(507, { code: 'storage_full' }), 'en', 'The server has no room left. Delete something, then try again.'],
+    ['what a newer server says by a code that is not known', answer(418, { code: 'teapot', detail: 'short and stout' }), 'zh-CN', 'Short and stout'],
+    ['the status of a proxy’s page', readProblem(502, '<html>'), 'zh-CN', '服务器返回 502，未说明原因。'],
+    ['that there was no answer', offline(), 'zh-CN', '无法连接服务器。请检查网络后重试。'],
+    ['whatever else it is', new Error('x'), 'zh-CN', '发生意外错误：Error: x'],
+  ] as const)('says %s', (_, error, locale, want) => expect(explain(error, words(locale))).toBe(want));
+});
