@@ -45,10 +45,13 @@ type openRecord struct {
 	Number int64 `json:"number"`
 	First  int64 `json:"first"` // number of the oldest in the window
 	Hold   int64 `json:"hold,omitempty"`
+	// WithoutSource is that of the plan: what players cannot take they are not offered
+	// either when the window is opened again.
+	WithoutSource bool `json:"without_source,omitempty"`
 }
 
 func (g *Group) openRecord(number int64) *openRecord {
-	return &openRecord{Number: number, First: g.first, Hold: g.hold}
+	return &openRecord{Number: number, First: g.first, Hold: g.hold, WithoutSource: g.plan.WithoutSource}
 }
 
 type segmentRecord struct {
@@ -196,7 +199,9 @@ func (h *history) add(r record) {
 		h.told = append(h.told, r)
 		return
 	}
-	h.closed, h.ended = r.Closed, r.Ended
+	if r.Segment == nil { // which may be late: it opens nothing
+		h.closed, h.ended = r.Closed, r.Ended
+	}
 	if r.Began != nil && h.began[r.Rendition] != nil {
 		h.began[r.Rendition][r.Began.Number] = r.Began
 	}
@@ -268,7 +273,7 @@ func (g *Group) resume(h *history) bool {
 		return false
 	}
 	g.renditions, g.partTarget, g.ended = h.renditions, h.start.Part, h.ended
-	g.first, g.begins, g.hold = first, first, h.open.Hold
+	g.first, g.begins, g.hold, g.plan.WithoutSource = first, first, h.open.Hold, h.open.WithoutSource
 	oldest := first // what a recording has not copied yet is before the window
 	for g.hold > 0 && oldest > g.hold && g.whole(lead, h.segments[lead.name][oldest-1]) {
 		oldest--
