@@ -58,17 +58,15 @@ func (s *Service) apiClip(ctx context.Context, in *clipInput) (*clipOutput, erro
 	if err != nil {
 		return nil, err
 	}
-	group, err := s.findWindow(r.ID)
+	group, done, err := s.findWindow(r.ID)
 	if err != nil {
 		return nil, err
 	}
+	defer done()
 	rows := group.Rows(from, to)
 	if rows = fromKey(group, rows, from); len(rows) == 0 {
 		return nil, fault.New(fault.NotFound, "the window has nothing from %s to %s: it goes back %s",
 			from.UTC().Format(time.RFC3339), to.UTC().Format(time.RFC3339), group.Health().Window.Round(time.Second))
-	}
-	if s.clips(r.ID) >= mostClips {
-		return nil, fault.New(fault.Limit, "%d clips of this stream are being stored, which is the most: wait until one is ready", mostClips)
 	}
 	first, last := rows[0].Cells[0], rows[len(rows)-1].Cells[0]
 	clip := &Clip{Name: name, Start: first.Time}
@@ -82,9 +80,41 @@ func (s *Service) apiClip(ctx context.Context, in *clipInput) (*clipOutput, erro
 	} else {
 		clip.End = &end
 	}
-	row, err = s.beginRecording(ctx, r, row, clip.Name)
-	clip.Asset = row.Asset
+	clip.Asset, err = s.beginClip(ctx, r, row, clip.Name)
 	return &clipOutput{clip}, err
+}
+
+// beginClip begins a clip, unless there are as many of the stream as may be.
+func (s *Service) beginClip(ctx context.Context, r *stream, row recording, name string) (asset string, err error) {
+	if !s.takeClip(r.ID, mostClips) {
+		return "", fault.New(fault.Limit, "%d clips of this stream are being stored, which is the most: wait until one is ready", mostClips)
+	}
+	row, err = s.beginRecording(ctx, r, row, name)
+	if err != nil {
+		s.endClip(r.ID)
+	}
+	return row.Asset, err
+}
+
+// takeClip counts one more clip of a stream, unless there are that many.
+func (s *Service) takeClip(stream string, most int) bool {
+	s.recordMu.Lock()
+	defer s.recordMu.Unlock()
+	if s.clips[stream] >= most {
+		return false
+	}
+	s.clips[stream]++
+	return true
+}
+
+// endClip counts one less: it is ready, or was not begun.
+func (s *Service) endClip(stream string) {
+	s.recordMu.Lock()
+	defer s.recordMu.Unlock()
+	s.clips[stream]--
+	if s.clips[stream] == 0 {
+		delete(s.clips, stream)
+	}
 }
 
 // span is the range that is asked for.
@@ -131,16 +161,4 @@ func fromKey(group *window.Group, rows []*window.Row, from time.Time) []*window.
 		rows = rows[1:]
 	}
 	return rows
-}
-
-// clips counts those that are being made of a stream.
-func (s *Service) clips(stream string) (count int) {
-	s.recordMu.Lock()
-	defer s.recordMu.Unlock()
-	for _, rec := range s.recorders {
-		if rec.row.Stream == stream && rec.row.Clip {
-			count++
-		}
-	}
-	return count
 }

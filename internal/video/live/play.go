@@ -110,10 +110,11 @@ func (s *Service) play(w http.ResponseWriter, r *http.Request) {
 
 // answerPlay answers with what t names, or returns why not.
 func (s *Service) answerPlay(w http.ResponseWriter, r *http.Request, t target, v *view) error {
-	group, err := s.findWindow(t.stream)
+	group, done, err := s.findWindow(t.stream)
 	if err != nil {
 		return err
 	}
+	defer done()
 	s.crowd.find(t.stream).asks(r, time.Now())
 	switch t.file {
 	case masterName:

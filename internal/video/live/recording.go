@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"liuyun/internal/base/fault"
@@ -68,7 +69,13 @@ func (s *Service) resumeRecordings(ctx context.Context) error {
 		return err
 	}
 	for _, row := range list {
+		if row.Clip {
+			s.takeClip(row.Stream, math.MaxInt) // it was taken before the server ended
+		}
 		if err := s.copyRecording(row); err != nil {
+			if row.Clip {
+				s.endClip(row.Stream)
+			}
 			s.Log.Error("a recording does not go on", "asset", row.Asset, "stream", row.Stream, "cause", err)
 			continue
 		}
@@ -99,13 +106,13 @@ func (s *Service) beginRecording(ctx context.Context, r *stream, row recording, 
 
 // copyRecording starts copying.
 func (s *Service) copyRecording(row recording) error {
-	group, err := s.openWindow(row.Stream)
-	if err != nil {
-		return err
-	}
 	ctx := s.context()
 	if ctx.Err() != nil {
 		return fault.New(fault.Unavailable, "the server is stopping; what was to be recorded goes on when it is back")
+	}
+	group, done, err := s.openWindow(row.Stream)
+	if err != nil {
+		return err
 	}
 	rec := &recorder{row: row, next: row.First}
 	rec.copy = &record.Recording{
@@ -128,7 +135,10 @@ func (s *Service) copyRecording(row recording) error {
 	s.recorders[row.Asset] = rec
 	s.recordMu.Unlock()
 	s.hold(group, row.Stream)
-	s.work.Go(func() { s.runRecording(ctx, rec, group) })
+	s.work.Go(func() {
+		defer done()
+		s.runRecording(ctx, rec, group)
+	})
 	return nil
 }
 
@@ -179,6 +189,9 @@ func (s *Service) runRecording(ctx context.Context, rec *recorder, group *window
 	s.recordMu.Lock()
 	delete(s.recorders, rec.row.Asset)
 	s.recordMu.Unlock()
+	if rec.row.Clip {
+		s.endClip(rec.row.Stream)
+	}
 	s.hold(group, rec.row.Stream)
 	if err := s.forgetDeleted(ctx, rec.row.Stream); err != nil && ctx.Err() == nil {
 		s.Log.Warn("the window of a deleted stream stays until the server starts again", "stream", rec.row.Stream, "cause", err)
@@ -270,11 +283,12 @@ func (s *Service) endRecording(ctx context.Context, stream string) {
 	if rec == nil {
 		return
 	}
-	group, err := s.openWindow(stream)
+	group, done, err := s.openWindow(stream)
 	if err != nil {
 		s.Log.Error("a recording does not end", "stream", stream, "cause", err)
 		return
 	}
+	defer done()
 	last, next := group.Next()
 	if last == next { // nothing is open
 		last--

@@ -54,6 +54,7 @@ func (s *Service) Run(ctx context.Context, on Listeners, ready func()) error {
 		return err
 	}
 	s.work.Go(func() { s.fetchAll(running) })
+	s.work.Go(func() { s.tidy(running) })
 	ready()
 	err = serveAll(ctx, servers)
 	stop()

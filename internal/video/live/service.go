@@ -74,12 +74,13 @@ type Service struct {
 
 	recordMu  sync.Mutex
 	recorders map[string]*recorder // by the asset
+	clips     map[string]int       // by the stream: how many are made
 
 	fetching fetching // sources
 	kitchen  kitchen
 
 	windowMu sync.Mutex
-	windows  map[string]*window.Group
+	windows  map[string]*streamWindow // that are open, or in use
 	buffers  window.Buffers
 
 	peers *peer.Server
@@ -88,8 +89,8 @@ type Service struct {
 // New returns a service.
 func New(d Deps) *Service {
 	s := &Service{
-		Deps: d, listening: make(map[string]string), sessions: make(map[string]*session), heads: make(map[string]time.Duration), windows: make(map[string]*window.Group),
-		recorders: make(map[string]*recorder),
+		Deps: d, listening: make(map[string]string), sessions: make(map[string]*session), heads: make(map[string]time.Duration), windows: make(map[string]*streamWindow),
+		recorders: make(map[string]*recorder), clips: make(map[string]int),
 	}
 	s.fetching.running, s.fetching.wake = make(map[string]*fetch), make(chan struct{}, 1)
 	s.kitchen.find = d.Tools

@@ -20,6 +20,7 @@ import (
 type session struct {
 	id, tenant string
 	group      *window.Group
+	leave      func()      // ends its use of group
 	source     *hub.Stream // what goes on
 	log        *slog.Logger
 	wake       chan struct{} // facts have changed
@@ -133,10 +134,16 @@ func (s *Service) current(stream string) *session {
 // session returns the session of a stream when fn has done what it was called for.
 // A new one begins in the given state after that.
 func (s *Service) session(r *stream, from Status, fn func(*session) error) (*session, error) {
-	group, err := s.openWindow(r.ID)
+	group, leave, err := s.openWindow(r.ID)
 	if err != nil {
 		return nil, err
 	}
+	begun := false
+	defer func() {
+		if !begun {
+			leave()
+		}
+	}()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l := s.sessions[r.ID]; l != nil {
@@ -147,11 +154,12 @@ func (s *Service) session(r *stream, from Status, fn func(*session) error) (*ses
 	}
 	ctx, cancel := context.WithCancel(s.running)
 	l := &session{
-		id: r.ID, tenant: r.Tenant, group: group, source: hub.New(hubLimits()), log: s.Log.With("stream", r.ID, "name", r.Name, "tenant", r.Tenant),
+		id: r.ID, tenant: r.Tenant, group: group, leave: leave, source: hub.New(hubLimits()), log: s.Log.With("stream", r.ID, "name", r.Name, "tenant", r.Tenant),
 		wake: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{}),
 	}
 	l.record, l.renditions = r.Record, newRenditions(l, &s.kitchen, r.Ladder)
 	l.from, _ = group.Next()
+	group.Plan(window.Plan{}) // what is hidden from viewers is decided anew
 	// Time goes on from session to session, so that what is in the window stays before
 	// what comes.
 	l.channel = ingest.NewChannel(l.source, max(time.Since(r.Created), s.heads[r.ID]))
@@ -160,7 +168,7 @@ func (s *Service) session(r *stream, from Status, fn func(*session) error) (*ses
 		cancel()
 		return nil, err
 	}
-	s.sessions[r.ID] = l
+	s.sessions[r.ID], begun = l, true
 	s.work.Go(func() { s.supervise(ctx, l, from) })
 	return l, nil
 }
@@ -194,6 +202,7 @@ func (s *Service) followRecord(ctx context.Context, l *session) {
 // supervise runs a session until its stream is idle, or ctx ends.
 func (s *Service) supervise(ctx context.Context, l *session, from Status) {
 	defer close(l.done)
+	defer l.leave()
 	defer l.cancel()
 	var cutting sync.WaitGroup
 	cutting.Go(func() { l.cut(ctx) })

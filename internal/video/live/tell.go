@@ -63,24 +63,24 @@ func (s *Service) tellRoutes(api *web.API, op func(id, method, path, summary, sc
 	web.Add(api, marker, s.apiMarker)
 }
 
-// onAir returns the window of a stream that is on air here.
-func (s *Service) onAir(ctx context.Context, id string) (*window.Group, error) {
+// onAir returns the window of a stream that is on air here, as openWindow does.
+func (s *Service) onAir(ctx context.Context, id string) (g *window.Group, done func(), err error) {
 	r, err := s.find(ctx, id)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	l := s.current(r.ID)
-	if l == nil {
-		return nil, fault.New(fault.Unavailable, "the stream is not on air on this node: say it while an encoder sends")
+	if s.current(r.ID) == nil {
+		return nil, nil, fault.New(fault.Unavailable, "the stream is not on air on this node: say it while an encoder sends")
 	}
-	return l.group, nil
+	return s.openWindow(r.ID)
 }
 
 func (s *Service) apiCaption(ctx context.Context, in *captionInput) (*struct{}, error) {
-	group, err := s.onAir(ctx, in.ID)
+	group, done, err := s.onAir(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
+	defer done()
 	c := window.Caption{Language: in.Body.Language, Text: in.Body.Text, Duration: seconds(in.Body.Duration)}
 	if in.Body.Start != nil {
 		c.At = *in.Body.Start
@@ -89,10 +89,11 @@ func (s *Service) apiCaption(ctx context.Context, in *captionInput) (*struct{}, 
 }
 
 func (s *Service) apiMarker(ctx context.Context, in *markerInput) (*markerOutput, error) {
-	group, err := s.onAir(ctx, in.ID)
+	group, done, err := s.onAir(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
+	defer done()
 	m := &in.Body
 	var at time.Time
 	if m.Start != nil {
