@@ -1,8 +1,11 @@
 package peer
 
 import (
+	"log/slog"
 	"testing"
 	"time"
+
+	"liuyun/internal/flow/ingest"
 )
 
 func ladder(rates ...int64) (list []choice) {
@@ -62,5 +65,49 @@ func TestChooser(t *testing.T) {
 	// A rendition that is gone is replaced.
 	if got := c.choose(now, choices[:1], -1, 1); got != 0 {
 		t.Errorf("got %d", got)
+	}
+}
+
+// line is a connection that carries so many bits a second, as is estimated.
+type line int
+
+func (l *line) GetTargetBitrate() int { return int(*l) }
+
+// Each viewer is to get what the estimate of their own connection allows: less within
+// two seconds where it is bad, more when it has been good for a while.
+func TestTheEstimateChooses(t *testing.T) {
+	t.Parallel()
+	source, large, small := newRendition(t, 'S'), newRendition(t, 'L'), newRendition(t, 'M')
+	carries := line(3_000_000)
+	v := &viewer{
+		session: newSession("", slog.New(slog.DiscardHandler)), packs: &packs{}, estimate: &carries,
+		program: &program{source.Stream, []ingest.Rung{{Stream: small.Stream, Bitrate: 500_000}, {Stream: large.Stream, Bitrate: 2_000_000}}},
+	}
+	v.wanted.Store(large.Stream)
+	now := time.Unix(1000, 0)
+	pass := func(d time.Duration) {
+		for end := now.Add(d); now.Before(end); now = now.Add(250 * time.Millisecond) {
+			v.check(now)
+		}
+	}
+	for _, test := range []struct {
+		carries line
+		lasts   time.Duration
+		want    *rendition
+	}{
+		{3_000_000, 5 * time.Second, large},
+		{300_000, 500 * time.Millisecond, large}, // a bad moment
+		{3_000_000, time.Second, large},
+		{300_000, 2 * time.Second, small},
+		{700_000, 2 * time.Second, small},
+		{700_000, 2500 * time.Millisecond, large}, // tried
+		{700_000, 2 * time.Second, small},         // in vain
+		{700_000, 5 * time.Second, small},         // not again soon
+		{3_000_000, 10 * time.Second, large},
+	} {
+		carries = test.carries
+		if pass(test.lasts); v.wanted.Load() != test.want.Stream {
+			t.Fatalf("after %v at %d bits a second it is not to get %c", test.lasts, carries, test.want.name)
+		}
 	}
 }
