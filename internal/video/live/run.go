@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/flow/rtmp"
@@ -59,6 +60,7 @@ func (s *Service) Run(ctx context.Context, on Listeners, ready func()) error {
 	err = serveAll(ctx, servers)
 	stop()
 	s.work.Wait()
+	s.closeWindows(time.Now().Add(openFor)) // all that nobody uses: what the disk was too slow for is written
 	return err
 }
 
