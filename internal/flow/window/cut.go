@@ -31,6 +31,7 @@ type cutter struct {
 	next    int64      // number of the next segment
 	line    int64      // discontinuities so far
 	jump    bool       // the next segment is at another time of day, and begins with a key frame
+	turned  bool       // with the newest unit a slate begins or ends: without a plan, no segment is in part a slate
 	anchor  *anchor    // of the segments of now
 
 	dependent bool          // the lead's open segment begins without a key frame
@@ -214,6 +215,7 @@ func (c *cutter) lead(u hub.Unit) error {
 	if u.Key && c.g.breaks.Swap(false) {
 		c.jump = true
 	}
+	c.turned = u.Still != before.Still
 	moment, crossed := c.cross(t, u.PTS)
 	cut := crossed && c.mayEnd(t, length)
 	if moment == none {
@@ -264,7 +266,7 @@ func (c *cutter) mayEnd(t *track, length int64) bool {
 		target = min(target, time.Second)
 	}
 	switch {
-	case c.jump, c.dependent:
+	case c.jump, c.dependent, c.turned:
 		return true
 	case duration(length, t.clock) >= target-o.Part/2:
 		return true

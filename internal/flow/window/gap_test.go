@@ -135,6 +135,42 @@ func discontinuities(b *bench, name string) (n int) {
 	return n
 }
 
+// What nobody sent has segments of its own, and so has the sound of that time: a
+// recording leaves them out, and ends where the encoder did.
+func TestStill(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, Options{})
+	s := source{rate: 25, gop: every(50), noise: true}
+	b.begin(s.tracks())
+	const from, to = 5320 * time.Millisecond, 16 * time.Second
+	for s.now() < 24*time.Second {
+		picture := s.pictures
+		u, _ := s.next()
+		if at := time.Duration(picture) * time.Second / 25; u.Track == 0 && at >= from && at < to {
+			u.Key, u.Still = true, true
+		}
+		b.write(u)
+	}
+	b.finish()
+	var still time.Duration
+	for _, segment := range b.g.named("video").segments {
+		at, end := duration(segment.start, segment.clock), duration(segment.start, segment.clock)+segment.duration
+		if want := at >= from && at < to; segment.still != want || at < from && end > from || at < to && end > to {
+			t.Errorf("segment from %v to %v: still %v", at, end, segment.still)
+		}
+		if segment.still {
+			still += segment.duration
+		}
+		sound := b.g.named("audio").find(segment.number)
+		if off := duration(sound.start, sound.clock) + sound.duration - end; off.Abs() > time.Second/25 {
+			t.Errorf("segment to %v: its sound ends %v off", end, off)
+		}
+	}
+	if still != to-from {
+		t.Errorf("%v are still, want %v", still, to-from)
+	}
+}
+
 // Sound that comes later than the stream has its own beginning, and the same numbers.
 func TestSoundThatComesLater(t *testing.T) {
 	t.Parallel()
