@@ -26,6 +26,7 @@ type Stream struct {
 	ID        string           `json:"id"`
 	Name      string           `json:"name"`
 	Status    StreamStatus     `json:"status"`
+	Stopped   bool             `json:"stopped"` // until it is started nothing is taken in for it
 	Ingest    Ingest           `json:"ingest"`
 	Playback  StreamPlayback   `json:"playback"`
 	Viewers   int              `json:"viewers"`    // from this node
@@ -218,13 +219,14 @@ func (s Streams) Update(ctx context.Context, id string, change StreamChange) (r 
 	return r, s.c.do(ctx, call{method: http.MethodPatch, path: at(streamsPath, id), rev: change.Rev, in: change, out: &r})
 }
 
-// Start has the source of the stream fetched, by the node that is asked, until it is
-// stopped. It is a Conflict where there is none.
+// Start ends what Stop began. A source is fetched by the node that is asked; one that
+// waits to be tried again is tried now.
 func (s Streams) Start(ctx context.Context, id string) (r Stream, err error) {
 	return r, s.c.post(ctx, at(streamsPath, id)+"/start", nil, &r)
 }
 
-// Stop ends the fetching of the stream's source.
+// Stop ends what is on air: who sends is sent away, viewers see that it is over. Until
+// Start nothing is fetched for the stream, and no encoder is let in.
 func (s Streams) Stop(ctx context.Context, id string) (r Stream, err error) {
 	return r, s.c.post(ctx, at(streamsPath, id)+"/stop", nil, &r)
 }

@@ -45,14 +45,17 @@ func TestStreams(t *testing.T) {
 	if _, err := c.Streams.Clip(ctx, s.ID, client.NewClip{}); client.CodeOf(err) != client.Invalid {
 		t.Errorf("a clip of nothing: %v", err)
 	}
-	if _, err := c.Streams.Start(ctx, s.ID); client.CodeOf(err) != client.Conflict {
-		t.Errorf("started without a source: %v", err)
+	if r := must[client.Stream](t)(c.Streams.Stop(ctx, s.ID)); !r.Stopped || r.Source != nil {
+		t.Errorf("stopped %+v", r)
+	}
+	if r := must[client.Stream](t)(c.Streams.Start(ctx, s.ID)); r.Stopped {
+		t.Errorf("started %+v", r)
 	}
 	fetched := must[client.Stream](t)(c.Streams.Create(ctx, client.NewStream{Name: "harbour", Source: client.NewStreamSource{URL: "rtsp://camera.example/1"}}))
 	if fetched.Source == nil || fetched.Source.URL != "rtsp://camera.example/1" || fetched.Source.State != "connecting" {
 		t.Errorf("fetched %+v", fetched.Source)
 	}
-	if r := must[client.Stream](t)(c.Streams.Stop(ctx, fetched.ID)); r.Source.State != "stopped" {
+	if r := must[client.Stream](t)(c.Streams.Stop(ctx, fetched.ID)); !r.Stopped || r.Source.State != "stopped" {
 		t.Errorf("stopped %+v", r.Source)
 	}
 	if r := must[client.Stream](t)(c.Streams.Start(ctx, fetched.ID)); r.Source.State != "connecting" {

@@ -25,7 +25,7 @@ func (s *session) streamsList() *cobra.Command {
 		run: func(ctx context.Context, c *client.Client, _ []string) error {
 			return tellList(s, c.Streams.List(ctx, client.StreamStatus(status)), 0, columns[client.Stream]{"stream", []string{"ID", "NAME", "STATUS", "SINCE", "PLAYS AT"},
 				func(r client.Stream) []string {
-					return []string{r.ID, r.Name, string(r.Status), dayOr(r.LiveSince, "-"), c.Resolve(r.Playback.HLS)}
+					return []string{r.ID, r.Name, streamState(r), dayOr(r.LiveSince, "-"), c.Resolve(r.Playback.HLS)}
 				}, "There are no streams."})
 		}})
 	cmd.Flags().StringVar(&status, "status", "", "only those that are idle, connecting, live or reconnecting")
@@ -91,13 +91,21 @@ func (s *session) streamsGet() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			lines := []string{fmt.Sprintf("%s %s is %s", r.ID, printable(r.Name), r.Status), "Viewers: " + c.Resolve(r.Playback.HLS), "Encoder: " + r.Ingest.RTMP.URL}
+			lines := []string{fmt.Sprintf("%s %s is %s", r.ID, printable(r.Name), streamState(r)), "Viewers: " + c.Resolve(r.Playback.HLS), "Encoder: " + r.Ingest.RTMP.URL}
 			lines = append(lines, sourceLines(r.Source)...)
 			if rec := r.Recording; rec != nil {
 				lines = append(lines, fmt.Sprintf("Recording: %s, %s, %s", rec.Asset, durationText(rec.Duration), sizeText(rec.Stored)))
 			}
 			return s.tellOne("stream", r, strings.Join(append(lines, healthLines(r.Health)...), "\n"))
 		}})
+}
+
+// streamState is where a stream is, in a word.
+func streamState(r client.Stream) string {
+	if r.Stopped && r.Status == client.StreamIdle {
+		return "stopped"
+	}
+	return string(r.Status)
 }
 
 // healthLines tells how a stream goes, in words.

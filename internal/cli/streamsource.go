@@ -30,23 +30,23 @@ func sourceLines(source *client.StreamSource) []string {
 }
 
 func (s *session) streamsStart() *cobra.Command {
-	return s.newAction(action{use: "start ID", short: "Fetch the source of a stream", example: "  liuyun streams start str_…", args: cobra.ExactArgs(1),
+	return s.newAction(action{use: "start ID", short: "Let encoders send to a stream again, or fetch its source", example: "  liuyun streams start str_…", args: cobra.ExactArgs(1),
 		run: func(ctx context.Context, c *client.Client, args []string) error {
 			r, err := c.Streams.Start(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			return s.tellOne("stream", r, strings.Join(append([]string{r.ID + " is fetched"}, sourceLines(r.Source)...), "\n"))
+			return s.tellOne("stream", r, strings.Join(append([]string{r.ID + " is started"}, sourceLines(r.Source)...), "\n"))
 		}})
 }
 
 func (s *session) streamsStop() *cobra.Command {
-	return s.newAction(action{use: "stop ID", short: "Stop to fetch the source of a stream", example: "  liuyun streams stop str_…", args: cobra.ExactArgs(1),
+	return s.newAction(action{use: "stop ID", short: "End a stream, also while it is on air, and take nothing in for it until it is started", example: "  liuyun streams stop str_…", args: cobra.ExactArgs(1),
 		run: func(ctx context.Context, c *client.Client, args []string) error {
 			r, err := c.Streams.Stop(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			return s.tellOne("stream", r, r.ID+" is no longer fetched")
+			return s.tellOne("stream", r, r.ID+" is stopped")
 		}})
 }

@@ -199,8 +199,8 @@ func (d *driver) streams(t *testing.T) {
 
 // source has a stream fetch something that does not answer.
 func (d *driver) source(t *testing.T, path string) {
-	d.call(t, http.StatusConflict, "POST", path+"/start", nil)
-	d.call(t, http.StatusConflict, "POST", path+"/stop", nil)
+	d.call(t, http.StatusOK, "POST", path+"/stop", nil)
+	d.call(t, http.StatusOK, "POST", path+"/start", nil)
 	d.call(t, http.StatusBadRequest, "PATCH", path, `{"source":{"url":"ftp://example.org/"}}`)
 	d.call(t, http.StatusForbidden, "PATCH", path, `{"source":{"url":"udp://0.0.0.0:5000"}}`)
 	d.call(t, http.StatusNotFound, "PATCH", path, `{"source":{"asset":"ast_00000000000000000000000000"}}`)

@@ -98,7 +98,7 @@ func (c *Cloud) create(collection string, in Object) (int, Object) {
 		if policy == nil {
 			policy = "public"
 		}
-		o := Object{"id": id, "name": in["name"], "status": "idle", "health": nil, "live_since": nil, "created_at": clock, "updated_at": clock, "rev": 1,
+		o := Object{"id": id, "name": in["name"], "status": "idle", "stopped": false, "health": nil, "live_since": nil, "created_at": clock, "updated_at": clock, "rev": 1,
 			"ladder":   in["ladder"],
 			"playback": Object{"policy": policy, "hls": "/play/" + id + "/master.m3u8", "embed": "/embed/" + id, "expires": nil}}
 		if source, ok := in["source"].(map[string]any); ok && len(source) > 0 {
@@ -197,11 +197,10 @@ func (c *Cloud) act(r *http.Request, o Object, collection string, rest []string,
 		id := fmt.Sprint(o["id"])
 		return 200, Object{"hls": "/play/~token/" + id + "/master.m3u8", "dash": "/play/~token/" + id + "/manifest.mpd", "embed": "/embed/~token/" + id, "expires": clock}
 	case "streams POST start", "streams POST stop":
-		source, _ := o["source"].(map[string]any)
-		if source == nil {
-			return fail(409, "conflict", "this stream has no source")
+		o["stopped"] = rest[0] == "stop"
+		if source, _ := o["source"].(map[string]any); source != nil {
+			source["state"] = map[string]string{"start": "connecting", "stop": "stopped"}[rest[0]]
 		}
-		source["state"] = map[string]string{"start": "connecting", "stop": "stopped"}[rest[0]]
 		return 200, o
 	case "streams POST clips":
 		if in["last"] == nil {

@@ -46,7 +46,7 @@ func (s *Service) Routes(api *web.API) {
 
 	s.clipRoutes(api, op)
 	s.tellRoutes(api, op)
-	s.sourceRoutes(api, op)
+	s.stopRoutes(api, op)
 	s.whipRoutes(api)
 	web.Add(api, op("sign-stream-playback", http.MethodPost, "/v1/streams/{id}/playback", "Make addresses that play for a time", read), s.apiSign)
 }
@@ -156,7 +156,7 @@ func cleanName(name string) (string, error) {
 type StreamChange struct {
 	Name   *string          `json:"name,omitempty" minLength:"1" maxLength:"500"`
 	Policy *Policy          `json:"playback_policy,omitempty" enum:"public,signed"`
-	Source *NewStreamSource `json:"source,omitempty" doc:"Fetch another source, which begins at once; {} has encoders push again."`
+	Source *NewStreamSource `json:"source,omitempty" doc:"Fetch another source, which begins at once unless the stream is stopped; {} has encoders push again."`
 	Record *bool            `json:"record,omitempty" doc:"Begin or stop to record it, also while it is on air."`
 	Ladder *[]string        `json:"ladder,omitempty" maxItems:"4" doc:"Make other renditions, also while it is on air."`
 }

@@ -22,6 +22,9 @@ func (s *Service) Publish(ctx context.Context, key string, c ingest.Connection) 
 // publish makes a connection one that sends to a stream.
 func (s *Service) publish(ctx context.Context, r *stream, c ingest.Connection) (ingest.Input, error) {
 	for {
+		if r.Stopped {
+			return nil, errStopped(r.ID)
+		}
 		var in *input
 		l, err := s.session(r, Connecting, func(l *session) (err error) {
 			in, err = l.join(c, time.Now())
@@ -37,6 +40,9 @@ func (s *Service) publish(ctx context.Context, r *stream, c ingest.Connection) (
 		case <-l.done:
 		case <-ctx.Done():
 			return nil, ctx.Err()
+		}
+		if r, err = s.streamOf(ctx, r.ID); err != nil { // it was perhaps stopped
+			return nil, err
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 // document is the stream as the API and events show it. The key is never in it.
 func (s *Service) document(r *stream) *Stream {
 	d := &Stream{
-		ID: r.ID, Name: r.Name, Status: r.Status, Ingest: s.ingest(),
+		ID: r.ID, Name: r.Name, Status: r.Status, Stopped: r.Stopped, Ingest: s.ingest(),
 		Record: r.Record, Ladder: append([]string{}, r.Ladder...), Recording: s.recordingOf(r.ID), Source: s.shown(r), Health: s.health(r.ID), Viewers: s.crowd.count(r.ID), CreatedAt: r.Created, UpdatedAt: r.Updated, Rev: r.Rev,
 	}
 	if !r.LiveSince.IsZero() {

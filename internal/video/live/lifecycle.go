@@ -13,6 +13,7 @@ const grace = 30 * time.Second
 type facts struct {
 	present bool // an encoder is connected
 	onAir   bool // and what it sends can be watched
+	halted  bool // the stream is stopped: nobody is waited for
 }
 
 // lifecycle follows the state of a stream from its first encoder until it is idle.
@@ -65,6 +66,8 @@ func (l *lifecycle) run(ctx context.Context, status Status) {
 func follow(status Status, f facts, gone time.Duration) Status {
 	wasLive := status == Live || status == Reconnecting
 	switch {
+	case f.halted:
+		return Idle
 	case f.present && f.onAir:
 		return Live
 	case f.present && wasLive:

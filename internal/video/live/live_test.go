@@ -324,7 +324,7 @@ func FuzzPlay(f *testing.F) {
 
 func TestFollow(t *testing.T) {
 	t.Parallel()
-	gone, here, onAir := facts{}, facts{present: true}, facts{true, true}
+	gone, here, onAir, halted := facts{}, facts{present: true}, facts{present: true, onAir: true}, facts{halted: true}
 	tests := []struct {
 		from Status
 		f    facts
@@ -343,6 +343,9 @@ func TestFollow(t *testing.T) {
 		{Reconnecting, gone, 30 * time.Second, Idle},
 		{Reconnecting, here, 0, Reconnecting},
 		{Reconnecting, onAir, 0, Live},
+		{Live, halted, time.Second, Idle},
+		{Reconnecting, halted, time.Second, Idle},
+		{Connecting, facts{present: true, halted: true}, 0, Idle},
 	}
 	for _, test := range tests {
 		if got := follow(test.from, test.f, test.away); got != test.want {
@@ -384,11 +387,11 @@ func TestLifecycle(t *testing.T) {
 		ended := make(chan struct{})
 		go func() { l.run(t.Context(), Connecting); close(ended) }()
 		synctest.Wait()
-		set(facts{true, true})
+		set(facts{present: true, onAir: true})
 		time.Sleep(time.Minute)
 		set(facts{})
 		time.Sleep(20 * time.Second)
-		set(facts{true, true}) // back in time
+		set(facts{present: true, onAir: true}) // back in time
 		mu.Lock()
 		broken = true
 		mu.Unlock()

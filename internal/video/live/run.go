@@ -177,6 +177,7 @@ func (s *Service) resume(ctx context.Context) error {
 		if _, err := s.session(r, Reconnecting, func(*session) error { return nil }); err != nil {
 			s.Log.Error("the window of a stream was not opened", "stream", r.ID, "cause", err)
 		}
+		s.wantStopped(r) // and nobody noticed here
 	}
 	return nil
 }

@@ -35,6 +35,7 @@ type session struct {
 	onAir   *input          // one of them
 	slate   bool            // a still picture is shown while nothing comes
 	closing bool            // nobody may join any more
+	halted  bool            // and nobody is waited for: the stream is stopped
 	record  bool            // it is to be recorded, …
 	from    int64           // … from that segment on
 	report  *StreamHealth
@@ -68,7 +69,7 @@ func (l *session) poke() {
 func (l *session) facts() facts {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return facts{present: l.present(), onAir: l.watchable(time.Now())}
+	return facts{present: l.present(), onAir: l.watchable(time.Now()), halted: l.halted}
 }
 
 // stop ends the session: who sends is told why.
@@ -194,6 +195,7 @@ func (s *Service) followRecord(ctx context.Context, l *session) {
 	case err == nil:
 		s.wantRecording(r)
 		s.wantLadder(r)
+		s.wantStopped(r)
 	case ctx.Err() == nil:
 		l.log.Debug("the record of the stream was not looked at", "cause", err)
 	}

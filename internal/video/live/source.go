@@ -2,7 +2,6 @@ package live
 
 import (
 	"context"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -10,19 +9,15 @@ import (
 	"time"
 
 	"liuyun/internal/base/fault"
-	"liuyun/internal/contract/event"
 	"liuyun/internal/flow/srt"
 	"liuyun/internal/flow/ts"
 	"liuyun/internal/kit/dial"
-	"liuyun/internal/kit/guard"
-	"liuyun/internal/kit/web"
 )
 
 // source is where a stream comes from that nobody pushes.
 type source struct {
 	URL, Asset string // one of them; neither where encoders push
-	On         bool   // it is fetched
-	Node       string // by that node
+	Node       string // fetches it, unless the stream is stopped
 }
 
 func (s source) exists() bool { return s.URL != "" || s.Asset != "" }
@@ -32,7 +27,7 @@ type SourceState string
 
 // The states.
 const (
-	SourceStopped    SourceState = "stopped"    // it is not fetched
+	SourceStopped    SourceState = "stopped"    // it is not fetched: the stream is stopped
 	SourceConnecting SourceState = "connecting" // nothing has come yet
 	SourceRunning    SourceState = "running"    // it sends
 	SourceWaiting    SourceState = "waiting"    // it failed or ended, and is tried again
@@ -79,7 +74,7 @@ func (s *Service) startHere(to *source) error {
 	if s.context().Err() != nil {
 		return fault.New(fault.Unavailable, "this node takes no streams in; ask one with the role live")
 	}
-	to.On, to.Node = true, s.Node
+	to.Node = s.Node
 	return nil
 }
 
@@ -145,7 +140,7 @@ func (s *Service) shown(r *stream) *StreamSource {
 		return nil
 	}
 	d := &StreamSource{URL: withoutSecrets(r.Source.URL), Asset: r.Source.Asset, State: SourceStopped}
-	if !r.Source.On {
+	if r.Stopped {
 		return d
 	}
 	d.State = SourceConnecting
@@ -181,50 +176,3 @@ func withoutSecrets(address string) string {
 }
 
 const hiddenPart = "xxxxx"
-
-// sourceRoutes adds the operations of sources to the API.
-func (s *Service) sourceRoutes(api *web.API, op func(id, method, path, summary, scope string) web.Op) {
-	start := op("start-stream", http.MethodPost, "/v1/streams/{id}/start", "Fetch the source of a stream", guard.AssetsWrite)
-	start.Description = "It is fetched by the node that is asked, until it is stopped, also after a restart. One that waits to be tried again is tried now."
-	web.Add(api, start, s.apiStart)
-	web.Add(api, op("stop-stream", http.MethodPost, "/v1/streams/{id}/stop", "Stop to fetch the source of a stream", guard.AssetsWrite), s.apiStop)
-}
-
-type switchInput struct {
-	StreamPath
-	IfMatch string `header:"If-Match" doc:"The ETag of what is meant; 412 when it has changed."`
-}
-
-func (s *Service) apiStart(ctx context.Context, in *switchInput) (*streamOutput, error) {
-	r, err := s.turn(ctx, in, s.startHere)
-	if err == nil {
-		s.fetching.again(r.ID)
-	}
-	return s.answer(r, "", err)
-}
-
-func (s *Service) apiStop(ctx context.Context, in *switchInput) (*streamOutput, error) {
-	r, err := s.turn(ctx, in, func(to *source) error {
-		to.On = false
-		return nil
-	})
-	return s.answer(r, "", err)
-}
-
-// turn turns the source of a stream on or off.
-func (s *Service) turn(ctx context.Context, in *switchInput, edit func(*source) error) (*stream, error) {
-	who, _ := guard.From(ctx)
-	r, err := s.change(ctx, who.Tenant, in.ID, event.StreamUpdated, func(r *stream) error {
-		if err := web.CheckMatch(in.IfMatch, r.Rev); err != nil {
-			return err
-		}
-		if !r.Source.exists() {
-			return fault.New(fault.Conflict, "this stream has no source: it is on air when an encoder sends to it")
-		}
-		return edit(&r.Source)
-	})
-	if err == nil {
-		s.reconcile()
-	}
-	return r, err
-}

@@ -74,8 +74,6 @@ func TestSourceAPI(t *testing.T) {
 	if plain.Source != nil {
 		t.Errorf("a source: %+v", plain.Source)
 	}
-	c.call(t, writer, 409, "POST", path+"/start", "")
-	c.call(t, writer, 409, "POST", path+"/stop", "")
 	changed, etag := c.call(t, writer, 200, "PATCH", path, `{"source":{"url":"rtsp://cam:secret@127.0.0.1:9/a"}}`)
 	if s := changed.Source; s == nil || s.URL != "rtsp://cam:xxxxx@127.0.0.1:9/a" {
 		t.Errorf("changed to %+v", s)
@@ -88,10 +86,13 @@ func TestSourceAPI(t *testing.T) {
 	c.call(t, writer, 412, "POST", path+"/stop", "", "If-Match", etag)
 	c.call(t, "ten_b assets:write", 404, "POST", path+"/stop", "")
 	c.call(t, "ten_a assets:read", 403, "POST", path+"/start", "")
-	if s, _ := c.call(t, writer, 200, "POST", path+"/stop", ""); s.Source.State != SourceStopped || s.Source.Problem != "" {
-		t.Errorf("stopped: %+v", s.Source)
+	if s, _ := c.call(t, writer, 200, "POST", path+"/stop", ""); !s.Stopped || s.Source.State != SourceStopped || s.Source.Problem != "" {
+		t.Errorf("stopped: %v, %+v", s.Stopped, s.Source)
 	}
-	if s, _ := c.call(t, writer, 200, "PATCH", path, `{"source":{}}`); s.Source != nil {
+	if s, _ := c.call(t, writer, 200, "PATCH", path, `{"source":{"asset":"ast_1"}}`); !s.Stopped || s.Source.State != SourceStopped {
+		t.Errorf("another source has started it: %+v", s.Source)
+	}
+	if s, _ := c.call(t, writer, 200, "PATCH", path, `{"source":{}}`); s.Source != nil || !s.Stopped {
 		t.Errorf("taken away: %+v", s.Source)
 	}
 	secret, _ := c.call(t, writer, 201, "POST", "/v1/streams", `{"source":{"url":"srt://127.0.0.1:9?streamid=read:x&passphrase=0123456789"}}`)
@@ -194,7 +195,8 @@ func TestSources(t *testing.T) {
 				}
 			}
 			c.call(t, writer, 200, "POST", "/v1/streams/"+made.ID+"/stop", "")
-			c.await(t, made.ID, Reconnecting)
+			c.await(t, made.ID, Idle)
+			c.source(t, made.ID, SourceStopped)
 			c.call(t, writer, 204, "DELETE", "/v1/streams/"+made.ID, "")
 		})
 	}

@@ -53,20 +53,24 @@ func Migrations() store.Migrations {
 			ALTER TABLE streams ADD COLUMN source_on BIGINT NOT NULL DEFAULT 0;
 			CREATE INDEX streams_by_source ON streams (source_node) WHERE source_on = 1;`},
 		{SQL: `ALTER TABLE streams ADD COLUMN ladder TEXT NOT NULL DEFAULT ''`},
+		{SQL: `ALTER TABLE streams ADD COLUMN stopped BIGINT NOT NULL DEFAULT 0`},
 	}}
 }
 
-const streamColumns = `id, tenant, name, status, policy, key_hash, old_key_hash, old_key_until, node, live_since, created, updated, rev, record, source_url, source_asset, source_node, source_on, ladder`
+const streamColumns = `id, tenant, name, status, policy, key_hash, old_key_hash, old_key_until, node, live_since, created, updated, rev, record, source_url, source_asset, source_node, source_on, ladder, stopped`
 
 type scanner interface{ Scan(...any) error }
 
 func scanStream(row scanner) (*stream, error) {
 	var s stream
 	var ladder string
-	var oldUntil, since, created, updated, record, on int64
+	var oldUntil, since, created, updated, record, on, stopped int64
 	err := row.Scan(&s.ID, &s.Tenant, &s.Name, &s.Status, &s.Policy, &s.Key, &s.OldKey, &oldUntil, &s.Node, &since, &created, &updated, &s.Rev, &record,
-		&s.Source.URL, &s.Source.Asset, &s.Source.Node, &on, &ladder)
-	s.Source.On = on != 0
+		&s.Source.URL, &s.Source.Asset, &s.Source.Node, &on, &ladder, &stopped)
+	s.Stopped = stopped != 0
+	if s.Source.exists() { // nodes of versions before know source_on alone
+		s.Stopped = on == 0
+	}
 	s.Record, s.Ladder = record != 0, ladderOf(ladder)
 	s.OldUntil, s.LiveSince = store.FromTime(oldUntil), store.FromTime(since)
 	s.Created, s.Updated = store.FromTime(created), store.FromTime(updated)
@@ -75,7 +79,7 @@ func scanStream(row scanner) (*stream, error) {
 
 func (s *stream) values() []any {
 	return []any{s.Tenant, s.Name, s.Status, s.Policy, s.Key, s.OldKey, store.Time(s.OldUntil), s.Node, store.Time(s.LiveSince), store.Time(s.Created), store.Time(s.Updated), s.Rev, number(s.Record),
-		s.Source.URL, s.Source.Asset, s.Source.Node, number(s.Source.On), strings.Join(s.Ladder, ",")}
+		s.Source.URL, s.Source.Asset, s.Source.Node, number(s.Source.exists() && !s.Stopped), strings.Join(s.Ladder, ","), number(s.Stopped)}
 }
 
 // number is a bool as both databases keep it.
@@ -87,7 +91,7 @@ func number(b bool) int64 {
 }
 
 func insertStream(tx *store.Tx, s *stream) error {
-	_, err := tx.Exec(`INSERT INTO streams (`+streamColumns+`) VALUES (?`+strings.Repeat(`, ?`, 18)+`)`, append([]any{s.ID}, s.values()...)...)
+	_, err := tx.Exec(`INSERT INTO streams (`+streamColumns+`) VALUES (?`+strings.Repeat(`, ?`, 19)+`)`, append([]any{s.ID}, s.values()...)...)
 	return err
 }
 

@@ -41,6 +41,7 @@ type stream struct {
 	Node             string    // on which it is on air, or was the last time
 	LiveSince        time.Time // zero unless it is on air
 	Source           source
+	Stopped          bool     // nothing is fetched for it, and no encoder let in
 	Record           bool     // whenever it is on air
 	Ladder           []string // renditions that are made of it
 	Created, Updated time.Time
@@ -72,6 +73,7 @@ type Stream struct {
 	ID        string           `json:"id"`
 	Name      string           `json:"name"`
 	Status    Status           `json:"status" enum:"idle,connecting,live,reconnecting,ended"`
+	Stopped   bool             `json:"stopped" doc:"Until it is started nothing is fetched for it and no encoder is let in."`
 	Ingest    Ingest           `json:"ingest"`
 	Playback  StreamPlayback   `json:"playback"`
 	Viewers   int              `json:"viewers" doc:"How many watch from this node; those behind one cache count as one."`

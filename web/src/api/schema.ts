@@ -481,8 +481,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Fetch the source of a stream
-         * @description It is fetched by the node that is asked, until it is stopped, also after a restart. One that waits to be tried again is tried now.
+         * Start a stream that is stopped
+         * @description Encoders are let in again. A source is fetched by the node that is asked, also after a restart; one that waits to be tried again is tried now.
          */
         post: operations["start-stream"];
         delete?: never;
@@ -500,7 +500,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Stop to fetch the source of a stream */
+        /**
+         * Stop a stream, also while it is on air
+         * @description Until it is started nothing is fetched for it and no encoder is let in. Who sends is told so and sent away, viewers see that it is over, and what is recorded ends.
+         */
         post: operations["stop-stream"];
         delete?: never;
         options?: never;
@@ -1334,6 +1337,8 @@ export interface components {
             source: components["schemas"]["StreamSource"] | null;
             /** @enum {string} */
             status: "idle" | "connecting" | "live" | "reconnecting" | "ended";
+            /** @description Until it is started nothing is fetched for it and no encoder is let in. */
+            stopped: boolean;
             /** Format: date-time */
             updated_at: string;
             /**
@@ -1350,7 +1355,7 @@ export interface components {
             playback_policy?: "public" | "signed";
             /** @description Begin or stop to record it, also while it is on air. */
             record?: boolean;
-            /** @description Fetch another source, which begins at once; {} has encoders push again. */
+            /** @description Fetch another source, which begins at once unless the stream is stopped; {} has encoders push again. */
             source?: components["schemas"]["NewStreamSource"];
         };
         StreamHealth: {
