@@ -84,7 +84,7 @@ func serve(t *testing.T, g *window.Group) (master string) {
 		case !found:
 			answer, err = g.Master()
 		case name == "keys.m3u8":
-			answer, err = g.Keys(rendition)
+			answer, err = g.Keys(r.Context(), rendition)
 		default:
 			answer, err = g.Playlist(r.Context(), rendition, window.Query{MSN: -1, Part: -1, Skip: r.URL.Query().Has("_HLS_skip")})
 		}

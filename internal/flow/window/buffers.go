@@ -2,12 +2,15 @@ package window
 
 import "sync"
 
-// Buffers keeps memory that nobody needs now for parts that somebody asks for, of all
-// groups that have it in their options. The zero value is empty.
+// Buffers keeps memory that nobody needs now, of all groups that have it in their
+// options: for parts that somebody asks for, and for compressing playlists. The zero
+// value is empty.
 type Buffers struct {
 	mu   sync.Mutex
 	free [][]byte
 	size int // of those that are free, bytes
+
+	zippers sync.Pool // of *zipper
 }
 
 // mostFree is how many bytes are kept that nobody needs now.

@@ -237,9 +237,11 @@ func (g *Group) captionsPlaylist(c *captions, q Query) (Answer, <-chan struct{},
 		if err != nil {
 			return Answer{}, nil, fault.Wrap(err, fault.Internal, "the playlist of captions of the stream cannot be written")
 		}
-		*cached = text{version, body}
+		if *cached = g.o.Buffers.text(version, body); q.Skip {
+			cached.zip = nil
+		}
 	}
-	return Answer{Text: cached.bytes, Caching: g.caching(q)}, nil, nil
+	return cached.answer(g.caching(q)), nil, nil
 }
 
 func captionURI(number int64) string { return fmt.Sprint(number, ".vtt") }

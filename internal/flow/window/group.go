@@ -56,6 +56,7 @@ type Group struct {
 	plan     Plan
 	events   eventLog
 	captions []*captions
+	master   text
 	mpd      text
 	lag      time.Duration // of what is made of the stream, at most
 	came     chan struct{} // closed when a rendition comes; nil when nobody waits

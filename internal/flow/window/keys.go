@@ -1,6 +1,8 @@
 package window
 
 import (
+	"context"
+
 	"liuyun/internal/av/hls"
 	"liuyun/internal/base/fault"
 )
@@ -10,17 +12,24 @@ const keysName = "keys.m3u8"
 
 // Keys returns the playlist of the key frames of a rendition: the first of each whole
 // segment, as a range of it. What a viewer sees while looking for a place needs no
-// more, and it is bounded as the window is. Faults: not found for a rendition, or
-// where it has no pictures; unavailable before the first segment.
-func (g *Group) Keys(rendition string) (Answer, error) {
+// more, and it is bounded as the window is. It waits for a rendition that is planned, as
+// Playlist does. Faults: not found for a rendition, or where it has no pictures;
+// unavailable before the first segment.
+func (g *Group) Keys(ctx context.Context, rendition string) (Answer, error) {
+	return g.waited(ctx, func() (Answer, <-chan struct{}, error) { return g.keys(rendition) })
+}
+
+// keys returns the answer, or what to wait for.
+func (g *Group) keys(rendition string) (Answer, <-chan struct{}, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	r := g.named(rendition)
-	if r == nil && len(g.renditions) == 0 || r != nil && len(r.listed(g.first)) == 0 {
-		return Answer{}, errNotYet()
+	r, wait, err := g.withSegments(rendition)
+	p := g.planned(rendition)
+	if r == nil && p != nil && p.Height == 0 || r != nil && r.init().Channels > 0 {
+		return Answer{}, nil, fault.New(fault.NotFound, "the stream has no pictures %q", rendition)
 	}
-	if r == nil || r.init().Channels > 0 {
-		return Answer{}, fault.New(fault.NotFound, "the stream has no pictures %q", rendition)
+	if r == nil {
+		return Answer{}, wait, err
 	}
 	list := r.listed(g.first)
 	version := list[0].number<<24 ^ list[len(list)-1].number<<1
@@ -30,11 +39,11 @@ func (g *Group) Keys(rendition string) (Answer, error) {
 	if r.keys.bytes == nil || r.keys.version != version {
 		body, err := g.describeKeys(r, list).AppendTo(make([]byte, 0, len(r.keys.bytes)+4096))
 		if err != nil {
-			return Answer{}, fault.Wrap(err, fault.Internal, "the playlist of key frames of the stream cannot be written")
+			return Answer{}, nil, fault.Wrap(err, fault.Internal, "the playlist of key frames of the stream cannot be written")
 		}
-		r.keys = text{version, body}
+		r.keys = g.o.Buffers.text(version, body)
 	}
-	return Answer{Text: r.keys.bytes, Caching: g.caching(Query{MSN: -1})}, nil
+	return r.keys.answer(g.caching(Query{MSN: -1})), nil, nil
 }
 
 func (g *Group) describeKeys(r *rendition, list []*segment) *hls.LivePlaylist {

@@ -14,7 +14,7 @@ import (
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Options{})
-	if _, err := b.g.Keys("video"); fault.CodeOf(err) != fault.Unavailable {
+	if _, err := b.g.Keys(t.Context(), "video"); fault.CodeOf(err) != fault.Unavailable {
 		t.Errorf("got %v", err)
 	}
 	s := &source{rate: 25, gop: func(n int64) bool { return n%50 == 0 && n != 300 }, noise: true}
@@ -25,7 +25,7 @@ func TestKeys(t *testing.T) {
 		if n < 3 {
 			continue
 		}
-		answer, err := b.g.Keys("video")
+		answer, err := b.g.Keys(t.Context(), "video")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +50,7 @@ func TestKeys(t *testing.T) {
 			t.Errorf("%s: %d bytes behind the header", s.URI, len(data)-mdat-4)
 		}
 	}
-	if _, err := b.g.Keys("audio"); fault.CodeOf(err) != fault.NotFound {
+	if _, err := b.g.Keys(t.Context(), "audio"); fault.CodeOf(err) != fault.NotFound {
 		t.Errorf("got %v", err)
 	}
 	master, err := b.g.Master()
@@ -67,7 +67,7 @@ func TestKeysOfLongGroups(t *testing.T) {
 	s := &source{rate: 25, gop: every(500)}
 	b.begin(s.tracks())
 	b.play(s, 40)
-	answer, err := b.g.Keys("video")
+	answer, err := b.g.Keys(t.Context(), "video")
 	if err != nil {
 		t.Fatal(err)
 	}

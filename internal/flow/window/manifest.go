@@ -32,9 +32,9 @@ func (g *Group) Manifest() (Answer, error) {
 		if err != nil {
 			return Answer{}, fault.Wrap(err, fault.Internal, "the DASH manifest of the stream cannot be written")
 		}
-		g.mpd = text{version, body}
+		g.mpd = g.o.Buffers.text(version, body)
 	}
-	return Answer{Text: g.mpd.bytes, Caching: g.caching(Query{MSN: -1})}, nil
+	return g.mpd.answer(g.caching(Query{MSN: -1})), nil
 }
 
 // manifestVersion changes with what the manifest says: not with each part.

@@ -1,6 +1,7 @@
 package window
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
@@ -9,8 +10,9 @@ import (
 )
 
 // Master returns the multivariant playlist. Its bandwidths are those of the segments
-// in the window; those of renditions that have not come yet are planned. It is
-// unavailable before each rendition that the source sends has a segment.
+// in the window; those of renditions that have not come yet are planned, those of
+// their key frames too. It is unavailable before each rendition that the source sends
+// has a segment.
 func (g *Group) Master() (Answer, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -40,11 +42,14 @@ func (g *Group) Master() (Answer, error) {
 		v.URI = m.Media[0].URI
 		m.Variants = []hls.Variant{v}
 	}
-	text, err := m.AppendTo(nil)
+	body, err := m.AppendTo(nil)
 	if err != nil {
 		return Answer{}, fault.Wrap(err, fault.Internal, "the multivariant playlist of the stream cannot be written")
 	}
-	return Answer{Text: text, Caching: Caching{MaxAge: time.Second}}, nil
+	if !bytes.Equal(body, g.master.bytes) {
+		g.master = g.o.Buffers.text(0, body)
+	}
+	return g.master.answer(Caching{MaxAge: time.Second}), nil
 }
 
 // lineup is what is offered to players of HLS.
@@ -93,6 +98,9 @@ func (g *Group) lineup() (l lineup, ok bool) {
 			e.key = measureKeys(list, g.o.Longest)
 			if planned != nil {
 				e.rate.peak = max(e.rate.peak, planned.Bitrate)
+			}
+			if planned != nil && e.key.peak == 0 { // of gaps alone
+				e.key = planned.keys()
 			}
 			l.pictures = append(l.pictures, e)
 		}
@@ -143,7 +151,7 @@ func (g *Group) inOrder(have []entry) (all []entry) {
 		}
 		all = append(all, entry{
 			name: p.Name, init: &initSection{Rate: p.Rate}, codec: codec, picture: hls.Picture{Width: p.Width, Height: p.Height, Range: hls.SDR},
-			rate: bandwidth{peak: max(p.Bitrate, 1), average: max(p.Bitrate, 1)},
+			rate: bandwidth{peak: max(p.Bitrate, 1), average: max(p.Bitrate, 1)}, key: p.keys(),
 		})
 	}
 	for _, e := range have {
@@ -209,6 +217,10 @@ func bandwidthOf(sizes []hls.SegmentSize, target time.Duration) bandwidth {
 	peak, average := hls.Bandwidths(sizes, target)
 	return bandwidth{max(peak, 1), max(average, 1)}
 }
+
+// keys is the rate of the key frames of what has not come yet: no more than of all
+// pictures. What it is on average nobody knows.
+func (r *Rung) keys() bandwidth { return bandwidth{peak: max(r.Bitrate, 1)} }
 
 // measureKeys is the rate of the key frames alone, 0 where there are none.
 func measureKeys(list []*segment, target time.Duration) bandwidth {

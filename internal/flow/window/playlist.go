@@ -10,12 +10,6 @@ import (
 	"liuyun/internal/base/fault"
 )
 
-// text is a playlist that was written, for all who ask for that version.
-type text struct {
-	version int64
-	bytes   []byte
-}
-
 // Playlist returns the media playlist of a rendition: "video", "audio" and, of
 // further tracks of sound, "audio2" …. It waits as q asks (rfc8216bis 6.2.5.2), at
 // most three target durations. Faults: invalid for a query that asks for what is too
@@ -25,10 +19,15 @@ func (g *Group) Playlist(ctx context.Context, rendition string, q Query) (Answer
 	if q.Part >= 0 && q.MSN < 0 {
 		return Answer{}, fault.New(fault.Invalid, "_HLS_part needs _HLS_msn")
 	}
+	return g.waited(ctx, func() (Answer, <-chan struct{}, error) { return g.playlist(rendition, q) })
+}
+
+// waited returns what ask does, once that is there.
+func (g *Group) waited(ctx context.Context, ask func() (Answer, <-chan struct{}, error)) (Answer, error) {
 	p := patience{limit: maxWait * g.o.Longest}
 	defer p.end()
 	for {
-		answer, wait, err := g.playlist(rendition, q)
+		answer, wait, err := ask()
 		if err != nil || wait == nil {
 			return answer, err
 		}
@@ -76,16 +75,9 @@ func (g *Group) playlist(rendition string, q Query) (Answer, <-chan struct{}, er
 	if c := g.captionsNamed(rendition); c != nil {
 		return g.captionsPlaylist(c, q)
 	}
-	r := g.named(rendition)
-	switch {
-	case r == nil && g.planned(rendition) != nil && !g.ended:
-		return Answer{}, g.laterRendition(), nil
-	case r == nil && len(g.renditions) > 0:
-		return Answer{}, nil, fault.New(fault.NotFound, "the stream has no rendition %q", rendition)
-	case r != nil && r.derived != nil && len(r.listed(g.first)) == 0 && !r.over(g):
-		return Answer{}, r.later(), nil
-	case r == nil || len(r.listed(g.first)) == 0:
-		return Answer{}, nil, errNotYet()
+	r, wait, err := g.withSegments(rendition)
+	if r == nil {
+		return Answer{}, wait, err
 	}
 	if !r.over(g) {
 		ready, err := r.ready(q, g.partTarget, g.o.Longest)
@@ -100,7 +92,24 @@ func (g *Group) playlist(rendition string, q Query) (Answer, <-chan struct{}, er
 	if err != nil {
 		return Answer{}, nil, err
 	}
-	return Answer{Text: body, Caching: g.caching(q)}, nil, nil
+	return body.answer(g.caching(q)), nil, nil
+}
+
+// withSegments returns the rendition of that name if it has segments, else what to wait
+// for, or why that is in vain.
+func (g *Group) withSegments(name string) (*rendition, <-chan struct{}, error) {
+	r := g.named(name)
+	switch {
+	case r == nil && g.planned(name) != nil && !g.ended:
+		return nil, g.laterRendition(), nil
+	case r == nil && len(g.renditions) > 0:
+		return nil, nil, fault.New(fault.NotFound, "the stream has no rendition %q", name)
+	case r != nil && r.derived != nil && len(r.listed(g.first)) == 0 && !r.over(g):
+		return nil, r.later(), nil
+	case r == nil || len(r.listed(g.first)) == 0:
+		return nil, nil, errNotYet()
+	}
+	return r, nil, nil
 }
 
 // over reports whether nothing more comes of a rendition.
@@ -160,14 +169,15 @@ func advance(partTarget, longest time.Duration) int64 {
 	return max(3, int64((ahead+partTarget-1)/partTarget))
 }
 
-// text returns the newest version of the playlist.
-func (g *Group) text(r *rendition, skip bool) ([]byte, error) {
+// text returns the newest version of the playlist. A delta update is not offered
+// compressed: it is short, each part has another one, and nothing may delay it.
+func (g *Group) text(r *rendition, skip bool) (*text, error) {
 	cached := &r.texts[0]
 	if skip {
 		cached = &r.texts[1]
 	}
 	if cached.bytes != nil && cached.version == r.version {
-		return cached.bytes, nil
+		return cached, nil
 	}
 	p := g.describe(r)
 	if skip {
@@ -177,8 +187,10 @@ func (g *Group) text(r *rendition, skip bool) ([]byte, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "the playlist %s of the stream cannot be written", r.name)
 	}
-	*cached = text{r.version, body}
-	return body, nil
+	if *cached = g.o.Buffers.text(r.version, body); skip {
+		cached.zip = nil
+	}
+	return cached, nil
 }
 
 // describe says what is in the playlist now.

@@ -9,7 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"liuyun/internal/av/hls"
 	"liuyun/internal/av/mp4"
+	"liuyun/internal/base/fault"
 	"liuyun/internal/base/timebase"
 	"liuyun/internal/flow/hub"
 )
@@ -269,15 +271,34 @@ func TestPlan(t *testing.T) {
 	if !strings.Contains(before, "360p/media.m3u8") || !strings.Contains(before, "RESOLUTION=320x180") {
 		t.Errorf("what is planned is missing:\n%s", before)
 	}
+	keyFrames := `#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=400000,CODECS="avc1.64001f",RESOLUTION=320x180,VIDEO-RANGE=SDR,URI="360p/keys.m3u8"`
+	if !strings.Contains(before, keyFrames) {
+		t.Errorf("its key frames are missing:\n%s", before)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := l.g.Playlist(ctx, rungName, Query{MSN: -1, Part: -1}); err == nil || strings.Contains(err.Error(), "no rendition") {
 		t.Errorf("got %v, want to wait", err)
 	}
+	if _, err := l.g.Keys(ctx, rungName); fault.CodeOf(err) != fault.Canceled {
+		t.Errorf("key frames: got %v, want to wait", err)
+	}
+	if _, err := l.g.Keys(ctx, "240p"); fault.CodeOf(err) != fault.NotFound {
+		t.Errorf("key frames of what is not planned: got %v", err)
+	}
 	l.start(rungTrack())
 	l.until(12)
 	if _, err := l.g.Playlist(ctx, rungName, Query{MSN: -1, Part: -1}); err != nil {
 		t.Error(err)
+	}
+	answer, err := l.g.Keys(ctx, rungName)
+	if err != nil {
+		t.Error(err)
+	} else if _, problems := hls.Check(answer.Text, nil); len(problems) > 0 {
+		t.Errorf("%v\n%s", problems, answer.Text)
+	}
+	if master, err = l.g.Master(); err != nil || strings.Count(string(master.Text), "#EXT-X-I-FRAME-STREAM-INF") != 2 || strings.Contains(string(master.Text), keyFrames) {
+		t.Errorf("key frames were not measured: %v\n%s", err, master.Text)
 	}
 	l.g.Plan(Plan{WithoutSource: true})
 	if master, err = l.g.Master(); err != nil || strings.Contains(string(master.Text), "video/media") || !strings.Contains(string(master.Text), "360p/media") {

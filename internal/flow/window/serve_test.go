@@ -302,7 +302,7 @@ func TestCaching(t *testing.T) {
 		"version":              {playlist(ask(newest, -1)), version},
 		"version of a part":    {playlist(ask(newest, 0)), version},
 		"version's difference": {playlist(Query{MSN: newest, Part: 0, Skip: true}), version},
-		"key frames":           {asked(b.g.Keys("video")), now},
+		"key frames":           {asked(b.g.Keys(t.Context(), "video")), now},
 		"multivariant":         {asked(b.g.Master()), now},
 		"manifest":             {asked(b.g.Manifest()), now},
 		"init section":         {file(list.Segments[0].Map), media},

@@ -63,7 +63,15 @@ type Caching struct {
 type Answer struct {
 	Text []byte
 	Caching
+	zip *zipped
 }
+
+// Zips reports whether the text may be had compressed as well.
+func (a *Answer) Zips() bool { return a.zip != nil }
+
+// Gzip returns the text compressed by gzip (RFC 1952), where it Zips. It is made once
+// for all who ask for that version, and shared by them: it is read-only.
+func (a *Answer) Gzip() []byte { return a.zip.get() }
 
 // File is a part, a segment or an init section. Whoever opened it closes it.
 type File struct {

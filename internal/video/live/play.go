@@ -140,7 +140,7 @@ func (s *Service) answerPlay(w http.ResponseWriter, r *http.Request, t target, v
 		return s.sendText(w, r, v, playlistType, answer, err)
 	}
 	if name == keysName {
-		answer, err := group.Keys(rendition)
+		answer, err := group.Keys(r.Context(), rendition)
 		return s.sendText(w, r, v, playlistType, answer, err)
 	}
 	file, err := group.Open(r.Context(), rendition, name)
