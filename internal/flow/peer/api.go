@@ -44,9 +44,17 @@ const (
 )
 
 // media are the codecs, and for publishers what carries retransmissions and layers.
-func media(publish bool) (*webrtc.MediaEngine, error) {
+// Whoever receives says when each packet came, where that is asked for.
+func media(publish, arrivals bool) (*webrtc.MediaEngine, error) {
 	m := &webrtc.MediaEngine{}
-	feedback := []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}, {Type: "transport-cc"}}
+	feedback := []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}}
+	var ofAll []webrtc.RTCPFeedback
+	var extensions []string
+	if arrivals {
+		ofAll = []webrtc.RTCPFeedback{{Type: "transport-cc"}}
+		extensions = []string{sdp.TransportCCURI}
+	}
+	feedback = append(feedback, ofAll...)
 	for i, profile := range profiles() {
 		payload := webrtc.PayloadType(firstVideo + 2*i)
 		err := m.RegisterCodec(webrtc.RTPCodecParameters{
@@ -69,14 +77,13 @@ func media(publish bool) (*webrtc.MediaEngine, error) {
 	err := m.RegisterCodec(webrtc.RTPCodecParameters{
 		RTPCodecCapability: webrtc.RTPCodecCapability{
 			MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2,
-			SDPFmtpLine: "minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1", RTCPFeedback: []webrtc.RTCPFeedback{{Type: "transport-cc"}},
+			SDPFmtpLine: "minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1", RTCPFeedback: ofAll,
 		},
 		PayloadType: soundType,
 	}, webrtc.RTPCodecTypeAudio)
 	if err != nil {
 		return nil, err
 	}
-	extensions := []string{sdp.TransportCCURI}
 	if publish {
 		extensions = append(extensions, sdp.SDESMidURI, sdp.SDESRTPStreamIDURI, sdp.SDESRepairRTPStreamIDURI)
 	}
@@ -113,7 +120,7 @@ func (e *engine) settings(log logging.LoggerFactory) (webrtc.SettingEngine, erro
 
 // publishing returns what makes the connections of publishers.
 func (e *engine) publishing(log logging.LoggerFactory) (*webrtc.PeerConnection, error) {
-	m, err := media(true)
+	m, err := media(true, true)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +157,9 @@ const (
 // watching returns the connection of a viewer, and, where there is a choice of
 // renditions, what estimates its bandwidth.
 func (e *engine) watching(log logging.LoggerFactory, estimate bool) (*webrtc.PeerConnection, estimator, error) {
-	m, err := media(false)
+	// Reports of arrivals cost a viewer and the server a tenth of all, and only an
+	// estimate is made of them.
+	m, err := media(false, estimate)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -73,7 +73,7 @@ func (l Limits) withDefaults() Limits {
 
 // engine is what all connections share while the server runs.
 type engine struct {
-	udp         *net.UDPConn
+	udp         *udpPort
 	tcp         *net.TCPListener
 	udpMux      *ice.UDPMuxDefault
 	tcpMux      *ice.TCPMuxDefault
@@ -137,9 +137,11 @@ func (s *Server) open(ctx context.Context, address string) (*engine, error) {
 	if e.hosts, err = resolve(ctx, s.Hosts); err != nil {
 		return nil, err
 	}
-	if e.udp, e.tcp, err = listenBoth(ctx, address); err != nil {
+	udp, tcp, err := listenBoth(ctx, address)
+	if err != nil {
 		return nil, err
 	}
+	e.udp, e.tcp = newUDPPort(udp), tcp
 	_ = e.udp.SetReadBuffer(4 << 20) // as much of it as the system allows
 	_ = e.udp.SetWriteBuffer(4 << 20)
 	log := quietLog{s.Log}

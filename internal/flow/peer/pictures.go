@@ -190,6 +190,9 @@ func (p *pictures) send(u hub.Unit, stamp int64) error {
 	}
 	p.stamp = stamp
 	p.time.note(span(u.PTS, pictureClock), time.Now())
+	way := p.way.Load()
+	way.hold()
+	defer way.release()
 	for data := u.Data; len(data) > 2; {
 		n := int(binary.BigEndian.Uint16(data))
 		payload := data[2 : 2+n : 2+n]

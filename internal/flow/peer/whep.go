@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -100,6 +101,7 @@ type viewer struct {
 	wanted       atomic.Pointer[hub.Stream] // whose pictures it is to be sent
 	again        atomic.Bool                // begin at the newest key frame
 	time         mediaTime
+	way          atomic.Pointer[bundle] // to where the viewer is; nil: not known, or not by UDP
 
 	work    sync.WaitGroup
 	mu      sync.Mutex
@@ -174,6 +176,10 @@ func (v *viewer) begin(ctx context.Context, e *engine, o *offer) (string, error)
 			return "", err
 		}
 		v.work.Go(func() { v.readReports(track, out) })
+		if track == v.video {
+			out.Transport().ICETransport().OnSelectedCandidatePairChange(func(pair *webrtc.ICECandidatePair) { v.found(e.udp, pair) })
+			v.keep(func() { e.udp.leave(v.way.Swap(nil)) })
+		}
 	}
 	answer, err := v.connect(pc, e, o)
 	if err != nil {
@@ -186,6 +192,16 @@ func (v *viewer) begin(ctx context.Context, e *engine, o *offer) (string, error)
 		v.work.Go(func() { v.run(v.sound, func() error { return v.sendSound(sound) }) })
 	}
 	return answer, nil
+}
+
+// found takes the way that was found to the viewer.
+func (v *viewer) found(udp *udpPort, pair *webrtc.ICECandidatePair) {
+	var way *bundle
+	address, err := netip.ParseAddr(pair.Remote.Address)
+	if err == nil && pair.Local.Protocol == webrtc.ICEProtocolUDP {
+		way = udp.bundle(netip.AddrPortFrom(address, pair.Remote.Port))
+	}
+	udp.leave(v.way.Swap(way))
 }
 
 // soundOf is the program's sound as Opus, nil where it has none.
