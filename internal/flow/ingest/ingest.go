@@ -126,7 +126,8 @@ type Program interface {
 	// pictures have the same PTS. It may change while a stream goes on.
 	Rungs() []Rung
 	// Opus returns the sound as Opus: that of the source, or one that is made for all
-	// who ask for it, from now until the last has called release.
+	// who ask for it, from now until the last has called release. A stream without sound is
+	// NotFound.
 	Opus(ctx context.Context) (sound *hub.Stream, release func(), err error)
 }
 

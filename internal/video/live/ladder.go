@@ -256,7 +256,7 @@ func (r *renditions) sound(ctx context.Context) (*hub.Stream, func(), error) {
 		return r.session.source, func() {}, nil
 	}
 	if !has(func(c hub.Codec) bool { return !c.Video() }) {
-		return nil, nil, fault.New(fault.Unavailable, "this stream has no sound")
+		return nil, nil, fault.New(fault.NotFound, "this stream has no sound")
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -145,8 +145,8 @@ func TestOpusOfNothing(t *testing.T) {
 	defer end()
 	l.source.Begin(aacTracks()[:1])
 	l.source.Write(hub.Unit{Key: true, Data: []byte{1}})
-	if _, _, err := l.renditions.sound(t.Context()); fault.CodeOf(err) != fault.Unavailable {
-		t.Errorf("without sound: got %v, want unavailable", err)
+	if _, _, err := l.renditions.sound(t.Context()); fault.CodeOf(err) != fault.NotFound {
+		t.Errorf("without sound: got %v, want not found: WebRTC then goes without", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
