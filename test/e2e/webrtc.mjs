@@ -141,6 +141,7 @@ async function fromAnEncoder(ladder) {
     if (ladder.length === 0) {
       const refused = await viewer.evaluate(watch, { url: whep, pictures: 1 });
       if (refused.status !== 409 || !refused.text.includes('B-frames')) problems.push(`B-frames are answered with ${JSON.stringify(refused)}`);
+      await stays(stream);
     } else {
       // A machine with other work on it may shed the rendition for a while.
       const seen = await until('a picture by WebRTC', async () => {
@@ -155,6 +156,27 @@ async function fromAnEncoder(ladder) {
   } finally {
     encoder.kill('SIGKILL');
   }
+}
+
+/** Who asks the player for real time where there is none goes on as before. */
+async function stays(stream) {
+  const page = await open(context, `${job.url}/embed/${stream.id}`);
+  await page.waitForFunction(() => document.querySelector('video')?.readyState >= 2, undefined, { timeout: patience });
+  await page.evaluate(() => {
+    document.querySelector('video').muted = true;
+    return document.querySelector('video').play();
+  });
+  await page.mouse.move(200, 200);
+  await page.getByRole('button', { name: 'Delay', exact: false }).click();
+  const refusal = page.waitForResponse((r) => r.url().endsWith('/whep') && r.request().method() === 'POST');
+  await page.getByRole('menuitemradio', { name: /^Real time/ }).click();
+  await refusal;
+  await page.waitForFunction(() => {
+    const { srcObject, paused, seeking, readyState, currentTime } = document.querySelector('video');
+    window.first ??= srcObject === null && readyState >= 2 && !seeking && !paused ? currentTime : undefined;
+    return currentTime > window.first + 1;
+  }, undefined, { timeout: patience });
+  await page.close();
 }
 
 const context = await browser.newContext({ locale: 'en' });

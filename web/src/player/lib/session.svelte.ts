@@ -100,7 +100,7 @@ export class Session {
     // By WebRTC time begins with the connection.
     const at = this.engineKind === 'whep' ? 0 : this.video.currentTime;
     const resume = this.interrupted || (!this.video.paused && !this.video.ended);
-    this.interrupted = false;
+    this.interrupted = resume; // until it plays: the engine that goes has the element pause
     const turn = ++this.opening;
     this.engine?.destroy();
     this.engine = undefined;
@@ -121,6 +121,7 @@ export class Session {
         return;
       }
       this.engine = engine;
+      this.interrupted = false;
       this.refresh();
       if (resume) this.play();
     } catch (error) {
