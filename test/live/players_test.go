@@ -45,7 +45,7 @@ type watchers struct {
 type watched struct {
 	Latency, Seconds, Progress, Lasting float64
 	Stalls                              []struct{ At, Seconds float64 }
-	Problems                            []string
+	Problems, Texts                     []string
 }
 
 // watchIn has players, each named with what it reads, watch for so long, and waits until

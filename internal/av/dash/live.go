@@ -44,9 +44,9 @@ type LivePeriod struct {
 // LiveSet is an adaptation set: renditions of one kind that may follow each other at
 // any segment.
 type LiveSet struct {
-	Video bool // else sound
-	Lang  string
-	Role  Role
+	Video, Text bool // else sound; Text is in fragmented MP4
+	Lang        string
+	Role        Role
 	// Channels and SampleRate are of sound.
 	Channels, SampleRate int
 	// Schemes are those of the messages that are in its segments.
@@ -151,21 +151,32 @@ func (l *Live) period(p *LivePeriod) *mpd.Period {
 		out.EventStreams = append(out.EventStreams, p.Events[i].stream())
 	}
 	b := builder{period: out}
+	texts := uint32(0)
 	for i := range p.Sets {
-		l.set(&b, &p.Sets[i])
+		set := l.set(&b, &p.Sets[i])
+		if p.Sets[i].Text { // it keeps its name when sound comes that is late
+			set.Id = mpd.Ptr(firstText + texts)
+			texts++
+		}
 	}
 	return out
 }
 
-func (l *Live) set(b *builder, s *LiveSet) {
+// firstText is the number of the first set of text in a period.
+const firstText = 1000
+
+func (l *Live) set(b *builder, s *LiveSet) *mpd.AdaptationSetType {
 	kind, mimeType := "audio", mpd.MIME_TYPE_AUDIO_MP4
-	if s.Video {
+	switch {
+	case s.Video:
 		kind, mimeType = "video", mpd.MIME_TYPE_VIDEO_MP4
+	case s.Text:
+		kind, mimeType = "text", "application/mp4"
 	}
 	set := b.add(kind, mimeType)
 	set.SegmentAlignment, set.StartWithSAP = true, 1
 	label(set, s.Lang, s.Role, "")
-	if !s.Video {
+	if s.sound() {
 		set.AudioSamplingRate = mpd.Ptr(mpd.UIntVectorType(strconv.Itoa(s.SampleRate)))
 		set.AudioChannelConfigurations = channelConfiguration(s.Channels)
 	}
@@ -188,7 +199,10 @@ func (l *Live) set(b *builder, s *LiveSet) {
 		rep.SegmentTemplate = r.template()
 		set.Representations = append(set.Representations, rep)
 	}
+	return set
 }
+
+func (s *LiveSet) sound() bool { return !s.Video && !s.Text }
 
 func (r *LiveRung) template() *mpd.SegmentTemplateType {
 	t := &mpd.SegmentTemplateType{Initialization: r.Init, Media: r.Media}
@@ -274,7 +288,7 @@ func (l *Live) check() error {
 }
 
 func (c checker) liveSet(s *LiveSet) error {
-	if len(s.Rungs) == 0 || !s.Video && (s.Channels <= 0 || s.SampleRate <= 0) || s.Role == "" {
+	if len(s.Rungs) == 0 || s.Video && s.Text || s.sound() && (s.Channels <= 0 || s.SampleRate <= 0) || s.Role == "" {
 		return fmt.Errorf("a set has no rungs, no role, or sound of %d channels at %d Hz", s.Channels, s.SampleRate)
 	}
 	for i := range s.Rungs {

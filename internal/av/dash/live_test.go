@@ -35,6 +35,13 @@ func live() *Live {
 						Spans: []Span{{0, 96000}},
 					}},
 				},
+				{
+					Text: true, Lang: "zh-hans", Role: Caption,
+					Rungs: []LiveRung{{
+						ID: "text", Bandwidth: 4000, Codec: "wvtt", Init: "text/init7.mp4", Media: "text/$Number$-7.m4s", Timescale: 90000, Offset: 360000, Number: 7,
+						Spans: []Span{{360000, 180000}},
+					}},
+				},
 			},
 		}},
 	}
@@ -52,6 +59,8 @@ func TestLive(t *testing.T) {
 		`<Period id="p1" start="PT493788H"`, `availabilityTimeOffset="3.5" availabilityTimeComplete="false"`, `presentationTimeOffset="360000"`,
 		`<S t="360000" d="180000"></S><S d="360000" r="1"></S><S t="1440000" d="360000"></S>`, `inband="true" type="encoder" wallClockTime="2026-05-01T12:00:00.000Z" presentationTime="360000"`,
 		`/35"><Binary>/DA=</Binary></Signal>`, `<InbandEventStream schemeIdUri="urn:scte:scte35:2013:bin"`, `startNumber="7"`,
+		`<AdaptationSet id="1000" lang="zh-hans" contentType="text" segmentAlignment="true" mimeType="application/mp4" startWithSAP="1"><Role schemeIdUri="urn:mpeg:dash:role:2011" value="caption"></Role><Representation`,
+		`<SegmentTemplate media="text/$Number$-7.m4s"`, `codecs="wvtt"`,
 	} {
 		if !strings.Contains(strings.ReplaceAll(string(text), "\n", ""), want) {
 			t.Errorf("no %s in\n%s", want, text)
@@ -83,6 +92,7 @@ func TestLiveErrors(t *testing.T) {
 		"no number":      func(l *Live) { l.Periods[0].Sets[0].Rungs[0].Media = "a.m4s" },
 		"no codec":       func(l *Live) { l.Periods[0].Sets[0].Rungs[0].Codec = "" },
 		"no channels":    func(l *Live) { l.Periods[0].Sets[1].Channels = 0 },
+		"two kinds":      func(l *Live) { l.Periods[0].Sets[2].Video = true },
 		"same rung":      func(l *Live) { l.Periods[0].Sets[1].Rungs[0].ID = "video" },
 		"large number":   func(l *Live) { l.Periods[0].Sets[0].Rungs[0].Number = 1 << 33 },
 		"no duration":    func(l *Live) { l.Periods[0].Sets[0].Rungs[0].Spans[0].Duration = 0 },

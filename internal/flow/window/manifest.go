@@ -39,7 +39,7 @@ func (g *Group) Manifest() (Answer, error) {
 
 // manifestVersion changes with what the manifest says: not with each part.
 func (g *Group) manifestVersion() int64 {
-	version := g.first*31 + int64(g.events.version)
+	version := (g.first*31+int64(g.events.version))*31 + int64(len(g.captions))
 	for _, r := range g.renditions {
 		version = version*31 + int64(len(r.segments))
 		if n := len(r.segments); n > 0 {
@@ -165,6 +165,7 @@ func (g *Group) period(a *anchor) dash.LivePeriod {
 	}
 	p.Sets = append(p.Sets, sound...)
 	if len(p.Sets) > 0 {
+		p.Sets = append(p.Sets, g.captionSets(a)...)
 		p.Events = g.events.streams(a, int64(p.Duration))
 	}
 	return p
@@ -184,22 +185,7 @@ func (g *Group) made(r *rendition, a *anchor) dash.Made {
 // that is there to the last, that which is open, and the next one, for which a request
 // waits until it is.
 func (g *Group) representation(r *rendition, a *anchor) (rung dash.LiveRung, ok bool) {
-	list := r.listed(g.first)
-	belongs := func(s *segment) bool { return s.anchor != nil && s.anchor.Number == a.Number }
-	for len(list) > 0 && (!belongs(list[0]) || list[0].gap) {
-		list = list[1:]
-	}
-	n := 0
-	for i, s := range list {
-		if belongs(s) && !s.gap {
-			n = i + 1
-		}
-	}
-	list = list[:n]
-	open := r.open
-	if open != nil && (!belongs(open) || len(open.parts) == 0 || open.parts[0].gap) {
-		open = nil
-	}
+	list, open := g.within(r, a)
 	if len(list) == 0 && open == nil {
 		return rung, false
 	}
@@ -218,13 +204,37 @@ func (g *Group) representation(r *rendition, a *anchor) (rung dash.LiveRung, ok 
 	rung = dash.LiveRung{
 		ID: r.name, Bandwidth: b.peak, Codec: i.Codec, Width: i.Width, Height: i.Height, Init: r.name + "/" + i.uri, Media: r.name + "/" + periodURI("$Number$", a),
 		Timescale: i.Clock, Offset: timebase.MulDiv(a.Zero, i.Clock, int64(time.Second)), Number: first.number,
-		Early: g.o.Segment - g.partTarget,
+		Early: g.early(),
 	}
 	if i.Channels == 0 {
 		rung.FrameRate = r.rate()
 	}
 	rung.Spans = g.spans(list, open, i)
 	return rung, true
+}
+
+// early is how long before it is whole a segment may be asked for.
+func (g *Group) early() time.Duration { return g.o.Segment - g.partTarget }
+
+// within returns the segments of a rendition from the first that is there within a
+// period to the last, and the open one, or nil.
+func (g *Group) within(r *rendition, a *anchor) (list []*segment, open *segment) {
+	list = r.listed(g.first)
+	belongs := func(s *segment) bool { return s.anchor != nil && s.anchor.Number == a.Number }
+	for len(list) > 0 && (!belongs(list[0]) || list[0].gap) {
+		list = list[1:]
+	}
+	n := 0
+	for i, s := range list {
+		if belongs(s) && !s.gap {
+			n = i + 1
+		}
+	}
+	open = r.open
+	if open != nil && (!belongs(open) || len(open.parts) == 0 || open.parts[0].gap) {
+		open = nil
+	}
+	return list[:n], open
 }
 
 // periodURI is the name of a segment in DASH. It has the period in it, because players

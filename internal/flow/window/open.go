@@ -17,7 +17,10 @@ import (
 // not found for what is not, or no more; unavailable when it has waited for too long.
 func (g *Group) Open(ctx context.Context, rendition, name string) (*File, error) {
 	if strings.HasPrefix(rendition, captionsPrefix) {
-		return g.openCaptions(rendition, name)
+		if strings.HasSuffix(name, ".vtt") {
+			return g.openCaptions(rendition, name)
+		}
+		return g.openText(ctx, rendition, name)
 	}
 	whole, period := splitPeriod(name)
 	number, index, kind := parseName(whole)

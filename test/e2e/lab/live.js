@@ -8,6 +8,7 @@ let since; // of the stall that lasts
 let playing = false;
 let begun = 0;
 let latency = () => Number.NaN;
+const texts = new Set(); // of captions that were on the screen
 
 /** Each opens an address and returns what tells how far behind the encoder it is. */
 const openers = {
@@ -47,8 +48,13 @@ function openShaka(url, config = {}) {
   const player = new shaka.Player();
   player.configure(config);
   player.addEventListener('error', ({ detail }) => note(true, `${detail.code} ${detail.data}`));
-  player.attach(video).then(() => player.load(url)).then(() => video.play()).catch((error) => note(true, `${error.code} ${error.data}`));
+  player.attach(video).then(() => player.load(url)).then(() => showText(player)).then(() => video.play()).catch((error) => note(true, `${error.code} ${error.data}`));
   return () => (Date.now() - player.getPlayheadTimeAsDate()?.getTime()) / 1000;
+}
+
+function showText(player) {
+  const [text] = player.getTextTracks();
+  if (text) player.selectTextTrack(text);
 }
 
 /** How long it is that no picture comes, in milliseconds, until that is a stall. */
@@ -103,6 +109,7 @@ video.addEventListener('error', () => note(true, `video: ${video.error?.message}
 video.addEventListener('timeupdate', () => {
   if (video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA) return;
   playing = true;
+  for (const { activeCues } of video.textTracks) for (const cue of activeCues ?? []) texts.add(cue.getCueAsHTML().textContent);
   if (since === undefined || video.srcObject) return;
   stalls.push({ at: round((since - begun) / 1000), seconds: round((performance.now() - since) / 1000) });
   since = undefined;
@@ -120,7 +127,7 @@ window.live = {
   },
   state() {
     return {
-      playing, at: round(video.currentTime), latency: round(latency()), stalls, problems,
+      playing, at: round(video.currentTime), latency: round(latency()), stalls, problems, texts: [...texts],
       lasting: since === undefined ? 0 : round((performance.now() - since) / 1000),
       frames: video.getVideoPlaybackQuality().totalVideoFrames,
     };
