@@ -9,9 +9,9 @@
 import fs from 'node:fs';
 import { launch } from './lib/chromium.mjs';
 import { Visitor } from './lib/console-visitor.mjs';
-import { create, Encoder, goLive, keep, kept, lose, remove, rewind, rotate, signIn, startOver, wait } from './lib/live.mjs';
+import { create, Encoder, goLive, halt, keep, kept, lose, remove, rewind, rotate, signIn, startOver, wait } from './lib/live.mjs';
 
-const story = { signIn, create, wait, goLive, rewind, startOver, keep, rotate, lose, kept, remove };
+const story = { signIn, create, wait, goLive, rewind, startOver, keep, rotate, lose, kept, halt, remove };
 
 const job = JSON.parse(fs.readFileSync(0, 'utf8'));
 const { browser, close } = await launch(job.chromium);

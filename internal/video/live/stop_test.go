@@ -14,6 +14,7 @@ import (
 	"liuyun/internal/flow/hub"
 	"liuyun/internal/flow/ingest"
 	"liuyun/internal/kit/store"
+	"liuyun/internal/kit/web"
 )
 
 // goLive makes a stream and an encoder that is on air, and reads what viewers get.
@@ -120,37 +121,52 @@ func TestStopReconnecting(t *testing.T) {
 	}
 }
 
-// set stops or starts a stream in its record alone, as another node does.
-func (c *cloud) set(t *testing.T, id string, stopped bool) {
-	t.Helper()
-	err := c.DB.Write(t.Context(), func(tx *store.Tx) error {
-		r, err := findStream(tx, "", id)
-		if err != nil {
-			return err
-		}
-		r.Stopped = stopped
-		return saveStream(tx, r)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// A stream that another node stops is off the air here soon.
+// A stream that another node stops is off the air here soon, and its source is not
+// fetched.
 func TestStoppedElsewhere(t *testing.T) {
 	t.Parallel()
-	c := newCloud(t)
+	c := newSourced(t, "")
 	c.serve(t)
+	other := c.neighbour(t)
 	made, p, r := c.goLive(t)
-	c.set(t, made.ID, true)
+	fetched, _ := c.call(t, writer, 201, "POST", "/v1/streams", `{"source":{"url":"rtsp://127.0.0.1:9/a"}}`)
+	c.source(t, fetched.ID, SourceWaiting)
+	for _, id := range []string{made.ID, fetched.ID} {
+		other.call(t, writer, 200, "POST", "/v1/streams/"+id+"/stop", "")
+	}
 	if why := p.goodbye(); !strings.Contains(why, "stopped") {
 		t.Errorf("the encoder was told %q", why)
 	}
 	over(t, r)
 	c.await(t, made.ID, Idle)
-	c.set(t, made.ID, false)
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		c.fetching.mu.Lock()
+		going := len(c.fetching.running)
+		c.fetching.mu.Unlock()
+		if going == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the source is fetched for ever")
+		}
+	}
+	// A node that takes nothing in can let encoders in again, and does not fetch.
+	other.call(t, writer, 503, "POST", "/v1/streams/"+fetched.ID+"/start", "")
+	other.call(t, writer, 200, "POST", "/v1/streams/"+made.ID+"/start", "")
 	c.begin(t, made)
 	c.await(t, made.ID, Live)
+}
+
+// neighbour is another node with the same records, which takes nothing in.
+func (c *cloud) neighbour(t *testing.T) *cloud {
+	t.Helper()
+	d := c.Deps
+	d.Node, d.Folder = "nod_2", t.TempDir()
+	n := &cloud{Service: New(d), bus: c.bus}
+	api := web.New(web.Options{Title: "t", Version: "1", Authenticate: authenticate, Log: d.Log})
+	n.Routes(api)
+	n.api = api.Handler()
+	return n
 }
 
 // A stream stays stopped when the server starts again. One that was on air when its
@@ -171,7 +187,7 @@ func TestStoppedRestarts(t *testing.T) {
 	if s, err := c.streamOf(t.Context(), made.ID); err != nil || s.Status == Idle {
 		t.Fatalf("the record of a stream whose server ended: %+v, %v", s, err)
 	}
-	c.set(t, made.ID, true)
+	c.neighbour(t).call(t, writer, 200, "POST", "/v1/streams/"+made.ID+"/stop", "")
 	next := New(c.Deps)
 	c.Service = next
 	c.serve(t)

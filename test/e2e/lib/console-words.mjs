@@ -17,7 +17,7 @@ export const words = {
     ready: 'Ready', load: 'Load', minutes: 'Minutes encoded', asTable: 'Show as a table',
     streams: 'Streams', firstStream: 'Your first live stream', newStream: 'New stream', server: 'Server', streamKey: 'Stream key', showKey: 'Show the key',
     ffmpeg: 'ffmpeg', anotherKey: 'Make another key', notOnAir: 'Not on air now', delay: /^Live [\d.]+ s$/, toLive: /Go to live$/,
-    addressWithKey: 'Address with the key', record: 'Record', toRecording: 'To the recording', clip: 'Clip', makeClip: 'Make the clip', toClip: 'To the clip',
+    addressWithKey: 'Address with the key', record: 'Record', toRecording: 'To the recording', clip: 'Clip', makeClip: 'Make the clip', toClip: 'To the clip', stop: 'Stop', start: 'Start',
   },
   zh: {
     locale: 'zh-CN',
@@ -34,6 +34,6 @@ export const words = {
     ready: '就绪', load: '负载', minutes: '编码分钟数', asTable: '以表格显示',
     streams: '直播', firstStream: '创建第一个直播', newStream: '新建直播', server: '服务器', streamKey: '推流密钥', showKey: '显示密钥',
     ffmpeg: 'ffmpeg', anotherKey: '重新生成密钥', notOnAir: '尚未开播', delay: /^直播 [\d.]+ 秒$/, toLive: /回到直播$/,
-    addressWithKey: '含密钥的地址', record: '录制', toRecording: '查看录像', clip: '剪辑', makeClip: '制作剪辑', toClip: '查看剪辑',
+    addressWithKey: '含密钥的地址', record: '录制', toRecording: '查看录像', clip: '剪辑', makeClip: '制作剪辑', toClip: '查看剪辑', stop: '停止', start: '启动',
   },
 };

@@ -209,6 +209,7 @@ export async function rotate(v) {
   await v.dialog().waitFor({ state: 'detached' });
   const key = await v.copied(says.streamKey);
   v.expect('the key is the one before', !v.address.endsWith(key));
+  v.address = v.address.replace(/lys_\w+$/, key);
   v.expect('another key ended the stream', await page.locator('main [data-status="live"]').count() === 1);
   await moves(v, page, 'the player after another key');
 }
@@ -240,6 +241,42 @@ export async function kept(v) {
     });
     v.expect(`asset ${id} is ${JSON.stringify(asset)}`, asset.status === 'ready' && asset.duration > 1 && asset.recording?.stream === v.id);
   }
+}
+
+/** The stream is stopped while an encoder sends: that is asked about, and the encoder goes. Started, it waits again; with nobody there it is stopped at once. */
+export async function halt(v) {
+  const { page, says, encoder } = v;
+  const stop = v.button(says.stop);
+  const start = v.button(says.start);
+  const state = (name) => page.locator(`main [data-status="${name}"]`).waitFor();
+  encoder.start(v.address);
+  await state('live');
+  await v.press(stop);
+  await v.dialog().waitFor();
+  await v.look('stream-stop');
+  await v.press(v.button(says.stop, v.dialog()));
+  await state('stopped');
+  await v.dialog().waitFor({ state: 'detached' });
+  await until('the encoder goes', () => encoder.child.exitCode !== null);
+  await v.other.getByText(says.notOnAir).waitFor();
+  await page.locator('video').waitFor({ state: 'detached' });
+  await v.look('stream-stopped');
+  await v.to('streams');
+  await state('stopped');
+  await v.look('streams-stopped');
+  await v.press(page.getByRole('link', { name }));
+  await page.getByRole('heading', { level: 1, name }).waitFor();
+  await start.waitFor();
+  if (!v.phone) await start.focus(); // which stays there
+  for (const [button, then] of [[start, 'idle'], [stop, 'stopped'], [start, 'idle']]) {
+    if (v.phone) await v.press(button);
+    else await page.keyboard.press('Enter');
+    await state(then);
+    await page.locator('[aria-busy="true"]').waitFor({ state: 'detached' });
+    v.expect(`it is asked before it is ${then}`, await v.dialog().count() === 0);
+  }
+  const { stopped } = await (await v.api(`/v1/streams/${v.id}`)).json();
+  v.expect('the API says that it is stopped', stopped === false);
 }
 
 export async function remove(v) {

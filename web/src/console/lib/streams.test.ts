@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Stream, StreamHealth } from '../../api/types';
-import { follow, problemWord, pushCommand, waysOf } from './streams';
+import { follow, lookOf, problemWord, pushCommand, stateOf, waysOf } from './streams';
 
 const health = { bitrate: 3_000_000, problems: [] } as unknown as StreamHealth;
 const stream = { id: 'str_1', name: 'Town hall', status: 'live', rev: 3, health, ingest: { rtmp: { url: 'rtmp://h/live', key: '' } }, playback: {} } as unknown as Stream;
@@ -17,6 +17,14 @@ describe('follow', () => {
     const after = follow({ ...stream, status: 'connecting', health: null }, 'stream.health', { id: 'str_1', status: 'live', health });
     expect(after).toMatchObject({ status: 'live', health, name: 'Town hall' });
   });
+});
+
+it('says of a stopped stream that it is stopped, once it is off the air', () => {
+  const stopped = { ...stream, stopped: true };
+  expect([stateOf(stream), stateOf(stopped)]).toEqual(['live', 'live']);
+  expect(stateOf({ ...stopped, status: 'idle' })).toBe('stopped');
+  expect(stateOf({ ...stream, stopped: false, status: 'idle' })).toBe('idle');
+  expect(lookOf({ ...stopped, status: 'idle' }).words).toBe('streamStopped');
 });
 
 it('has words for the problems of the API, and for no others', () => {

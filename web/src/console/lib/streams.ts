@@ -14,16 +14,23 @@ export interface HealthMessage {
   readonly viewers: number;
 }
 
-const looks: Readonly<Record<Stream['status'], { readonly words: Key; readonly tone: string }>> = {
+/** State is where a stream is: the states of the API, and stopped. */
+export type State = Stream['status'] | 'stopped';
+
+const looks: Readonly<Record<State, { readonly words: Key; readonly tone: string }>> = {
   idle: { words: 'streamIdle', tone: '' },
+  stopped: { words: 'streamStopped', tone: '' },
   connecting: { words: 'streamConnecting', tone: 'busy' },
   live: { words: 'streamLive', tone: 'bad' }, // red is the colour of being on air
   reconnecting: { words: 'streamReconnecting', tone: 'warn' },
   ended: { words: 'streamEnded', tone: '' },
 };
 
+/** stateOf is where a stream is: a stopped one has that state when it is off the air. */
+export const stateOf = (stream: Stream): State => (stream.stopped && stream.status === 'idle' ? 'stopped' : stream.status);
+
 /** lookOf is how the state of a stream is shown. */
-export const lookOf = (stream: Stream) => looks[stream.status];
+export const lookOf = (stream: Stream) => looks[stateOf(stream)];
 
 /** onAir reports whether there is something to watch, or is to come back. */
 export const onAir = (stream: Stream): boolean => stream.status === 'live' || stream.status === 'reconnecting';
