@@ -2,8 +2,10 @@ package live
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -20,6 +22,7 @@ import (
 	"time"
 
 	"liuyun/client"
+	"liuyun/internal/av/hls"
 	"liuyun/internal/testkit"
 	"liuyun/test/program"
 	"liuyun/test/viewer"
@@ -60,6 +63,7 @@ func TestCaches(t *testing.T) {
 			seen := watchMany(t, master, address+strings.TrimPrefix(master, c.URL))
 			origin.judge(t, s.ID)
 			seen.judge(t, cache.within)
+			inBothForms(t, strings.TrimSuffix(address+strings.TrimPrefix(master, c.URL), "master.m3u8")+"video/media.m3u8")
 		})
 	}
 	// By now there is enough of it for difference updates, and for two parsers to read.
@@ -77,6 +81,41 @@ func TestCaches(t *testing.T) {
 		p.verdict(t)
 		checkPlaylists(t, master)
 	})
+}
+
+// inBothForms wants a playlist from a cache compressed for those who take that, and as it
+// is for the others, whoever asked before.
+func inBothForms(t *testing.T, address string) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}, Timeout: patience}
+	for _, accept := range []string{"gzip, deflate, br, zstd", "", "gzip, deflate, br, zstd", "identity"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept-Encoding", accept)
+		answer, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		text, wanted := io.Reader(answer.Body), ""
+		if strings.Contains(accept, "gzip") {
+			wanted = "gzip"
+		}
+		if got := answer.Header.Get("Content-Encoding"); got != wanted {
+			t.Fatalf("for %q: Content-Encoding %q, want %q", accept, got, wanted)
+		}
+		if wanted != "" {
+			if text, err = gzip.NewReader(text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		data, err := io.ReadAll(text)
+		if _, problems := hls.Check(data, nil); err != nil || len(problems) > 0 || !strings.Contains(strings.Join(answer.Header.Values("Vary"), ","), "Accept-Encoding") {
+			t.Errorf("for %q: %v, %v, %v\n%s", accept, err, problems, answer.Header, data)
+		}
+	}
 }
 
 // onAir makes a stream and pushes to it until it can be played.

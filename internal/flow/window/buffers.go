@@ -10,7 +10,9 @@ type Buffers struct {
 	free [][]byte
 	size int // of those that are free, bytes
 
-	zippers sync.Pool // of *zipper
+	zips    sync.Once     // makes zipping
+	zipping chan struct{} // one for each text that is compressed now, at most one a core
+	zippers sync.Pool     // of *zipper
 }
 
 // mostFree is how many bytes are kept that nobody needs now.

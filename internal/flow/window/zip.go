@@ -3,6 +3,7 @@ package window
 import (
 	"bytes"
 	"compress/gzip"
+	"runtime"
 	"sync"
 )
 
@@ -43,8 +44,8 @@ func (z *zipped) get() []byte {
 	return z.bytes
 }
 
-// zipper is what compressing needs: most of a megabyte, which is kept while there is
-// something to compress.
+// zipper is what compressing needs: most of a megabyte, so there is one a core at most,
+// and none where there is nothing to compress.
 type zipper struct {
 	w   *gzip.Writer
 	out bytes.Buffer
@@ -52,6 +53,9 @@ type zipper struct {
 
 // zip returns text as RFC 1952 has it: the same bytes for the same text.
 func (p *Buffers) zip(text []byte) []byte {
+	p.zips.Do(func() { p.zipping = make(chan struct{}, runtime.GOMAXPROCS(0)) })
+	p.zipping <- struct{}{}
+	defer func() { <-p.zipping }()
 	z, _ := p.zippers.Get().(*zipper)
 	if z == nil {
 		z = new(zipper)

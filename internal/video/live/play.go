@@ -159,9 +159,7 @@ func (s *Service) answerPlay(w http.ResponseWriter, r *http.Request, t target, v
 // piece: that is what most requests of viewers at the edge are for.
 func (s *Service) send(w http.ResponseWriter, r *http.Request, v *view, contentType string, c window.Caching, content io.ReadSeeker) {
 	h := w.Header()
-	h.Set("Content-Type", contentType)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", cacheControl(c))
+	describe(h, contentType, c)
 	memory, ok := content.(io.WriterTo)
 	if _, file := content.(*os.File); ok && !file && r.Method == http.MethodGet && r.Header.Get("Range") == "" {
 		if size, err := sizeOf(content); err == nil {
@@ -176,6 +174,13 @@ func (s *Service) send(w http.ResponseWriter, r *http.Request, v *view, contentT
 	if r.Method == http.MethodGet {
 		s.Served(v.tenant, sent(h, content))
 	}
+}
+
+// describe says what an answer is, and how long it may be kept.
+func describe(h http.Header, contentType string, c window.Caching) {
+	h.Set("Content-Type", contentType)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", cacheControl(c))
 }
 
 // sizeOf is how many bytes of content there are, from where it stands: its beginning.

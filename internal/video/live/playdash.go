@@ -1,7 +1,6 @@
 package live
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -9,14 +8,6 @@ import (
 
 	"liuyun/internal/flow/window"
 )
-
-// sendText answers with a playlist or manifest, or returns why there is none.
-func (s *Service) sendText(w http.ResponseWriter, r *http.Request, v *view, contentType string, answer window.Answer, err error) error {
-	if err == nil {
-		s.send(w, r, v, contentType, answer.Caching, bytes.NewReader(answer.Text))
-	}
-	return err
-}
 
 // tellTime tells the time of day to players of DASH, whose clocks may be wrong. It is
 // the one answer that nobody may keep.
@@ -32,9 +23,7 @@ func tellTime(w http.ResponseWriter) {
 // that breaks off is no answer.
 func (s *Service) sendGrowing(w http.ResponseWriter, r *http.Request, v *view, file *window.File) error {
 	h := w.Header()
-	h.Set("Content-Type", file.Type)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", cacheControl(file.Caching))
+	describe(h, file.Type, file.Caching)
 	if r.Method == http.MethodHead {
 		w.WriteHeader(http.StatusOK)
 		return nil
