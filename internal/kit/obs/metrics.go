@@ -2,6 +2,7 @@ package obs
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -63,6 +64,35 @@ func (r *Registry) Func(name, help string, value func() float64) {
 	}
 	checkName(name)
 	r.prometheus.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+}
+
+// FuncBy is as Func, with a value for each value of one label; a name that ends in
+// _total is a counter, whose values only grow.
+func (r *Registry) FuncBy(name, help, label string, values func() map[string]float64) {
+	if r == nil {
+		return
+	}
+	checkName(name)
+	kind := prometheus.GaugeValue
+	if strings.HasSuffix(name, "_total") {
+		kind = prometheus.CounterValue
+	}
+	r.prometheus.MustRegister(&asked{prometheus.NewDesc(name, help, []string{label}, nil), kind, values})
+}
+
+// asked is a metric whose values are asked for.
+type asked struct {
+	desc   *prometheus.Desc
+	kind   prometheus.ValueType
+	values func() map[string]float64
+}
+
+func (a *asked) Describe(to chan<- *prometheus.Desc) { to <- a.desc }
+
+func (a *asked) Collect(to chan<- prometheus.Metric) {
+	for label, value := range a.values() {
+		to <- prometheus.MustNewConstMetric(a.desc, a.kind, value, label)
+	}
 }
 
 // Histogram returns the histogram of that name with these upper bounds of

@@ -97,11 +97,15 @@ func TestMetrics(t *testing.T) {
 	g.Set(5)
 	g.Add(-2)
 	r.Func("liuyun_disk_free_bytes", "Room.", func() float64 { return 42 })
+	r.FuncBy("liuyun_disk_used_bytes", "Used.", "folder", func() map[string]float64 { return map[string]float64{"a": 1, "b": 2} })
+	r.FuncBy("liuyun_disk_written_bytes_total", "Written.", "folder", func() map[string]float64 { return map[string]float64{"a": 3} })
 	r.Histogram("liuyun_job_duration_seconds", "Time.", obs.Latency()).Observe(0.3)
 	w := httptest.NewRecorder()
 	r.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	for _, want := range []string{
 		`liuyun_job_ended_total{state="done"} 3`, "liuyun_job_running_count 3", "liuyun_disk_free_bytes 42",
+		"# TYPE liuyun_disk_used_bytes gauge\n", `liuyun_disk_used_bytes{folder="a"} 1`, `liuyun_disk_used_bytes{folder="b"} 2`,
+		"# TYPE liuyun_disk_written_bytes_total counter\n", `liuyun_disk_written_bytes_total{folder="a"} 3`,
 		`liuyun_job_duration_seconds_bucket{le="0.5"} 1`, "go_goroutines", "process_open_fds",
 	} {
 		if !strings.Contains(w.Body.String(), want) {
@@ -119,6 +123,7 @@ func TestNoRegistry(t *testing.T) {
 	r.Gauge("liuyun_a_b_count", "").Add(1)
 	r.Histogram("liuyun_a_b_seconds", "", obs.Latency()).Observe(1)
 	r.Func("liuyun_a_c_count", "", func() float64 { return 0 })
+	r.FuncBy("liuyun_a_d_count", "", "x", func() map[string]float64 { return nil })
 }
 
 func TestMistakesPanic(t *testing.T) {
