@@ -138,6 +138,42 @@ type StreamHealth struct {
 	} `json:"problems"`
 }
 
+// StreamStatistics is what a session of a stream has come to, as of the last second: from
+// its first encoder until it is idle. The node that has it knows it, until the next one
+// begins or that node is stopped.
+type StreamStatistics struct {
+	Since    *time.Time `json:"since"`     // nil where there was no session since the server started
+	Until    *time.Time `json:"until"`     // nil while it goes on
+	BytesIn  int64      `json:"bytes_in"`  // from encoders
+	BytesOut int64      `json:"bytes_out"` // to viewers
+	Viewers  int        `json:"viewers"`
+	Most     int        `json:"viewers_most"` // at a time
+	MostAt   *time.Time `json:"viewers_most_at"`
+	Ways     struct {
+		HTTP   StreamWay `json:"http"` // HLS and DASH
+		WebRTC StreamWay `json:"webrtc"`
+		RTMP   StreamWay `json:"rtmp"`
+		RTSP   StreamWay `json:"rtsp"`
+		SRT    StreamWay `json:"srt"`
+	} `json:"ways"`
+	// Series is the last hour while it goes on, a point each ten seconds, the newest last.
+	Series []StreamPoint `json:"series"`
+}
+
+// StreamWay is what viewers get by one way.
+type StreamWay struct {
+	BytesOut int64 `json:"bytes_out"`
+	Viewers  int   `json:"viewers"`
+}
+
+// StreamPoint is ten seconds of a stream.
+type StreamPoint struct {
+	At      time.Time `json:"at"`       // their end
+	Viewers int       `json:"viewers"`  // the most at a time
+	BitsIn  int64     `json:"bits_in"`  // a second
+	BitsOut int64     `json:"bits_out"` // a second
+}
+
 // StreamRung is how one rendition of the pictures goes.
 type StreamRung struct {
 	Name    string `json:"name"`
@@ -198,6 +234,11 @@ func (s Streams) List(ctx context.Context, status StreamStatus) iter.Seq2[Stream
 // Get returns the stream.
 func (s Streams) Get(ctx context.Context, id string) (r Stream, err error) {
 	return r, s.c.get(ctx, at(streamsPath, id), nil, &r)
+}
+
+// Statistics returns what the stream has taken in and sent, and who has watched.
+func (s Streams) Statistics(ctx context.Context, id string) (r StreamStatistics, err error) {
+	return r, s.c.get(ctx, at(streamsPath, id)+"/statistics", nil, &r)
 }
 
 // StreamChange says what to change; what is nil stays.

@@ -36,6 +36,10 @@ func TestStreams(t *testing.T) {
 	if clip := must[client.Clip](t)(c.Streams.Clip(ctx, s.ID, client.NewClip{Name: "goal", Last: 30 * time.Second})); clip.Asset == "" || clip.Name != "goal" {
 		t.Errorf("clip %+v", clip)
 	}
+	if r := must[client.StreamStatistics](t)(c.Streams.Statistics(ctx, s.ID)); r.Since == nil || r.Until != nil || r.BytesIn != 1000 || r.BytesOut != 5000 || r.Viewers != 2 ||
+		r.Most != 3 || r.MostAt == nil || r.Ways.HTTP.BytesOut != 3000 || r.Ways.WebRTC != (client.StreamWay{BytesOut: 2000, Viewers: 2}) || len(r.Series) != 1 || r.Series[0].BitsOut != 4000 {
+		t.Errorf("statistics %+v", r)
+	}
 	if err := c.Streams.Caption(ctx, s.ID, client.NewCaption{Language: "en", Text: "hello"}); err != nil {
 		t.Error(err)
 	}

@@ -26,6 +26,7 @@ func (n *serving) addMetrics(c *control) {
 	c.metrics.Func("liuyun_parts_waiting_count", "Parts of this node that cannot work now; /readyz names them.", func() float64 {
 		return float64(len(n.group.Waiting()))
 	})
+	c.streams.Measure(c.metrics)
 	jobs := &jobCounts{count: func(ctx context.Context) (counts [3]int64, err error) {
 		err = c.db.Read(ctx, func(tx *store.Tx) (err error) {
 			counts[0], counts[1], counts[2], err = c.jobs.Counts(tx)

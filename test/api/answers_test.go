@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"liuyun/client"
 	"liuyun/internal/testkit"
 	"liuyun/test/program"
 )
@@ -195,6 +196,8 @@ func (d *driver) streams(t *testing.T) {
 	d.call(t, http.StatusPreconditionFailed, "DELETE", path, nil, header{"If-Match", `"0"`})
 	d.call(t, http.StatusNoContent, "DELETE", path, nil)
 	d.call(t, http.StatusNotFound, "GET", path, nil)
+	d.call(t, http.StatusNotFound, "GET", path+"/statistics", nil)
+	d.call(t, http.StatusNotFound, "POST", path+"/start", nil)
 }
 
 // source has a stream fetch something that does not answer.
@@ -237,6 +240,7 @@ func (d *driver) clip(t *testing.T, path string, made answer) {
 		t.Fatal("what the encoder sends does not come")
 	}
 	d.call(t, http.StatusOK, "GET", path, nil)
+	d.statistics(t, path)
 	d.call(t, http.StatusNoContent, "POST", path+"/captions", `{"language":"zh","text":"你好"}`)
 	d.call(t, http.StatusBadRequest, "POST", path+"/captions", `{"language":"z/h","text":"你好"}`)
 	d.call(t, http.StatusUnprocessableEntity, "POST", path+"/captions", `{"language":"zh","text":"你好","duration":3600}`)
@@ -249,6 +253,21 @@ func (d *driver) clip(t *testing.T, path string, made answer) {
 	d.until(t, clip, "ready")
 	d.call(t, http.StatusOK, "GET", "/v1/assets/"+clip, nil)
 	d.call(t, http.StatusConflict, "PUT", "/v1/assets/"+clip+"/subtitles/en", "WEBVTT\n\n00:00.000 --> 00:01.000\nx\n", header{"Content-Type", "text/vtt"})
+}
+
+// statistics are those of a stream that is on air, and of which a playlist was read.
+func (d *driver) statistics(t *testing.T, path string) {
+	if !program.Eventually(patience, func() bool {
+		s := d.ask(t, http.StatusOK, "GET", path+"/statistics", nil)
+		var got client.StreamStatistics
+		if err := json.Unmarshal(s.body, &got); err != nil {
+			t.Fatal(err)
+		}
+		return got.Since != nil && got.BytesIn > 0 && got.Ways.HTTP.BytesOut > 0 && got.Most == 1
+	}) {
+		t.Error("what the encoder sent and a viewer got is not counted")
+	}
+	d.call(t, http.StatusOK, "GET", path+"/statistics", nil)
 }
 
 // offer is what a browser says that publishes sound.

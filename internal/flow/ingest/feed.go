@@ -53,6 +53,9 @@ func (f *Feed) Pictures() bool { return f.meter.about.HasPictures }
 // Tick ends a second of the report, that was so long.
 func (f *Feed) Tick(length time.Duration) { f.meter.tick(length) }
 
+// Received is how many bytes of pictures and sound have come, until now.
+func (f *Feed) Received() int64 { return f.meter.bytes + f.meter.now.bytes }
+
 // Report is how it goes, as of the last tick.
 func (f *Feed) Report() Report { return f.meter.report() }
 

@@ -43,6 +43,7 @@ type meter struct {
 	offset  int64
 	drops   int64
 	silence int64
+	bytes   int64 // up to the last tick
 	now     second
 	last    [5]second // the newest first
 	filled  int
@@ -67,6 +68,7 @@ func (m *meter) noteDrift(d time.Duration) { m.now.drift = max(m.now.drift, d) }
 // tick ends a second.
 func (m *meter) tick(length time.Duration) {
 	m.now.length = length
+	m.bytes += m.now.bytes
 	copy(m.last[1:], m.last[:])
 	m.last[0] = m.now
 	m.filled = min(m.filled+1, len(m.last))

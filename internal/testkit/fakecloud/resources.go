@@ -207,6 +207,11 @@ func (c *Cloud) act(r *http.Request, o Object, collection string, rest []string,
 			return fail(400, "invalid", "say either start or last: where the clip begins, or how many seconds it has")
 		}
 		return 202, Object{"asset": c.newID("ast"), "name": in["name"], "start": clock, "end": nil}
+	case "streams GET statistics":
+		way := func(bytes, viewers int) Object { return Object{"bytes_out": bytes, "viewers": viewers} }
+		return 200, Object{"since": clock, "until": nil, "bytes_in": 1000, "bytes_out": 5000, "viewers": 2, "viewers_most": 3, "viewers_most_at": clock,
+			"ways":   Object{"http": way(3000, 0), "webrtc": way(2000, 2), "rtmp": way(0, 0), "rtsp": way(0, 0), "srt": way(0, 0)},
+			"series": []Object{{"at": clock, "viewers": 3, "bits_in": 800, "bits_out": 4000}}}
 	case "streams POST captions":
 		return 204, nil
 	case "streams POST markers":

@@ -46,6 +46,7 @@ func (s *Service) Routes(api *web.API) {
 
 	s.clipRoutes(api, op)
 	s.tellRoutes(api, op)
+	s.statisticsRoutes(api, op)
 	s.stopRoutes(api, op)
 	s.whipRoutes(api)
 	web.Add(api, op("sign-stream-playback", http.MethodPost, "/v1/streams/{id}/playback", "Make addresses that play for a time", read), s.apiSign)

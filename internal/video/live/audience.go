@@ -2,8 +2,10 @@ package live
 
 import (
 	"hash/maphash"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -13,8 +15,11 @@ import (
 // same for all, so the latter are told apart by where they come from and what they
 // call themselves: viewers behind one cache count as one.
 type audience struct {
+	sent sentBytes
+	last statistics // of the session that goes on, or the last one
+
 	mu        sync.Mutex
-	connected int
+	connected [ways]int
 	asked     map[uint64]time.Time // when each asked last
 	swept     time.Time
 }
@@ -53,23 +58,28 @@ func (a *audience) asks(r *http.Request, now time.Time) {
 }
 
 // enter counts a connection until leave is called.
-func (a *audience) enter() (leave func()) {
+func (a *audience) enter(by way) (leave func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.connected++
+	a.connected[by]++
 	return sync.OnceFunc(func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.connected--
+		a.connected[by]--
 	})
 }
 
 // count is how many watch.
-func (a *audience) count(now time.Time) int {
+func (a *audience) count(now time.Time) int { return sum(a.byWay(now)) }
+
+// byWay is how many watch by each way.
+func (a *audience) byWay(now time.Time) [ways]int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.sweep(now)
-	return a.connected + len(a.asked)
+	by := a.connected
+	by[byHTTP] += len(a.asked)
+	return by
 }
 
 func (a *audience) sweep(now time.Time) {
@@ -111,6 +121,19 @@ func (a *audiences) count(stream string) int {
 		return 0
 	}
 	return found.count(time.Now())
+}
+
+// byWay is how many watch any of the streams, by each way.
+func (a *audiences) byWay(now time.Time) (by [ways]int) {
+	a.mu.Lock()
+	all := slices.Collect(maps.Values(a.of))
+	a.mu.Unlock()
+	for _, one := range all {
+		for w, n := range one.byWay(now) {
+			by[w] += n
+		}
+	}
+	return by
 }
 
 func (a *audiences) forget(stream string) {

@@ -30,7 +30,7 @@ func TestAudience(t *testing.T) {
 	ask("192.0.2.1:1001", "one", now.Add(10*time.Second))
 	ask("192.0.2.1:1002", "two", now)
 	ask("192.0.2.2:1000", "one", now)
-	leave := a.enter()
+	leave := a.enter(byRTMP)
 	expect(now.Add(10*time.Second), 4)
 	expect(now.Add(20*time.Second), 2)
 	leave()

@@ -47,8 +47,14 @@ func (s *Service) publish(ctx context.Context, r *stream, c ingest.Connection) (
 	}
 }
 
-// Watch lets a reader see a stream that is on air here, see [ingest.Desk].
-func (s *Service) Watch(ctx context.Context, id, token string) (ingest.Program, error) {
+// desk is the service as the server of one protocol sees it. It is an [ingest.Desk].
+type desk struct {
+	*Service
+	by way
+}
+
+// Watch lets a reader see a stream that is on air here.
+func (s desk) Watch(ctx context.Context, id, token string) (ingest.Program, error) {
 	if _, err := s.view(ctx, target{token: token, stream: id}); err != nil {
 		return nil, err
 	}
@@ -56,16 +62,16 @@ func (s *Service) Watch(ctx context.Context, id, token string) (ingest.Program, 
 	if l == nil {
 		return nil, fault.New(fault.Unavailable, "nothing is on air; come back when the stream has begun")
 	}
-	return &program{l, s.crowd.find(id)}, nil
+	return &program{l, s.by}, nil
 }
 
 // program is a stream that is on air, as readers see it.
 type program struct {
-	session  *session
-	audience *audience
+	session *session
+	by      way
 }
 
-func (p *program) Enter() (leave func()) { return p.audience.enter() }
+func (p *program) Enter() (leave func()) { return p.session.crowd.enter(p.by) }
 
 func (p *program) Source() *hub.Stream { return p.session.source }
 
@@ -85,6 +91,7 @@ type input struct {
 	delivered  time.Time // the last picture, or frame of sound where there are none
 	steady     time.Time // since when it has delivered without a pause
 	refreshed  time.Time // when it was asked for a key frame
+	counted    int64     // bytes of it that statistics have
 }
 
 // put has fn put into the feed what came. It is Conflict when another connection has

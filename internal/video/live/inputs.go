@@ -64,6 +64,7 @@ func (l *session) join(c ingest.Connection, now time.Time) (*input, error) {
 
 // drop ends an input's part in the stream.
 func (l *session) drop(in *input) {
+	l.count(in)
 	l.channel.Drop(in.feed)
 	l.inputs[slot(in.connection)] = nil
 	if l.onAir == in {

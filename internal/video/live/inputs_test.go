@@ -25,7 +25,7 @@ type stage struct {
 
 func newStage(t *testing.T) *stage {
 	source := hub.New(hub.DefaultLimits())
-	l := &session{wake: make(chan struct{}, 1), log: slog.New(slog.DiscardHandler), source: source, channel: ingest.NewChannel(source, 0), slate: true}
+	l := &session{wake: make(chan struct{}, 1), log: slog.New(slog.DiscardHandler), source: source, channel: ingest.NewChannel(source, 0), slate: true, crowd: &audience{}, traffic: &traffic{}}
 	l.channel.Offer = l.offer
 	return &stage{session: l, t: t, out: source.Read(), now: time.Unix(1_800_000_000, 0), keys: make(map[*byte]bool)}
 }

@@ -115,7 +115,7 @@ func (s *Service) answerPlay(w http.ResponseWriter, r *http.Request, t target, v
 		return err
 	}
 	defer done()
-	s.crowd.find(t.stream).asks(r, time.Now())
+	v.crowd.asks(r, time.Now())
 	switch t.file {
 	case masterName:
 		answer, err := group.Master()
@@ -166,13 +166,13 @@ func (s *Service) send(w http.ResponseWriter, r *http.Request, v *view, contentT
 			h.Set("Accept-Ranges", "bytes")
 			h.Set("Content-Length", strconv.FormatInt(size, 10))
 			n, _ := memory.WriteTo(w) // who does not get it has gone
-			s.Served(v.tenant, n)
+			s.served(v.tenant, v.crowd, byHTTP, n)
 			return
 		}
 	}
 	http.ServeContent(w, r, "", time.Time{}, content)
 	if r.Method == http.MethodGet {
-		s.Served(v.tenant, sent(h, content))
+		s.served(v.tenant, v.crowd, byHTTP, sent(h, content))
 	}
 }
 
@@ -281,6 +281,7 @@ func refuse(w http.ResponseWriter, status int, text string) {
 type view struct {
 	tenant string
 	policy Policy
+	crowd  *audience
 	until  time.Time // when it is read anew
 }
 
@@ -297,7 +298,7 @@ func (s *Service) view(ctx context.Context, t target) (*view, error) {
 		err := s.DB.Read(ctx, func(tx *store.Tx) error {
 			r, err := findStream(tx, "", t.stream)
 			if err == nil {
-				v = &view{r.Tenant, r.Policy, now.Add(viewFor)}
+				v = &view{r.Tenant, r.Policy, s.crowd.find(r.ID), now.Add(viewFor)}
 			}
 			return err
 		})

@@ -29,14 +29,14 @@ func (s *Service) sendGrowing(w http.ResponseWriter, r *http.Request, v *view, f
 		return nil
 	}
 	out := http.NewResponseController(w)
-	sum, buffer := int64(0), make([]byte, 32<<10)
+	total, buffer := int64(0), make([]byte, 32<<10)
 	for {
 		n, err := file.Grows.Read(buffer)
-		if err != nil && !errors.Is(err, io.EOF) && sum == 0 {
+		if err != nil && !errors.Is(err, io.EOF) && total == 0 {
 			return err
 		}
 		if n > 0 {
-			sum += int64(n)
+			total += int64(n)
 			_, failed := w.Write(buffer[:n])
 			if failed == nil {
 				failed = out.Flush()
@@ -49,10 +49,10 @@ func (s *Service) sendGrowing(w http.ResponseWriter, r *http.Request, v *view, f
 			break
 		}
 		if err != nil {
-			s.Served(v.tenant, sum)
+			s.served(v.tenant, v.crowd, byHTTP, total)
 			panic(http.ErrAbortHandler) // so that nobody takes what there is for all
 		}
 	}
-	s.Served(v.tenant, sum)
+	s.served(v.tenant, v.crowd, byHTTP, total)
 	return nil
 }

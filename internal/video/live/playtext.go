@@ -42,7 +42,7 @@ func (s *Service) sendText(w http.ResponseWriter, r *http.Request, v *view, cont
 		return nil
 	}
 	n, _ := w.Write(body) // who does not get it has gone
-	s.Served(v.tenant, int64(n))
+	s.served(v.tenant, v.crowd, byHTTP, int64(n))
 	return nil
 }
 

@@ -81,9 +81,9 @@ func (s *Service) listen(ctx context.Context, on Listeners) (servers []server, e
 		on       Listener
 		open     func(address string) (*opened, error)
 	}{
-		{"RTMP", on.RTMP, tcp((&rtmp.Server{Desk: s, Log: s.Log, Sent: s.sentTo}).Serve)},
+		{"RTMP", on.RTMP, tcp((&rtmp.Server{Desk: desk{s, byRTMP}, Log: s.Log, Sent: s.sentBy(byRTMP)}).Serve)},
 		{"RTMPS", on.RTMPS, tcp(s.serveRTMPS)},
-		{"RTSP", on.RTSP, tcp((&rtsp.Server{Desk: s, Log: s.Log, Sent: s.sentTo}).Serve)},
+		{"RTSP", on.RTSP, tcp((&rtsp.Server{Desk: desk{s, byRTSP}, Log: s.Log, Sent: s.sentBy(byRTSP)}).Serve)},
 		{"SRT", on.SRT, s.openSRT},
 		{"WebRTC", on.WebRTC, func(address string) (*opened, error) { return s.openWebRTC(ctx, address) }},
 	} {
@@ -142,7 +142,7 @@ func openTCP(address string, serve func(context.Context, net.Listener) error) (*
 
 // serveRTMPS serves RTMP behind the server's own certificate.
 func (s *Service) serveRTMPS(ctx context.Context, socket net.Listener) error {
-	serving := &rtmp.Server{Desk: s, Log: s.Log, Protocol: "rtmps", Sent: s.sentTo}
+	serving := &rtmp.Server{Desk: desk{s, byRTMP}, Log: s.Log, Protocol: "rtmps", Sent: s.sentBy(byRTMP)}
 	return serving.Serve(ctx, tls.NewListener(socket, s.TLS))
 }
 

@@ -65,6 +65,8 @@ type Service struct {
 	views viewCache
 	crowd audiences
 
+	traffic traffic
+
 	mu        sync.Mutex
 	listening map[string]string // by protocol: the address
 	running   context.Context

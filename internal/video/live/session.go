@@ -28,6 +28,8 @@ type session struct {
 	deleted    bool          // its record is gone
 	cancel     context.CancelFunc
 	done       chan struct{} // closed when nothing of it goes on
+	crowd      *audience
+	traffic    *traffic
 
 	mu      sync.Mutex
 	channel *ingest.Channel // into source
@@ -40,6 +42,8 @@ type session struct {
 	from    int64           // … from that segment on
 	report  *StreamHealth
 	ticked  time.Time
+
+	received int64 // bytes, from all inputs
 
 	renditions *renditions // of source
 }
@@ -97,15 +101,18 @@ func (l *session) retire() bool {
 // where nobody sends and nothing is shown.
 func (l *session) tick(noticed []StreamProblem) *StreamHealth {
 	w := l.group.Health()
+	now := time.Now()
+	viewers := l.crowd.count(now)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
 	for _, in := range l.inputs {
 		if in != nil {
+			l.count(in)
 			in.feed.Tick(now.Sub(l.ticked))
 		}
 	}
 	l.ticked = now
+	l.crowd.last.tick(now, viewers, l.received, l.crowd.sent.now())
 	l.report = l.health(w)
 	if l.report != nil {
 		l.report.Problems = append(l.report.Problems, noticed...)
@@ -156,7 +163,7 @@ func (s *Service) session(r *stream, from Status, fn func(*session) error) (*ses
 	ctx, cancel := context.WithCancel(s.running)
 	l := &session{
 		id: r.ID, tenant: r.Tenant, group: group, leave: leave, source: hub.New(hubLimits()), log: s.Log.With("stream", r.ID, "name", r.Name, "tenant", r.Tenant),
-		wake: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{}),
+		wake: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{}), crowd: s.crowd.find(r.ID), traffic: &s.traffic,
 	}
 	l.record, l.renditions = r.Record, newRenditions(l, &s.kitchen, r.Ladder)
 	l.from, _ = group.Next()
@@ -169,6 +176,7 @@ func (s *Service) session(r *stream, from Status, fn func(*session) error) (*ses
 		cancel()
 		return nil, err
 	}
+	l.crowd.last.begin(time.Now(), l.crowd.sent.now())
 	s.sessions[r.ID], begun = l, true
 	s.work.Go(func() { s.supervise(ctx, l, from) })
 	return l, nil
@@ -230,6 +238,7 @@ func (s *Service) supervise(ctx context.Context, l *session, from Status) {
 	}
 	l.cancel()
 	cutting.Wait()
+	l.finish()
 	if running := s.context(); running.Err() == nil {
 		s.endRecording(running, l.id)
 	}
@@ -278,7 +287,7 @@ func (s *Service) announce(l *session, status Status, h *StreamHealth) {
 	if h == nil {
 		return
 	}
-	data, err := json.Marshal(healthMessage{l.id, status, s.crowd.count(l.id), h})
+	data, err := json.Marshal(healthMessage{l.id, status, l.crowd.count(time.Now()), h})
 	if err == nil {
 		err = s.Bus.Announce(event.Event{Type: event.StreamHealth, Tenant: l.tenant, Data: data})
 	}

@@ -13,7 +13,7 @@ func (s *Service) openSRT(address string) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	serving := &srt.Server{Desk: s, Log: s.Log, Passphrase: s.Config.SRTPassphrase.Reveal(), Sent: s.sentTo}
+	serving := &srt.Server{Desk: desk{s, bySRT}, Log: s.Log, Passphrase: s.Config.SRTPassphrase.Reveal(), Sent: s.sentBy(bySRT)}
 	return &opened{
 		address: listener.Addr().String(), close: listener.Close,
 		serve: func(ctx context.Context) error { return serving.Serve(ctx, listener) },

@@ -17,15 +17,7 @@ const whipPath = "/whip"
 
 // newPeers makes what speaks WebRTC. It listens when the service runs.
 func (s *Service) newPeers() *peer.Server {
-	return &peer.Server{Desk: s, Log: s.Log, Hosts: s.Config.WebRTCHosts, TURN: s.Config.TURNListen, Sent: s.sentTo}
-}
-
-// sentTo counts what viewers of a stream were sent by other ways than requests.
-func (s *Service) sentTo(stream string, bytes int64) {
-	l := s.current(stream)
-	if l != nil && bytes > 0 {
-		s.Served(l.tenant, bytes)
-	}
+	return &peer.Server{Desk: desk{s, byWebRTC}, Log: s.Log, Hosts: s.Config.WebRTCHosts, TURN: s.Config.TURNListen, Sent: s.sentBy(byWebRTC)}
 }
 
 func (s *Service) openWebRTC(ctx context.Context, address string) (*opened, error) {

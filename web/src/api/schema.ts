@@ -491,6 +491,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/streams/{id}/statistics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get what a stream has taken in and sent, and who has watched
+         * @description Of the session that goes on, or the last one, as of the last second. The node that the stream is on air on counts it in memory: totals stay until the next session begins or the server ends, the series until the session ends.
+         */
+        get: operations["get-stream-statistics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/streams/{id}/stop": {
         parameters: {
             query?: never;
@@ -1508,6 +1528,28 @@ export interface components {
              */
             expires_in?: number;
         };
+        StreamPoint: {
+            /**
+             * Format: date-time
+             * @description Their end.
+             */
+            at: string;
+            /**
+             * Format: int64
+             * @description A second.
+             */
+            bits_in: number;
+            /**
+             * Format: int64
+             * @description A second.
+             */
+            bits_out: number;
+            /**
+             * Format: int64
+             * @description The most at a time.
+             */
+            viewers: number;
+        };
         StreamProblem: {
             /** @description key_frames, key_frames_irregular, open_gops, no_pictures, sound_missing, jumps, drift, format_changes, backup_differs, loss, storage, or one of others who look after the stream. */
             code: string;
@@ -1564,6 +1606,61 @@ export interface components {
             state: "stopped" | "connecting" | "running" | "waiting";
             /** @description Passwords in it are left out. Empty for an asset. */
             url: string;
+        };
+        StreamStatistics: {
+            /**
+             * Format: int64
+             * @description Of pictures and sound that encoders have sent, on air or not.
+             */
+            bytes_in: number;
+            /**
+             * Format: int64
+             * @description That viewers were sent while it went on, in all ways.
+             */
+            bytes_out: number;
+            /** @description The last hour while it goes on, a point each ten seconds; none when it is over. */
+            series: components["schemas"]["StreamPoint"][];
+            /**
+             * Format: date-time
+             * @description When this session began, or the last one where nobody sends; if the server started meanwhile, when it did. Null where there was none since then. It is known to the node that has the session, until the next begins, the stream is deleted or the server ends.
+             */
+            since: string | null;
+            /**
+             * Format: date-time
+             * @description When it ended; null while it goes on.
+             */
+            until: string | null;
+            /**
+             * Format: int64
+             * @description How many watch now, as of the stream.
+             */
+            viewers: number;
+            /**
+             * Format: int64
+             * @description How many watched at the most at a time, looked at each second.
+             */
+            viewers_most: number;
+            /**
+             * Format: date-time
+             * @description When it was first so many; null for nobody.
+             */
+            viewers_most_at: string | null;
+            ways: components["schemas"]["StreamWays"];
+        };
+        StreamWay: {
+            /** Format: int64 */
+            bytes_out: number;
+            /** Format: int64 */
+            viewers: number;
+        };
+        StreamWays: {
+            /** @description HLS and DASH. */
+            http: components["schemas"]["StreamWay"];
+            /** @description With TLS or without. */
+            rtmp: components["schemas"]["StreamWay"];
+            rtsp: components["schemas"]["StreamWay"];
+            srt: components["schemas"]["StreamWay"];
+            webrtc: components["schemas"]["StreamWay"];
         };
         SubtitleState: {
             language: string;
@@ -3093,6 +3190,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Stream"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-stream-statistics": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+            };
+            path: {
+                /** @description Stream, str_… */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StreamStatistics"];
                 };
             };
             /** @description Error */
