@@ -74,9 +74,13 @@ func readAll(t *testing.T, g *Group, name string, skip bool) {
 		before = checked
 		p := &checked.Playlist
 		newest := p.Segments[len(p.Segments)-1]
-		readOne(t, g, name, newest.URI)
+		if !newest.Gap { // what a slow disk or a lost second has left out is not asked for
+			readOne(t, g, name, newest.URI)
+		}
 		for _, part := range p.Open.Parts {
-			readOne(t, g, name, part.URI)
+			if !part.Gap {
+				readOne(t, g, name, part.URI)
+			}
 		}
 		if p.Ended {
 			return
