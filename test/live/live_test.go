@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -283,6 +284,7 @@ func TestLive(t *testing.T) {
 	audio := rendition(t, master, "audio")
 	watch(t, master)
 	c.healthy(t, s.ID)
+	c.counts(t, s.ID, "http", func(s client.StreamStatistics) client.StreamWay { return s.Ways.HTTP })
 
 	// A wrong key is refused, another one given: who is on air stays there.
 	wrong := push(t, ingest(s, "lys_wrongwrongwrongwrongwrong"))
@@ -381,6 +383,36 @@ func (c *cloud) healthy(t *testing.T, id string) {
 	if h.Width != 320 || h.Height != 180 || !strings.HasPrefix(h.VideoCodec, "avc1.") || h.AudioCodec != "mp4a.40.2" || h.Channels != 2 ||
 		h.KeyInterval != 2 || h.Bitrate < 50_000 || h.Bitrate > 2_000_000 || h.Drops > 0 || len(h.Problems) > 0 {
 		t.Errorf("health is %+v", h)
+	}
+}
+
+// counts waits until the statistics of a stream that is on air have what its
+// encoder sent and what viewers got by one way, and looks whether metrics have it too.
+func (c *cloud) counts(t *testing.T, id, way string, of func(client.StreamStatistics) client.StreamWay) {
+	t.Helper()
+	var s client.StreamStatistics
+	if !program.Eventually(patience, func() bool {
+		var err error
+		s, err = c.Streams.Statistics(t.Context(), id)
+		got := of(s)
+		return err == nil && s.BytesIn > 50_000 && got.BytesOut > 50_000 && got.Viewers > 0 && s.Most >= got.Viewers && len(s.Series) > 0 && s.Series[0].BitsIn > 0
+	}) {
+		t.Fatalf("statistics are %+v", s)
+	}
+	if s.Since == nil || s.Until != nil || s.MostAt == nil || s.MostAt.Before(*s.Since) || s.BytesOut < of(s).BytesOut {
+		t.Errorf("statistics are %+v", s)
+	}
+	status, _, metrics, err := get(t.Context(), c.URL+"/metrics")
+	if err != nil || status != http.StatusOK {
+		t.Fatalf("metrics: %d, %v", status, err)
+	}
+	for _, line := range []string{
+		`liuyun_live_streams_count [1-9].*`, `liuyun_live_inputs_count\{protocol="[a-z]+"\} [1-9].*`, `liuyun_live_received_bytes_total\{protocol="[a-z]+"\} [1-9].*`,
+		`liuyun_live_viewers_count\{way="` + way + `"\} [1-9].*`, `liuyun_live_sent_bytes_total\{way="` + way + `"\} [1-9].*`,
+	} {
+		if !regexp.MustCompile(`(?m)^` + line + `$`).Match(metrics) {
+			t.Errorf("no line %s in the metrics", line)
+		}
 	}
 }
 

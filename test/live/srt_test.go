@@ -46,6 +46,7 @@ func TestSRT(t *testing.T) {
 			}
 			continue
 		}
+		c.counts(t, s.ID, "srt", func(s client.StreamStatistics) client.StreamWay { return s.Ways.SRT })
 		first.kill()
 		c.await(t, s.ID, client.StreamReconnecting)
 		pushSRT(t, s.Ingest.SRT.URL)
