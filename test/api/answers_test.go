@@ -203,6 +203,7 @@ func (d *driver) streams(t *testing.T) {
 // source has a stream fetch something that does not answer.
 func (d *driver) source(t *testing.T, path string) {
 	d.call(t, http.StatusOK, "POST", path+"/stop", nil)
+	d.call(t, http.StatusPreconditionFailed, "POST", path+"/start", nil, header{"If-Match", `"0"`})
 	d.call(t, http.StatusOK, "POST", path+"/start", nil)
 	d.call(t, http.StatusBadRequest, "PATCH", path, `{"source":{"url":"ftp://example.org/"}}`)
 	d.call(t, http.StatusForbidden, "PATCH", path, `{"source":{"url":"udp://0.0.0.0:5000"}}`)
