@@ -98,6 +98,8 @@ export async function goLive(v) {
   await moves(v, page, 'the preview');
   await moves(v, v.other, 'the embedded player');
   await page.waitForFunction(() => Number.parseFloat(document.querySelector('[data-health="fps"]')?.textContent) > 20, undefined, { timeout: patience });
+  // Who watches and what they got is counted: the page itself and the embedded player.
+  await page.waitForFunction(() => ['most', 'sent', 'taken'].every((what) => Number.parseFloat(document.querySelector(`[data-audience="${what}"]`)?.textContent) > 0), undefined, { timeout: patience });
   await wake(v);
   await page.waitForFunction(() => Number.parseFloat(document.querySelector('.latency')?.textContent) < 6, undefined, { timeout: patience });
   await v.button(says.delay).waitFor();

@@ -1,7 +1,7 @@
 import { offline, readProblem } from './problem';
 import type {
   Asset, AssetChange, Clip, Delivery, Job, JoinToken, Key, MadeKey, MadeWebhook, NewAsset, NewClip, NewKey, NewStream, NewWebhook, Node, Page,
-  Session, SignedPlayback, SignedStreamPlayback, Stream, StreamChange, Tenant, Usage, Webhook, WebhookChange,
+  Session, SignedPlayback, SignedStreamPlayback, Stream, StreamChange, StreamStatistics, Tenant, Usage, Webhook, WebhookChange,
 } from './types';
 
 interface Request {
@@ -59,6 +59,7 @@ export class Client {
   // Streams. A key is in the answer that makes it, and never again.
   streams = (query: ListQuery) => this.list<Stream>('/v1/streams', query);
   stream = (id: string, signal?: AbortSignal) => this.send<Stream>('GET', `/v1/streams/${id}`, { signal });
+  streamStatistics = (id: string) => this.send<StreamStatistics>('GET', `/v1/streams/${id}/statistics`, {});
   createStream = (stream: NewStream) => this.send<Stream>('POST', '/v1/streams', { json: stream, headers: idempotent() });
   changeStream = (stream: Stream, change: StreamChange) =>
     this.send<Stream>('PATCH', `/v1/streams/${stream.id}`, { json: change, headers: match(stream.rev) });

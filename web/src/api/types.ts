@@ -32,6 +32,7 @@ export type Status = Asset['status'];
 export type Stream = Schemas['Stream'];
 export type StreamChange = Schemas['StreamChange'];
 export type StreamHealth = Schemas['StreamHealth'];
+export type StreamStatistics = Schemas['StreamStatistics'];
 export type Tenant = Schemas['Tenant'];
 export type Track = Schemas['Track'];
 export type Usage = Schemas['UsageReport'];
