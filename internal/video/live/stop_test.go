@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -97,9 +98,8 @@ func TestStop(t *testing.T) {
 	}
 	c.begin(t, made)
 	c.await(t, made.ID, Live)
-	kinds := c.bus.kinds()
-	from := len(kinds) - 5
-	if diff := cmp.Diff([]string{event.StreamIdle, event.StreamUpdated, event.StreamUpdated, event.StreamUpdated, event.StreamLive}, kinds[max(from, 0):]); diff != "" {
+	kinds := slices.Compact(c.bus.kinds()) // a stream may be live before it was said to be connecting
+	if diff := cmp.Diff([]string{event.StreamUpdated, event.StreamIdle, event.StreamUpdated, event.StreamLive}, kinds[max(len(kinds)-4, 0):]); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
 }
