@@ -90,7 +90,11 @@ func (g *Group) live() *dash.Live {
 		Published: time.Now(), Update: time.Second, Depth: g.o.Keep, Delay: latency, Latency: latency,
 		MinBuffer: max(2*g.partTarget, time.Second), MaxSegment: g.o.Segment, Timing: TimeName,
 	}
-	for _, a := range g.anchors() {
+	anchors := g.anchors()
+	for i, a := range anchors {
+		if i > 0 && i == len(anchors)-1 && !g.hasAll(a) {
+			break
+		}
 		p := g.period(a)
 		if len(p.Sets) > 0 {
 			l.Periods = append(l.Periods, p)
@@ -133,6 +137,21 @@ func (g *Group) anchors() (all []*anchor) {
 		see(lead.open)
 	}
 	return all
+}
+
+// hasAll reports whether a period has all that goes on. Shaka takes no notice of what
+// comes to a period later than the period itself, and stands still where that is the
+// sound. What does not come is waited for until a segment is whole.
+func (g *Group) hasAll(a *anchor) bool {
+	if list, _ := g.within(g.renditions[0], a); len(list) > 0 {
+		return true
+	}
+	for _, r := range g.renditions {
+		if _, ok := g.representation(r, a); !ok && (r.derived == nil || r.going) {
+			return false
+		}
+	}
+	return true
 }
 
 // period describes one of them.

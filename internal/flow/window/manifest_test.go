@@ -208,6 +208,32 @@ func TestPeriodsOfDASH(t *testing.T) {
 	l.finish()
 }
 
+// A period is listed when all that goes on has come to it: shaka never looks for what
+// comes later.
+func TestPeriodsBeginWhole(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, Options{})
+	s := &source{rate: 25, gop: every(50), noise: true}
+	b.begin(s.tracks())
+	b.play(s, 20)
+	other := s.tracks()
+	other[0] = rungTrack() // of another size
+	b.begin(other)
+	for s.now() < 30*time.Second {
+		u, _ := s.next()
+		b.write(u)
+		for _, p := range b.manifest().Periods {
+			if len(p.Sets) != 2 {
+				t.Fatalf("at %v period %s has %d sets", s.now(), p.ID, len(p.Sets))
+			}
+		}
+	}
+	if n := len(b.manifest().Periods); n != 2 {
+		t.Errorf("%d periods", n)
+	}
+	b.finish()
+}
+
 // A source whose clock runs away from ours begins a period before it is a second off.
 func TestDriftBeginsAPeriod(t *testing.T) {
 	t.Parallel()
