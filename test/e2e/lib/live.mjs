@@ -163,8 +163,8 @@ export async function startOver(v) {
   await late.goto(`${v.job.url}/embed/${v.id}?start=over`);
   await late.evaluate(`window.pictureOf = ${picture}`);
   await late.waitForFunction((n) => {
-    const video = document.querySelector('video');
-    return video?.readyState >= 2 && !video.seeking && window.pictureOf().number > 0 && window.pictureOf().number < n;
+    const video = document.querySelector('video'); // whose first picture has the number 0
+    return video?.readyState >= 2 && !video.seeking && window.pictureOf().number < n;
   }, 4 * rate, { timeout: patience });
   await late.evaluate(() => {
     document.querySelector('video').muted = true;
@@ -301,7 +301,7 @@ async function moves(v, page, what) {
     return number - seen[0] >= rate;
   });
   v.expect(`${what}: the numbers ${seen} do not grow`, seen.every((number, i) => i === 0 || number > seen[i - 1]));
-  v.expect(`${what}: only ${seen.length} pictures in a second`, seen.length >= 3);
+  v.expect(`${what}: only the pictures ${seen} in a second`, seen.length >= 3);
 }
 
 /** picture reads the number of the picture on show, as testkit.FrameNumber does. */

@@ -28,10 +28,10 @@ export interface Stats {
 const behindFrom = 4;
 
 /**
- * How far from the oldest moment somebody begins who starts over: that is soon gone where
- * the window is full. A share of the window, and at most so many seconds.
+ * Who starts over begins with the first picture there is, from which all that follow can
+ * be shown. Of so many seconds the first may soon be gone: then so much later.
  */
-const oldest = { share: 1 / 20, most: 6 };
+const long = { from: 120, later: 6 };
 
 export const speeds = [0.5, 0.75, 1, 1.25, 1.5, 2] as const;
 
@@ -284,7 +284,7 @@ export class Session {
     const { start, edge } = this.live;
     const at = this.video.currentTime;
     this.startedOver = this.video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA && at - start < edge - at;
-    if (!this.startedOver) this.seek(start + Math.min((edge - start) * oldest.share, oldest.most));
+    if (!this.startedOver) this.seek(start + (edge - start > long.from ? long.later : 0));
   }
 
   /** refresh copies the engine's state into the reactive fields. */
