@@ -5,7 +5,7 @@ import { redraw, type Engine, type Fault, type FaultKind, type Listener, type Li
 /** openHLS plays a multivariant playlist with hls.js over Media Source Extensions. */
 export function openHLS(video: HTMLVideoElement, source: Source, at: number, listener: Listener): Engine {
   const hls = new Hls({
-    startPosition: at > 0 ? at : -1,
+    startPosition: at,
     workerPath: workerURL,
     maxBufferLength: 30,
     backBufferLength: 30,
@@ -35,8 +35,8 @@ export function openHLS(video: HTMLVideoElement, source: Source, at: number, lis
     replacing = -1;
     redraw(video);
   });
-  if (source.live) beginWithPictures(hls, video);
   const closing = new AbortController();
+  if (source.live) beginWithPictures(hls, video, closing.signal);
   listenForErrors(hls, video, closing.signal, listener);
   hls.loadSource(source.hls);
   hls.attachMedia(video);
@@ -107,8 +107,19 @@ const slack = 0.1;
  * frame: who goes to its beginning, and is paused, would wait for a picture that
  * nothing can show. The first one that can be shown is gone to.
  */
-function beginWithPictures(hls: Hls, video: HTMLVideoElement): void {
+function beginWithPictures(hls: Hls, video: HTMLVideoElement, closing: AbortSignal): void {
   let asked = NaN; // the moment whose segment, or part, has come
+  // Where it was there before the seek, nothing comes.
+  const near = () => {
+    const { buffered, currentTime: moment } = video;
+    for (let i = 0; i < buffered.length; i++) {
+      if (buffered.end(i) <= moment) continue;
+      const first = buffered.start(i);
+      if (first > moment && first - moment <= slack) video.currentTime = first;
+      return;
+    }
+  };
+  video.addEventListener('seeking', near, { signal: closing });
   hls.on(Events.BUFFER_APPENDED, (_, { frag, part, type, timeRanges }) => {
     if (!video.seeking || frag.type !== 'main' || type === 'audio') return;
     const moment = video.currentTime;

@@ -33,6 +33,18 @@ const behindFrom = 4;
  */
 const long = { from: 120, later: 6 };
 
+/**
+ * A moment within the first segment of a stream, in seconds: its sound may begin a little
+ * later than its pictures, and hls.js takes what is before that for no place to begin at.
+ */
+const within = 0.5;
+
+/**
+ * How far behind who watches as it happens may fall, in seconds, before they are brought
+ * back to it, and how long that is given before it is tried again.
+ */
+const fallen = { behind: 10, again: 10_000 };
+
 export const speeds = [0.5, 0.75, 1, 1.25, 1.5, 2] as const;
 
 /**
@@ -76,6 +88,8 @@ export class Session {
   private lastText = 0;
   /** a fault stopped it while it played */
   private interrupted = false;
+  private follows = true; // the viewer wants what happens now, where it is live
+  private caughtUp = -fallen.again;
   private startedOver = false;
 
   constructor(
@@ -97,8 +111,9 @@ export class Session {
 
   /** setEngine plays on with another engine, or with the same one anew, from where the viewer is. */
   async setEngine(kind: EngineKind): Promise<void> {
-    // By WebRTC time begins with the connection.
-    const at = this.engineKind === 'whep' ? 0 : this.video.currentTime;
+    // By WebRTC time begins with the connection, and who comes to a stream has none yet.
+    const fresh = this.engineKind === 'whep' || (this.source.live && this.video.currentTime === 0);
+    const at = !fresh ? this.video.currentTime : this.over ? within : -1;
     const resume = this.interrupted || (!this.video.paused && !this.video.ended);
     this.interrupted = resume; // until it plays: the engine that goes has the element pause
     const turn = ++this.opening;
@@ -197,11 +212,15 @@ export class Session {
   toggle(): void {
     if (this.fault) return;
     if (this.video.paused) this.play();
-    else this.video.pause();
+    else {
+      this.follows = false; // who stops it wants to see what comes next, later
+      this.video.pause();
+    }
   }
 
   seek(time: number): void {
     const { start, end } = this.span;
+    this.follows = !this.live || time > this.live.edge - behindFrom;
     if (end > start) this.video.currentTime = this.time = clamp(time, start, end);
   }
 
@@ -276,15 +295,27 @@ export class Session {
     this.fault = fault;
   }
 
+  /** followLive learns where a stream is, and keeps the viewer where they want to be. */
   private followLive(): void {
     this.live = this.engine?.live?.();
+    this.catchUp();
     if (!this.over || this.startedOver || !this.ready || !this.live || this.video.seeking) return;
-    // Until it stays there: an engine may put the element where itself would begin, after
-    // us. The first picture that can be shown may be a little later than what is asked for.
+    // Some engines begin there by themselves, others are told until they stay there.
     const { start, edge } = this.live;
     const at = this.video.currentTime;
     this.startedOver = this.video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA && at - start < edge - at;
-    if (!this.startedOver) this.seek(start + (edge - start > long.from ? long.later : 0));
+    if (!this.startedOver && at > start + 1) this.seek(start);
+    if (this.startedOver && edge - start > long.from) this.seek(start + long.later);
+  }
+
+  /** catchUp brings back to what happens now who has fallen behind without wanting to. */
+  private catchUp(): void {
+    const { paused, seeking, currentTime } = this.video;
+    if (!this.live || this.over || !this.follows || paused || seeking || this.live.edge - currentTime < fallen.behind) return;
+    const now = performance.now();
+    if (now - this.caughtUp < fallen.again) return;
+    this.caughtUp = now;
+    this.toLive();
   }
 
   /** refresh copies the engine's state into the reactive fields. */
