@@ -151,8 +151,8 @@ func (n *serving) add(name string, run func(context.Context, func()) error, heal
 // addReady tells that all parts before it are ready.
 func (n *serving) addReady(r *Ready) {
 	n.add("announcement", func(ctx context.Context, ready func()) error {
+		ready() // first: who is told may ask /readyz at once
 		n.Ready(*r)
-		ready()
 		<-ctx.Done()
 		return nil
 	}, nil)
