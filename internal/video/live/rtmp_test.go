@@ -167,16 +167,9 @@ func (p *pusher) goodbye() string {
 // reader reads the hub's stream of a session, when there is one.
 func (c *cloud) reader(t *testing.T, stream string) *hub.Reader {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		c.mu.Lock()
-		l := c.sessions[stream]
-		c.mu.Unlock()
-		if l != nil {
-			return l.source.Read()
-		}
-	}
-	t.Fatal("nobody sends")
-	return nil
+	var l *session
+	until(t, "somebody sends", func() bool { l = c.current(stream); return l != nil })
+	return l.source.Read()
 }
 
 func next(t *testing.T, r *hub.Reader) hub.Item {
@@ -287,15 +280,10 @@ func TestDeletedElsewhere(t *testing.T) {
 	if why := p.goodbye(); !strings.Contains(why, "deleted") {
 		t.Errorf("the encoder was told %q", why)
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	until(t, "the window is gone", func() bool {
 		_, err := os.Stat(folder)
-		if errors.Is(err, os.ErrNotExist) {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the window is there still: %v", err)
-		}
-	}
+		return errors.Is(err, os.ErrNotExist)
+	})
 }
 
 func TestPushRefused(t *testing.T) {

@@ -227,18 +227,14 @@ func TestSourceGoesOn(t *testing.T) {
 	c.Service = next
 	stop = run()
 	defer stop()
-	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	until(t, "it goes on", func() bool {
 		c.fetching.mu.Lock()
 		f := c.fetching.running[made.ID]
 		c.fetching.mu.Unlock()
+		d := &StreamSource{}
 		if f != nil {
-			d := &StreamSource{}
-			if f.show(d); d.State == SourceRunning {
-				return
-			}
+			f.show(d)
 		}
-		if time.Now().After(end) {
-			t.Fatal("it does not go on")
-		}
-	}
+		return d.State == SourceRunning
+	})
 }

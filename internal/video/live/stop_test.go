@@ -139,17 +139,11 @@ func TestStoppedElsewhere(t *testing.T) {
 	}
 	over(t, r)
 	c.await(t, made.ID, Idle)
-	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	until(t, "the source is not fetched any more", func() bool {
 		c.fetching.mu.Lock()
-		going := len(c.fetching.running)
-		c.fetching.mu.Unlock()
-		if going == 0 {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("the source is fetched for ever")
-		}
-	}
+		defer c.fetching.mu.Unlock()
+		return len(c.fetching.running) == 0
+	})
 	// A node that takes nothing in can let encoders in again, and does not fetch.
 	other.call(t, writer, 503, "POST", "/v1/streams/"+fetched.ID+"/start", "")
 	other.call(t, writer, 200, "POST", "/v1/streams/"+made.ID+"/start", "")
@@ -198,14 +192,12 @@ func TestStoppedRestarts(t *testing.T) {
 	if _, err := c.Publish(t.Context(), made.Ingest.RTMP.Key, ingest.Connection{}); fault.CodeOf(err) != fault.Conflict {
 		t.Errorf("an encoder is told %v", err)
 	}
-	for end := time.Now().Add(time.Minute); r.Status != Idle; time.Sleep(10 * time.Millisecond) {
+	until(t, "it is idle", func() bool {
 		if r, err = c.streamOf(t.Context(), made.ID); err != nil {
 			t.Fatal(err)
 		}
-		if time.Now().After(end) {
-			t.Fatalf("it is %s", r.Status)
-		}
-	}
+		return r.Status == Idle
+	})
 }
 
 // What nodes of the version before wrote is understood: a source that is off.

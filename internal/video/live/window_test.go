@@ -49,11 +49,8 @@ func (c *cloud) over(t *testing.T, seconds int64) (stream string) {
 		source.Write(hub.Unit{
 			DTS: n * 3600, PTS: n * 3600, Key: n%50 == 0, Wall: began.Add(time.Duration(n) * time.Second / 25), Data: bytes.Repeat([]byte{byte(n)}, 400),
 		})
-		for n == 1 { // who begins to read later does so with the newest key frame
-			if open, next := g.Next(); open < next {
-				break
-			}
-			time.Sleep(time.Millisecond)
+		if n == 1 { // who begins to read later does so with the newest key frame
+			until(t, "a segment is open", func() bool { open, next := g.Next(); return open < next })
 		}
 	}
 	source.End(nil)
@@ -283,11 +280,7 @@ func TestWhatIsOverIsDeletedAfterARestart(t *testing.T) {
 	c.age(t, stream, 30*24*time.Hour)
 	c.Service = New(c.Deps)
 	c.serve(t)
-	for end := time.Now().Add(30 * time.Second); c.kept(stream); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("it is there still")
-		}
-	}
+	until(t, "it is gone", func() bool { return !c.kept(stream) })
 }
 
 // keeper keeps recordings: it counts them, and can fail.
@@ -360,6 +353,8 @@ func TestClipsAreBounded(t *testing.T) {
 	refused.Store(0)
 	var asking sync.WaitGroup
 	held, release := make(chan struct{}), make(chan struct{})
+	free := sync.OnceFunc(func() { close(release) })
+	defer free()
 	holding := sync.OnceFunc(func() { close(held) })
 	asking.Go(func() {
 		c.DB.Write(context.Background(), func(*store.Tx) error { holding(); <-release; return nil })
@@ -369,10 +364,8 @@ func TestClipsAreBounded(t *testing.T) {
 		asking.Go(ask)
 	}
 	const want = 3 * mostClips
-	for end := time.Now().Add(20 * time.Second); refused.Load() < want && time.Now().Before(end); {
-		time.Sleep(10 * time.Millisecond)
-	}
-	close(release)
+	until(t, "all but those who may are refused", func() bool { return refused.Load() >= want })
+	free()
 	asking.Wait()
 	if made.Load() != mostClips || refused.Load() != want {
 		t.Errorf("%d clips are made at once, want %d; %d were refused", made.Load(), mostClips, refused.Load())
@@ -383,17 +376,11 @@ func TestClipsAreBounded(t *testing.T) {
 		t.Errorf("clips are stored, and their window is closed or deleted, %v", err)
 	}
 	close(slow.may)
-	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	until(t, "the clips are ready", func() bool {
 		c.recordMu.Lock()
-		left := len(c.clips)
-		c.recordMu.Unlock()
-		if left == 0 {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("the clips are not ready")
-		}
-	}
+		defer c.recordMu.Unlock()
+		return len(c.clips) == 0
+	})
 	if ask(); made.Load() != mostClips+1 {
 		t.Error("there is room, and no clip is made")
 	}
