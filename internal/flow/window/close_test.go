@@ -13,12 +13,8 @@ import (
 // was told of.
 func TestClose(t *testing.T) {
 	t.Parallel()
-	o := short()
-	o.Folder = t.TempDir()
-	b := newBench(t, o)
-	s := source{rate: 10, gop: every(10), noise: true}
-	b.begin(s.tracks())
-	b.play(&s, 8)
+	o, b, s := newShort(t)
+	b.play(s, 8)
 	b.g.Plan(Plan{WithoutSource: true})
 	b.finish()
 	want, known := b.playlist("video"), b.g.next
@@ -40,15 +36,11 @@ func TestClose(t *testing.T) {
 // written when there is room.
 func TestCloseKeepsWhatIsNotWritten(t *testing.T) {
 	t.Parallel()
-	o := short()
-	o.Folder = t.TempDir()
-	b := newBench(t, o)
-	s := source{rate: 10, gop: every(10), noise: true}
-	b.begin(s.tracks())
-	b.play(&s, 3)
+	o, b, s := newShort(t)
+	b.play(s, 3)
 	full := errors.New("full")
 	b.g.files.step = func(string, int) (int, error) { return 0, full }
-	b.play(&s, 6)
+	b.play(s, 6)
 	b.finish()
 	want := b.playlist("video").Segments
 	last := want[len(want)-1].URI
@@ -69,14 +61,10 @@ func TestCloseKeepsWhatIsNotWritten(t *testing.T) {
 // What the disk was too slow for is on it when the window is closed.
 func TestCloseWritesWhatWaits(t *testing.T) {
 	t.Parallel()
-	o := short()
-	o.Folder = t.TempDir()
-	b := newBench(t, o)
-	s := source{rate: 10, gop: every(10), noise: true}
-	b.begin(s.tracks())
-	b.play(&s, 2)
+	o, b, s := newShort(t)
+	b.play(s, 2)
 	b.quiet = true
-	b.play(&s, 8)
+	b.play(s, 8)
 	b.finish()
 	if err := b.g.Close(); err != nil {
 		t.Fatal(err)

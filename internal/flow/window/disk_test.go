@@ -35,6 +35,17 @@ func short() Options {
 	return Options{Segment: time.Second, Longest: 2 * time.Second, Part: 200 * time.Millisecond, Keep: 7 * time.Second}
 }
 
+// newShort is a short window in a folder of its own, with a source that begins there.
+func newShort(t *testing.T) (Options, *bench, *source) {
+	t.Helper()
+	o := short()
+	o.Folder = t.TempDir()
+	b := newBench(t, o)
+	s := &source{rate: 10, gop: every(10), noise: true}
+	b.begin(s.tracks())
+	return o, b, s
+}
+
 // A process that is killed at any step loses at most what was not whole: another one
 // goes on with the same segments, and uses no number twice.
 func TestResume(t *testing.T) {
@@ -179,12 +190,8 @@ func left(t *testing.T, g *Group) {
 // An orderly end leaves no gap, and a window that has ended stays so.
 func TestResumeAfterTheEnd(t *testing.T) {
 	t.Parallel()
-	o := short()
-	o.Folder = t.TempDir()
-	b := newBench(t, o)
-	s := source{rate: 10, gop: every(10), noise: true}
-	b.begin(s.tracks())
-	b.play(&s, 8)
+	o, b, s := newShort(t)
+	b.play(s, 8)
 	b.finish()
 	want := b.playlist("video")
 	for range 3 {
