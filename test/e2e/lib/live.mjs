@@ -141,9 +141,12 @@ export async function rewind(v) {
   const behind = await page.evaluate(picture);
   if (v.phone) {
     // The controls hide by themselves, and the look at the page may have outlasted them.
+    // Whether a tap has come there is for the page to say: it may come later than is waited for.
+    await back.evaluate((button) => button.addEventListener('click', () => (button.dataset.pressed = ''), { once: true }));
     await until('the way back to live is pressed', async () => {
       await wake(v);
-      return back.tap({ timeout: 2000 }).then(() => true, () => false);
+      await back.tap({ timeout: 2000 }).catch(() => undefined);
+      return page.locator('button[data-pressed]').count();
     });
   } else {
     await back.focus();
@@ -183,6 +186,24 @@ export async function startOver(v) {
   });
   await moves(v, v.other, 'the other player, once more');
   await v.page.bringToFront();
+  await fallBehind(v);
+}
+
+/** Who watches what happens now, and falls behind without wanting to, is brought back. */
+async function fallBehind(v) {
+  const { page } = v;
+  const behind = 12;
+  await page.waitForFunction((behind) => document.querySelector('video').currentTime > behind + 1, behind, { timeout: patience });
+  await page.evaluate(async (behind) => {
+    const video = document.querySelector('video');
+    await new Promise((done) => {
+      video.addEventListener('seeked', done, { once: true });
+      video.currentTime -= behind; // as no control of the player does it
+    });
+    for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame); // what is shown is of that moment, or of a later one
+  }, behind);
+  await page.waitForFunction(() => Number.parseFloat(document.querySelector('.latency').textContent) < 6, undefined, { timeout: patience });
+  await moves(v, page, 'the player that was brought back');
 }
 
 /** What is on air is recorded, and what was there a moment ago becomes a clip. */

@@ -310,8 +310,9 @@ export class Session {
 
   /** catchUp brings back to what happens now who has fallen behind without wanting to. */
   private catchUp(): void {
-    const { paused, seeking, currentTime } = this.video;
-    if (!this.live || this.over || !this.follows || paused || seeking || this.live.edge - currentTime < fallen.behind) return;
+    const { paused, seeking, currentTime, playbackRate } = this.video;
+    if (!this.live || this.over || !this.follows || paused || seeking) return;
+    if (playbackRate < 1 || this.live.edge - currentTime < fallen.behind) return; // slowly is how they want it
     const now = performance.now();
     if (now - this.caughtUp < fallen.again) return;
     this.caughtUp = now;
