@@ -42,14 +42,29 @@ export async function checkPage(page, check, job) {
 }
 
 async function ready(page, engine = 'hls') {
-  await page.waitForFunction((engine) => {
+  await comes(page, `${engine} is ready`, (engine) => {
     const player = window.liuyunPlayer;
     return player?.engine === engine && player.levels().length > 0 && player.video.readyState >= 2;
-  }, engine, { timeout: patience });
+  }, engine);
 }
 
 async function playsTo(page, seconds) {
-  await page.waitForFunction((s) => window.liuyunPlayer.video.currentTime >= s, seconds, { timeout: patience });
+  await comes(page, `it plays to ${seconds} s`, (s) => window.liuyunPlayer.video.currentTime >= s, seconds);
+}
+
+/** comes waits until something holds in the page, and says how it stands there when it does not come. */
+async function comes(page, what, holds, argument) {
+  try {
+    await page.waitForFunction(holds, argument, { timeout: patience });
+  } catch {
+    const stands = await page.evaluate(() => {
+      const { video, ...player } = window.liuyunPlayer;
+      const { currentTime, readyState, networkState, paused, seeking, error } = video;
+      const buffered = Array.from({ length: video.buffered.length }, (_, i) => [video.buffered.start(i), video.buffered.end(i)]);
+      return JSON.stringify({ currentTime, readyState, networkState, paused, seeking, error: error?.message, buffered, visible: document.visibilityState, ...player.stats() });
+    });
+    throw new Error(`not in time: ${what}: ${stands}`);
+  }
 }
 
 /** The menu of qualities offers every rung, and a chosen one comes on show. */
@@ -92,7 +107,7 @@ async function dashSeeks(page) {
 
 async function seek(page, seconds) {
   await page.evaluate((s) => { window.liuyunPlayer.video.currentTime = s; }, seconds);
-  await page.waitForFunction(() => !window.liuyunPlayer.video.seeking && window.liuyunPlayer.video.readyState >= 2, undefined, { timeout: patience });
+  await comes(page, `${seconds} s is gone to`, () => !window.liuyunPlayer.video.seeking && window.liuyunPlayer.video.readyState >= 2);
 }
 
 /** Each language of subtitles comes on show, also when the viewer seeks before its file has come. */
