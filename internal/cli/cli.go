@@ -103,13 +103,14 @@ func newRoot(s *session) *cobra.Command {
 		Use:   "liuyun",
 		Short: "Turn video into adaptive streams, and serve them",
 		Long: `Liuyun 流云 turns any video file into an adaptive stream (HLS and DASH on the
-same segments) that plays everywhere. As a server it takes videos in, encodes
-them, on several machines if need be, and serves them.
+same segments) that plays everywhere. As a server it takes videos and live
+streams in, encodes them, on several machines if need be, and serves them.
 
 ` + exitStatuses,
 		Example: `  liuyun encode talk.mov -o talk
   liuyun serve
-  liuyun upload talk.mov --wait`,
+  liuyun upload talk.mov --wait
+  liuyun streams create 'Town hall'`,
 		Args:          noCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors: true,
