@@ -241,26 +241,35 @@ func TestUnusable(t *testing.T) {
 	}
 }
 
-// What is lost is sent again, as often as it was sent at most.
+// What is lost is sent again: a packet not too soon, and all not more than half as often
+// as others are sent.
 func TestRepeat(t *testing.T) {
 	t.Parallel()
 	out := &wire{}
 	s := boundSender(webrtc.RTPCodecTypeVideo, out)
 	s.paced = &counter{extension: 3}
-	for n := range 10 {
+	const count = 20
+	for n := range count {
 		if err := s.send([]byte{0x41, byte(n)}, uint32(n), n%2 == 1); err != nil {
 			t.Fatal(err)
 		}
 	}
 	first := out.packets[0].SequenceNumber
 	ask := &rtcp.TransportLayerNack{Nacks: []rtcp.NackPair{{PacketID: first + 3, LostPackets: 1}, {PacketID: first + 5000}}}
-	if err := s.repeat(ask); err != nil {
-		t.Fatal(err)
+	now := time.Unix(1000, 0)
+	again := func(after time.Duration, want int) {
+		t.Helper()
+		now = now.Add(after)
+		before := len(out.packets)
+		if err := s.repeat(ask, now); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(out.packets) - before; n != want {
+			t.Fatalf("%d packets are sent again, want %d", n, want)
+		}
 	}
-	if len(out.packets) != 12 {
-		t.Fatalf("%d packets, want the 10 and two again", len(out.packets))
-	}
-	for i, p := range out.packets[10:] {
+	again(0, 2)
+	for i, p := range out.packets[count:] {
 		was := out.packets[3+i]
 		if p.SequenceNumber != was.SequenceNumber || p.Timestamp != was.Timestamp || p.Marker != was.Marker || p.Payload[1] != was.Payload[1] {
 			t.Errorf("%v again is %v", was, p)
@@ -271,14 +280,12 @@ func TestRepeat(t *testing.T) {
 			t.Errorf("packet %d has the number %v", i, b)
 		}
 	}
-	for range 100 {
-		if err := s.repeat(ask); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if len(out.packets) > 20 {
-		t.Errorf("%d packets: more is repeated than was sent", len(out.packets))
-	}
+	again(notBefore/2, 0)
+	again(notBefore/2, 2)
+	again(notBefore, 2)
+	again(notBefore, 2)
+	again(notBefore, 2)
+	again(notBefore, 0) // half of them were
 }
 
 // nowhere takes packets.

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -17,6 +18,14 @@ import (
 // of two: two seconds at 6 Mbit/s.
 const history = 1024
 
+// A line that is too narrow loses packets because there are too many: of what is sent
+// again there may be half as much as of what is sent, after a while without a loss so
+// many at once, and a packet not sooner than it can have been missed anew.
+const (
+	mostAgain = 256
+	notBefore = 100 * time.Millisecond
+)
+
 // sender sends one track to one viewer. It keeps no bytes of its own of what it
 // sends, and allocates nothing a packet. Send is for one goroutine, all else for any.
 type sender struct {
@@ -29,7 +38,7 @@ type sender struct {
 
 	mu   sync.Mutex
 	sent [history]sent
-	left int // packets that may be sent again: as many as were sent
+	left int // halves of packets that may be sent again
 
 	offset          atomic.Uint32 // of its timestamps
 	packets, octets atomic.Uint32
@@ -42,6 +51,7 @@ type sent struct {
 	marker   bool
 	stamp    uint32
 	payload  []byte
+	again    time.Time // it was sent again last
 }
 
 // counter numbers all packets of a connection, for the other side to say which came
@@ -111,10 +121,10 @@ func (s *sender) Unbind(webrtc.TrackLocalContext) error { return nil }
 // send sends one payload. The payload is kept until others have taken its place.
 func (s *sender) send(payload []byte, stamp uint32, marker bool) error {
 	s.header.SequenceNumber++
-	p := sent{s.header.SequenceNumber, marker, stamp, payload}
+	p := sent{sequence: s.header.SequenceNumber, marker: marker, stamp: stamp, payload: payload}
 	s.mu.Lock()
 	s.sent[int(p.sequence)%history] = p
-	s.left = min(s.left+1, history)
+	s.left = min(s.left+1, 2*mostAgain)
 	s.mu.Unlock()
 	s.packets.Add(1)
 	s.octets.Add(uint32(len(payload)))
@@ -141,11 +151,11 @@ func (s *sender) write(h *rtp.Header, p sent) error {
 }
 
 // repeat sends packets again that a viewer says it has not got.
-func (s *sender) repeat(n *rtcp.TransportLayerNack) error {
+func (s *sender) repeat(n *rtcp.TransportLayerNack, now time.Time) error {
 	h := rtp.Header{Version: 2, SSRC: s.header.SSRC, PayloadType: s.header.PayloadType}
 	for _, pair := range n.Nacks {
 		for _, sequence := range pair.PacketList() {
-			p, ok := s.recall(sequence)
+			p, ok := s.recall(sequence, now)
 			if !ok {
 				continue
 			}
@@ -158,13 +168,14 @@ func (s *sender) repeat(n *rtcp.TransportLayerNack) error {
 }
 
 // recall finds a packet to send again.
-func (s *sender) recall(sequence uint16) (sent, bool) {
+func (s *sender) recall(sequence uint16, now time.Time) (sent, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.sent[int(sequence)%history]
-	if p.payload == nil || p.sequence != sequence || s.left == 0 {
+	p := &s.sent[int(sequence)%history]
+	if p.payload == nil || p.sequence != sequence || s.left < 2 || now.Sub(p.again) < notBefore {
 		return sent{}, false
 	}
-	s.left--
-	return p, true
+	s.left -= 2
+	p.again = now
+	return *p, true
 }

@@ -250,7 +250,7 @@ func (v *viewer) readReports(track *sender, out *webrtc.RTPSender) {
 			switch p := p.(type) {
 			case *rtcp.TransportLayerNack:
 				if track.ready() {
-					err = track.repeat(p)
+					err = track.repeat(p, time.Now())
 				}
 			case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
 				v.again.Store(true)
