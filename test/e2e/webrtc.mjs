@@ -5,18 +5,20 @@
 // usual way and in real time. Then a person goes live from the console, and an encoder
 // sends what WebRTC cannot carry. The job: {chromium, ffmpeg, url, key}. The answer:
 // {problems: [...], delay: {p50, p95} from the drawing of the clock to its picture at the viewer
-// in milliseconds, begins: milliseconds from the offer to the first picture, height}.
+// in milliseconds, begins: milliseconds from the offer to the first picture, height,
+// narrow: [{rate in Mb/s, 0 for as much as there is, height, seconds, lost packets}]}.
 
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
 import { launch } from './lib/chromium.mjs';
-import { publish, watch } from './lib/webrtc.mjs';
+import { Line } from './lib/line.mjs';
+import { accept, offer, publish, watch } from './lib/webrtc.mjs';
 
 const patience = 60_000; // bounds the test, judges nothing
 const job = JSON.parse(fs.readFileSync(0, 'utf8'));
 const problems = [];
-const answer = { problems };
+const answer = { problems, narrow: [] };
 const { browser, close } = await launch(job.chromium, ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream']);
 // Another origin than the server's: what pages elsewhere may do is tested as well.
 const elsewhere = http.createServer((_, response) => response.setHeader('Content-Type', 'text/html').end('<!doctype html><title>elsewhere</title>'));
@@ -179,12 +181,44 @@ async function stays(stream) {
   await page.close();
 }
 
+/** Who watches by a line that carries less than what is on show is given less, and more when it carries that again. */
+async function narrow() {
+  const stream = await ask('POST', '/v1/streams', { name: 'By a narrow line', ladder: ['360p'] });
+  // Noise needs all the bits that it may have.
+  const encoder = spawn(job.ffmpeg, [
+    '-nostdin', '-v', 'error', '-re', '-f', 'lavfi', '-i', 'testsrc2=size=640x480:rate=25,noise=alls=60:allf=t',
+    '-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-threads', '1', '-g', '50', '-pix_fmt', 'yuv420p', '-b:v', '2M', '-maxrate', '2M', '-bufsize', '1M',
+    '-f', 'flv', `${stream.ingest.rtmp.url}/${stream.ingest.rtmp.key}`,
+  ], { stdio: 'ignore' });
+  const viewer = await open(context);
+  try {
+    await until('the smaller rendition', async () => (await ask('GET', `/v1/streams/${stream.id}`)).health?.rungs?.length === 1);
+    const { sdp, port } = await viewer.evaluate(offer, { url: new URL(stream.playback.whep, job.url).href });
+    const line = await Line.to(port);
+    await viewer.evaluate(accept, { sdp, port: line.port });
+    for (const [rate, height] of [[Infinity, 480], [1_300_000, 360], [Infinity, 480]]) {
+      line.rate = rate;
+      const begun = performance.now();
+      await viewer.waitForFunction((height) => document.querySelector('video').videoHeight === height, height)
+        .catch(() => { throw new Error(`${height} lines are not on show by a line of ${rate} bits a second`); });
+      answer.narrow.push({ rate: rate === Infinity ? 0 : rate / 1e6, height, seconds: Math.round(performance.now() - begun) / 1000, lost: line.lost });
+      const first = await viewer.evaluate(() => window.seen());
+      await until(`pictures of ${height} lines`, async () => await viewer.evaluate(() => window.seen()) >= first + 75);
+    }
+    line.close();
+  } finally {
+    await viewer.close();
+    encoder.kill('SIGKILL');
+  }
+}
+
 const context = await browser.newContext({ locale: 'en' });
 try {
   await browsers();
   await fromTheConsole();
   await fromAnEncoder([]);
   await fromAnEncoder(['360p']);
+  await narrow();
 } catch (error) {
   problems.push(String(error.stack ?? error));
 } finally {

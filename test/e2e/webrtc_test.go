@@ -29,6 +29,10 @@ func TestWebRTC(t *testing.T) {
 		Delay    struct{ P50, P95 float64 }
 		Begins   float64
 		Height   int
+		Narrow   []struct {
+			Rate, Seconds float64
+			Height, Lost  int
+		}
 	}
 	if err := json.Unmarshal(out, &found); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -37,4 +41,7 @@ func TestWebRTC(t *testing.T) {
 		t.Error(problem)
 	}
 	t.Logf("from the page that draws to the page that shows: %.0f ms, p95 %.0f ms; the first picture after %.0f ms", found.Delay.P50, found.Delay.P95, found.Begins)
+	for _, n := range found.Narrow {
+		t.Logf("by a line of %v Mb/s, 0 for all there is, %d lines are on show after %.1f s; %d packets were lost by then", n.Rate, n.Height, n.Seconds, n.Lost)
+	}
 }

@@ -97,3 +97,25 @@ export async function watch({ url, pictures }) {
   const stats = [...(await pc.getStats()).values()].find((s) => s.type === 'inbound-rtp' && s.kind === 'audio');
   return { status: 201, begins, height, backwards, sound: stats?.packetsReceived ?? 0, delay: { p50: at(0.5), p95: at(0.95) } };
 }
+
+/** offer asks for pictures, and returns the answer and the port that is in it. */
+export async function offer({ url }) {
+  const pc = (window.pc = new RTCPeerConnection());
+  pc.addTransceiver('video', { direction: 'recvonly' });
+  await pc.setLocalDescription();
+  const response = await fetch(url, { method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: pc.localDescription.sdp });
+  const sdp = await response.text();
+  if (response.status !== 201) throw new Error(`${response.status}: ${sdp}`);
+  return { sdp, port: Number(/^a=candidate:\S+ 1 udp \d+ \S+ (\d+) typ host/im.exec(sdp)[1]) };
+}
+
+/** accept takes an answer, and the pictures by another port of this machine and no other. */
+export async function accept({ sdp, port }) {
+  const video = Object.assign(document.createElement('video'), { autoplay: true, muted: true });
+  document.body.append(video);
+  window.pc.ontrack = ({ track }) => (video.srcObject = new MediaStream([track]));
+  window.seen = () => video.getVideoPlaybackQuality().totalVideoFrames;
+  const only = `a=candidate:1 1 udp 2130706431 127.0.0.1 ${port} typ host\r\n`;
+  const [head, ...media] = sdp.replace(/^a=(candidate|end-of-candidates).*\r\n/gm, '').split(/^(?=m=)/m);
+  await window.pc.setRemoteDescription({ type: 'answer', sdp: head + media.map((m) => m + only).join('') });
+}
