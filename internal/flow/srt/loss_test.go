@@ -2,6 +2,7 @@ package srt
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,7 +33,7 @@ func arrives(t *testing.T, d *ingesttest.Desk, address string, inside ...string)
 	args := film(t, "60", "-f", "mpegts", fmt.Sprintf("srt://%s?streamid=publish:lys_key&latency=%d&connect_timeout=20000", address, patient.Microseconds()))
 	args = append(inside, args...)
 	run(t, args[0], args[1:]...)
-	in := d.Await(t, 1)
+	in := on(t, d)
 	var worst float64
 	var rtt time.Duration
 	in.Await(t, "the film", func(now ingesttest.Noted) bool {
@@ -54,15 +56,56 @@ func arrives(t *testing.T, d *ingesttest.Desk, address string, inside ...string)
 	}
 }
 
+// on is the first connection by which something comes: where the answer that lets a
+// caller in is lost, they ask anew.
+func on(t *testing.T, d *ingesttest.Desk) *ingesttest.Input {
+	t.Helper()
+	for n := 1; ; n++ {
+		in := d.Await(t, n)
+		in.Await(t, "a picture, or the end", func(now ingesttest.Noted) bool { return now.Closed || len(now.Pictures) > 0 })
+		if !in.Now().Closed {
+			return in
+		}
+	}
+}
+
 // By a relay of our own, which every machine has.
 func TestLossyRelay(t *testing.T) {
 	t.Parallel()
 	d := newDesk()
-	arrives(t, d, relay(t, start(t, d, "", patient)))
+	arrives(t, d, relay(t, start(t, d, "", patient), oneWay, func(bool, []byte) bool { return rand.Float64() < lostOf }))
 }
 
-// relay passes datagrams on as a bad way does.
-func relay(t *testing.T, to string) string {
+// Whose way loses the answer that lets them in is let in all the same, within the three
+// seconds that they ask.
+func TestAnswerLost(t *testing.T) {
+	t.Parallel()
+	d := newDesk()
+	var answers atomic.Int32
+	address := relay(t, start(t, d, "", patient), 10*time.Millisecond, func(back bool, packet []byte) bool {
+		const handshake, conclusion = 0x8000, 0xffffffff // of the control packets, and of their kinds
+		answer := back && len(packet) >= 40 && binary.BigEndian.Uint16(packet) == handshake && binary.BigEndian.Uint32(packet[36:]) == conclusion
+		return answer && answers.Add(1) == 1
+	})
+	args := film(t, "60", "-f", "mpegts", fmt.Sprintf("srt://%s?streamid=publish:lys_key&connect_timeout=3000", address))
+	caller := run(t, args[0], args[1:]...)
+	until(t, "pictures, or the end of the caller", func() bool {
+		select {
+		case <-caller.done:
+			return true
+		default:
+			pictures, _, _, _ := sent(d)
+			return pictures > 25
+		}
+	})
+	if pictures, _, _, _ := sent(d); pictures <= 25 || answers.Load() != 2 {
+		t.Errorf("%d pictures have come, and the caller was answered %d times", pictures, answers.Load())
+	}
+}
+
+// relay passes datagrams on late, but for those that are lost; back are those that come
+// from there.
+func relay(t *testing.T, to string, oneWay time.Duration, lost func(back bool, packet []byte) bool) string {
 	t.Helper()
 	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -77,7 +120,7 @@ func relay(t *testing.T, to string) string {
 		address net.Addr
 	}
 	var running sync.WaitGroup
-	pass := func(read func([]byte) (int, error), write func([]byte)) {
+	pass := func(back bool, read func([]byte) (int, error), write func([]byte)) {
 		type late struct {
 			at   time.Time
 			data []byte
@@ -90,7 +133,7 @@ func relay(t *testing.T, to string) string {
 				if errors.Is(err, net.ErrClosed) {
 					return
 				}
-				if err == nil && rand.Float64() >= lostOf {
+				if err == nil && !lost(back, buffer[:n]) {
 					way <- late{time.Now().Add(oneWay), append([]byte(nil), buffer[:n]...)}
 				}
 			}
@@ -102,14 +145,14 @@ func relay(t *testing.T, to string) string {
 			}
 		})
 	}
-	pass(func(b []byte) (int, error) {
+	pass(false, func(b []byte) (int, error) {
 		n, from, err := socket.ReadFrom(b)
 		caller.Lock()
 		defer caller.Unlock()
 		caller.address = from
 		return n, err
 	}, func(b []byte) { _, _ = far.Write(b) })
-	pass(far.Read, func(b []byte) {
+	pass(true, far.Read, func(b []byte) {
 		caller.Lock()
 		defer caller.Unlock()
 		if caller.address != nil {

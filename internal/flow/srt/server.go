@@ -183,6 +183,7 @@ func (s *Server) play(ctx context.Context, caller gosrt.ConnRequest, want reques
 type connection struct {
 	conn  gosrt.Conn
 	stop  func() bool
+	deaf  *time.Timer
 	heard atomic.Int64 // when media came last, in nanoseconds
 
 	mu      sync.Mutex
@@ -205,11 +206,24 @@ func (c *connection) open(ctx context.Context, caller gosrt.ConnRequest) bool {
 	}
 	c.heard.Store(time.Now().UnixNano())
 	c.stop = context.AfterFunc(ctx, func() { c.kick("the server is stopping") })
+	c.deaf = time.AfterFunc(deafTime, c.answered)
 	return true
+}
+
+// answered ends a connection from which nothing has come in deafTime, not even an answer
+// to an acknowledgement, of which gosrt sends a hundred a second: what let the caller in
+// was lost. They ask again four times a second, for three seconds, and gosrt does not
+// hear them while it has the connection.
+func (c *connection) answered() {
+	var s gosrt.Statistics
+	if c.conn.Stats(&s); s.Accumulated.PktRecv == 0 && s.Instantaneous.MsRTT == firstRTT {
+		c.kick("it has not heard that it is let in, or is gone")
+	}
 }
 
 func (c *connection) close() {
 	c.stop()
+	c.deaf.Stop()
 	c.conn.Close()
 }
 

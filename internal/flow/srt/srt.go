@@ -23,8 +23,13 @@ const (
 	askTime         = 2 * time.Second  // for that: callers give up after three
 	idleTime        = 5 * time.Second  // without any packet, those that keep a connection alive included
 	silentTime      = 15 * time.Second // without media
-	mostBuffered    = 64 << 20         // bytes that wait for their time, of one connection
+	deafTime        = 1500 * time.Millisecond
+	mostBuffered    = 64 << 20 // bytes that wait for their time, of one connection
 )
+
+// firstRTT is the round trip of a connection from which no answer has come, in
+// milliseconds: so gosrt has it.
+const firstRTT = 100
 
 // Passphrases of SRT have a length between these.
 const (
