@@ -18,13 +18,13 @@ import (
 // Limits of a listener and its connections.
 const (
 	mostConnections = 1000
-	mostOfOne       = 64               // from one address
-	mostAsking      = 64               // whose key or token is being looked at
-	askTime         = 2 * time.Second  // for that: callers give up after three
-	idleTime        = 5 * time.Second  // without any packet, those that keep a connection alive included
-	silentTime      = 15 * time.Second // without media
-	deafTime        = 1500 * time.Millisecond
-	mostBuffered    = 64 << 20 // bytes that wait for their time, of one connection
+	mostOfOne       = 64                      // from one address
+	mostAsking      = 64                      // whose key or token is being looked at
+	askTime         = 2 * time.Second         // for that: callers give up after three
+	idleTime        = 5 * time.Second         // without any packet, those that keep a connection alive included
+	silentTime      = 15 * time.Second        // without media
+	deafTime        = 1500 * time.Millisecond // in which a caller who was let in answers
+	mostBuffered    = 64 << 20                // bytes that wait for their time, of one connection
 )
 
 // firstRTT is the round trip of a connection from which no answer has come, in
