@@ -1,6 +1,7 @@
 package vod
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/base64"
@@ -285,19 +286,19 @@ func TestUploadIsTakenOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	fmt.Fprintf(conn, "PATCH %s HTTP/1.1\r\nHost: x\r\nTenant: a\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", path, chunk, len(want))
+	fmt.Fprintf(conn, "PATCH %s HTTP/1.1\r\nHost: x\r\nTenant: a\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: %s\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", path, chunk, len(want))
+	// Before it is there, it would be the one that takes over.
+	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, " 100 ") {
+		t.Fatalf("the first request is answered with %q, %v", line, err)
+	}
 	if _, err := conn.Write(want[:1<<20]); err != nil {
 		t.Fatal(err)
 	}
-	// The first one hangs here: it has sent half.
-	var offset int
-	for offset == 0 { // its bytes may still be on the way, and then it is cut before them
-		if offset, err = strconv.Atoi(b.offset(path)); err != nil {
-			t.Fatal(err)
-		}
-		if offset == 0 {
-			break
-		}
+	// The first one hangs here: it has sent half, which may still be on the way, and then
+	// it is cut before that.
+	offset, err := strconv.Atoi(b.offset(path))
+	if err != nil {
+		t.Fatal(err)
 	}
 	b.patch(path, offset, want[offset:], http.StatusNoContent)
 	if !bytes.Equal(b.source(asset), want) {
