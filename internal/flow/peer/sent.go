@@ -51,7 +51,7 @@ type sent struct {
 	marker   bool
 	stamp    uint32
 	payload  []byte
-	again    time.Time // it was sent again last
+	again    int64 // when it was sent again last, Unix time in milliseconds
 }
 
 // counter numbers all packets of a connection, for the other side to say which came
@@ -172,10 +172,10 @@ func (s *sender) recall(sequence uint16, now time.Time) (sent, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := &s.sent[int(sequence)%history]
-	if p.payload == nil || p.sequence != sequence || s.left < 2 || now.Sub(p.again) < notBefore {
+	if p.payload == nil || p.sequence != sequence || s.left < 2 || now.UnixMilli()-p.again < notBefore.Milliseconds() {
 		return sent{}, false
 	}
 	s.left -= 2
-	p.again = now
+	p.again = now.UnixMilli()
 	return *p, true
 }

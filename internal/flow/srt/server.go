@@ -206,15 +206,15 @@ func (c *connection) open(ctx context.Context, caller gosrt.ConnRequest) bool {
 	}
 	c.heard.Store(time.Now().UnixNano())
 	c.stop = context.AfterFunc(ctx, func() { c.kick("the server is stopping") })
-	c.deaf = time.AfterFunc(deafTime, c.answered)
+	c.deaf = time.AfterFunc(deafTime, c.endDeaf)
 	return true
 }
 
-// answered ends a connection from which nothing has come in deafTime, not even an answer
+// endDeaf ends a connection from which nothing has come in deafTime, not even an answer
 // to an acknowledgement, of which gosrt sends a hundred a second: what let the caller in
 // was lost. They ask again four times a second, for three seconds, and gosrt does not
 // hear them while it has the connection.
-func (c *connection) answered() {
+func (c *connection) endDeaf() {
 	var s gosrt.Statistics
 	if c.conn.Stats(&s); s.Accumulated.PktRecv == 0 && s.Instantaneous.MsRTT == firstRTT {
 		c.kick("it has not heard that it is let in, or is gone")
