@@ -191,10 +191,11 @@ async function narrow() {
     '-f', 'flv', `${stream.ingest.rtmp.url}/${stream.ingest.rtmp.key}`,
   ], { stdio: 'ignore' });
   const viewer = await open(context);
+  let line;
   try {
     await until('the smaller rendition', async () => (await ask('GET', `/v1/streams/${stream.id}`)).health?.rungs?.length === 1);
     const { sdp, port } = await viewer.evaluate(offer, { url: new URL(stream.playback.whep, job.url).href });
-    const line = await Line.to(port);
+    line = await Line.to(port);
     await viewer.evaluate(accept, { sdp, port: line.port });
     for (const [rate, height] of [[Infinity, 480], [1_300_000, 360], [Infinity, 480]]) {
       line.rate = rate;
@@ -205,9 +206,9 @@ async function narrow() {
       const first = await viewer.evaluate(() => window.seen());
       await until(`pictures of ${height} lines`, async () => await viewer.evaluate(() => window.seen()) >= first + 75);
     }
-    line.close();
   } finally {
     await viewer.close();
+    line?.close();
     encoder.kill('SIGKILL');
   }
 }
