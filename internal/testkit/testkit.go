@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -24,6 +25,17 @@ import (
 const sharedEnv = "LIUYUN_SHARED"
 
 var update = flag.Bool("update", false, "write golden files instead of comparing with them")
+
+// Until waits until what another goroutine or process brings about is so, for as long as
+// limit at most, which bounds a test that fails and judges nothing.
+func Until(t testing.TB, limit time.Duration, what string, so func() bool) {
+	t.Helper()
+	for end := time.Now().Add(limit); !so(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it has not come about in %v: %s", limit, what)
+		}
+	}
+}
 
 // Root returns the folder of the checkout, where go.mod lies.
 func Root(t testing.TB) string {

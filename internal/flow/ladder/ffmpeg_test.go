@@ -156,10 +156,10 @@ func through(t *testing.T, m Maker, track hub.Track, units []hub.Unit) map[strin
 	source.Write(units[0])
 	var running sync.WaitGroup
 	running.Go(func() { l.Run(t.Context()) })
-	wait(t, func() bool { _, ok := l.tape.newest(); return ok })
+	testkit.Until(t, time.Minute, "a picture on the tape", func() bool { _, ok := l.tape.newest(); return ok })
 	const group = 40 // pictures, less than to the next key frame, with which readers would begin
 	write(source, units[1:group])
-	wait(t, func() bool {
+	testkit.Until(t, time.Minute, "both renditions", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return len(got) == 2
@@ -175,18 +175,6 @@ func write(to *hub.Stream, units []hub.Unit) {
 	for _, u := range units {
 		to.Write(u)
 	}
-}
-
-// wait waits for what a child and goroutines will do, a minute at most.
-func wait(t *testing.T, done func() bool) {
-	t.Helper()
-	for range 6000 {
-		if done() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatal("it did not happen within a minute")
 }
 
 // Sound goes on through children that are killed, without a hole of more than what

@@ -5,10 +5,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/pion/webrtc/v4"
 
 	"liuyun/internal/flow/peer/onlooker"
+	"liuyun/internal/testkit"
 )
 
 // The viewer of benchmarks gets what is sent, and is told where nothing is.
@@ -23,7 +25,7 @@ func TestOnlooker(t *testing.T) {
 	s := newSending(t, pc)
 	post(t, pc, h.url+"/whip", goodKey)
 	s.run(t)
-	wait(t, "a period with two tracks", func() bool {
+	testkit.Until(t, 30*time.Second, "a period with two tracks", func() bool {
 		item, err := h.desk.out.Read().Next(expired())
 		return err == nil && len(item.Tracks) == 2
 	})
@@ -34,7 +36,7 @@ func TestOnlooker(t *testing.T) {
 	go func() {
 		ended <- onlooker.Watch(ctx, h.url+"/play/"+streamID+"/whep", func(n int64) { got.Add(n) })
 	}()
-	wait(t, "ten pictures", func() bool { return got.Load() > 10*3000 })
+	testkit.Until(t, 30*time.Second, "ten pictures", func() bool { return got.Load() > 10*3000 })
 	cancel()
 	if err := <-ended; err != nil {
 		t.Errorf("a viewer who leaves: %v", err)

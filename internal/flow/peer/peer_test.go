@@ -23,6 +23,7 @@ import (
 	"liuyun/internal/base/fault"
 	"liuyun/internal/flow/hub"
 	"liuyun/internal/flow/ingest"
+	"liuyun/internal/testkit"
 )
 
 const (
@@ -226,16 +227,6 @@ func post(t *testing.T, pc *webrtc.PeerConnection, url, key string) (*http.Respo
 	return answer, at.String()
 }
 
-// wait waits for something that takes a moment.
-func wait(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for until := time.Now().Add(30 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(until) {
-			t.Fatalf("%s did not come about", what)
-		}
-	}
-}
-
 // sets are parameter sets of 320x180, constrained baseline, as x264 writes them.
 func sets(t *testing.T) (sps, pps []byte) {
 	t.Helper()
@@ -430,7 +421,7 @@ func TestPublishAndWatch(t *testing.T) {
 	s := newSending(t, pc)
 	_, session := post(t, pc, h.url+"/whip?backup=1", goodKey)
 	s.run(t)
-	wait(t, "a period with two tracks", func() bool {
+	testkit.Until(t, 30*time.Second, "a period with two tracks", func() bool {
 		item, err := h.desk.out.Read().Next(expired())
 		return err == nil && len(item.Tracks) == 2
 	})
@@ -444,9 +435,9 @@ func TestPublishAndWatch(t *testing.T) {
 	if answer.Header.Get("ETag") == "" || !strings.HasPrefix(view, h.url+"/play/"+streamID+"/whep/") {
 		t.Errorf("headers %v", answer.Header)
 	}
-	wait(t, "100 pictures and 150 frames of sound", func() bool { p, f := w.count(); return p >= 100 && f >= 150 })
+	testkit.Until(t, 30*time.Second, "100 pictures and 150 frames of sound", func() bool { p, f := w.count(); return p >= 100 && f >= 150 })
 	w.check(t)
-	wait(t, "the round trip", func() bool { return c.Quality().RTT > 0 })
+	testkit.Until(t, 30*time.Second, "the round trip", func() bool { return c.Quality().RTT > 0 })
 	if q := c.Quality(); q.Loss != 0 {
 		t.Errorf("quality %+v", q)
 	}
@@ -459,7 +450,7 @@ func TestPublishAndWatch(t *testing.T) {
 	if answer, _ := send(t, http.MethodDelete, session, goodKey, "", ""); answer.StatusCode != http.StatusOK {
 		t.Errorf("the publisher leaves: %s", answer.Status)
 	}
-	wait(t, "the end of both", func() bool {
+	testkit.Until(t, 30*time.Second, "the end of both", func() bool {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		return len(h.sessions) == 0 && len(h.from) == 0 && h.desk.input() == nil
@@ -482,7 +473,7 @@ func TestOtherWays(t *testing.T) {
 	s := newSending(t, pc)
 	post(t, pc, h.url+"/whip", goodKey)
 	s.run(t)
-	wait(t, "pictures by TCP", func() bool { _, err := h.desk.out.Read().Next(expired()); return err == nil })
+	testkit.Until(t, 30*time.Second, "pictures by TCP", func() bool { _, err := h.desk.out.Read().Next(expired()); return err == nil })
 	if pair, err := pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair(); err != nil || pair.Local.Protocol != webrtc.ICEProtocolTCP {
 		t.Errorf("the way is %v, %v, want TCP", pair, err)
 	}
@@ -496,7 +487,7 @@ func TestOtherWays(t *testing.T) {
 		viewer := client(t, nil, webrtc.Configuration{ICEServers: servers[i : i+1], ICETransportPolicy: webrtc.ICETransportPolicyRelay})
 		w := newWatching(t, viewer)
 		post(t, viewer, h.url+"/play/"+streamID+"/whep", "")
-		wait(t, "pictures by TURN over "+network, func() bool { p, _ := w.count(); return p >= 20 })
+		testkit.Until(t, 30*time.Second, "pictures by TURN over "+network, func() bool { p, _ := w.count(); return p >= 20 })
 		w.check(t)
 	}
 	if n := h.engine.turn.open.Load(); n == 0 {
@@ -574,7 +565,7 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%s %s: no page may read the answer", test.method, test.url)
 		}
 	}
-	wait(t, "all that was refused to be gone", func() bool {
+	testkit.Until(t, 30*time.Second, "all that was refused to be gone", func() bool {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		return len(h.sessions) == 0 && h.desk.input() == nil
@@ -611,7 +602,7 @@ func TestRestart(t *testing.T) {
 	s := newSending(t, pc)
 	answer, session := post(t, pc, h.url+"/whip", goodKey)
 	s.run(t)
-	wait(t, "pictures", func() bool { _, err := h.desk.out.Read().Next(expired()); return err == nil })
+	testkit.Until(t, 30*time.Second, "pictures", func() bool { _, err := h.desk.out.Read().Next(expired()); return err == nil })
 	tag := answer.Header.Get("ETag")
 	fragment := fragmentOf(pc.LocalDescription().SDP)
 	if answer, _ := send(t, http.MethodPatch, session, goodKey, fragmentType, fragment, "If-Match", tag); answer.StatusCode != http.StatusNoContent {
@@ -640,10 +631,10 @@ func TestRestart(t *testing.T) {
 	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: remote}); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, "the way with other credentials", func() bool { return pc.ICEConnectionState() == webrtc.ICEConnectionStateConnected })
+	testkit.Until(t, 30*time.Second, "the way with other credentials", func() bool { return pc.ICEConnectionState() == webrtc.ICEConnectionStateConnected })
 	r := h.desk.out.Read()
 	begin := time.Now()
-	wait(t, "new pictures", func() bool {
+	testkit.Until(t, 30*time.Second, "new pictures", func() bool {
 		for {
 			item, err := r.Next(expired())
 			if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"liuyun/internal/flow/hub"
 	"liuyun/internal/flow/ingest"
+	"liuyun/internal/testkit"
 )
 
 // wire notes what a sender writes.
@@ -104,7 +105,7 @@ func TestRenditionsChangeAtKeyFrames(t *testing.T) {
 	done := make(chan error, 1)
 	source.show(0)
 	go func() { done <- v.sendPictures() }()
-	wait(t, "the first picture", func() bool { return out.count() == 3 })
+	testkit.Until(t, 30*time.Second, "the first picture", func() bool { return out.count() == 3 })
 	n := 0
 	play := func(pictures int) {
 		for range pictures {
@@ -114,7 +115,7 @@ func TestRenditionsChangeAtKeyFrames(t *testing.T) {
 			if n >= behind {
 				rung.show(n - behind)
 			}
-			wait(t, fmt.Sprintf("picture %d", n), func() bool { return out.count() > before || n%10 <= behind })
+			testkit.Until(t, 30*time.Second, fmt.Sprintf("picture %d", n), func() bool { return out.count() > before || n%10 <= behind })
 		}
 	}
 	play(24)
@@ -129,7 +130,7 @@ func TestRenditionsChangeAtKeyFrames(t *testing.T) {
 		n++
 		source.show(n)
 	}
-	wait(t, "the last picture", func() bool {
+	testkit.Until(t, 30*time.Second, "the last picture", func() bool {
 		out.mu.Lock()
 		defer out.mu.Unlock()
 		last := out.packets[len(out.packets)-1].Payload
@@ -193,12 +194,12 @@ func TestBeginningIsCaughtUp(t *testing.T) {
 	p, release := v.packs.take(source.Stream)
 	defer release()
 	<-p.judged
-	wait(t, "the pack", func() bool { _, ok := v.packs.rate(source.Stream); return ok })
+	testkit.Until(t, 30*time.Second, "the pack", func() bool { _, ok := v.packs.rate(source.Stream); return ok })
 	done := make(chan error, 1)
 	go func() { done <- v.sendPictures() }()
-	wait(t, "the pictures since the key frame", func() bool { return out.count() == 2+8 })
+	testkit.Until(t, 30*time.Second, "the pictures since the key frame", func() bool { return out.count() == 2+8 })
 	source.show(18)
-	wait(t, "the next picture", func() bool { return out.count() == 2+9 })
+	testkit.Until(t, 30*time.Second, "the next picture", func() bool { return out.count() == 2+9 })
 	source.End(nil)
 	<-done
 	for i := 3; i < 10; i++ {
@@ -233,7 +234,7 @@ func TestUnusable(t *testing.T) {
 		var all packs
 		p, release := all.take(s)
 		<-p.judged
-		wait(t, name, func() bool { _, ok := all.rate(s); return ok == test.usable })
+		testkit.Until(t, 30*time.Second, name, func() bool { _, ok := all.rate(s); return ok == test.usable })
 		if p.video.Load() != test.track.Codec.Video() || p.opus.Load() != (test.track.Codec == hub.Opus) {
 			t.Errorf("%s: pictures %v, Opus %v", name, p.video.Load(), p.opus.Load())
 		}

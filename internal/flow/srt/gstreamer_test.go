@@ -24,10 +24,10 @@ func TestGStreamer(t *testing.T) {
 			run(t, gst, strings.Fields("-q mpegtsmux name=mux alignment=7 ! srtsink uri=srt://"+address+"?mode=caller streamid=publish:lys_key wait-for-connection=true "+
 				"videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=25/1 ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 ! h264parse ! mux. "+
 				"audiotestsrc is-live=true ! audio/x-raw,rate=48000,channels=2 ! "+sound+" ! mux.")...)
-			until(t, "sending", func() bool { pictures, sounds, _, _ := sent(d); return pictures > 30 && sounds > 30 })
+			testkit.Until(t, 2*time.Minute, "sending", func() bool { pictures, sounds, _, _ := sent(d); return pictures > 30 && sounds > 30 })
 			path := filepath.Join(t.TempDir(), "read.h264")
 			run(t, gst, strings.Fields("-q srtsrc uri=srt://"+address+"?mode=caller streamid=read:str_1 ! tsdemux ! h264parse ! video/x-h264,stream-format=byte-stream ! filesink location="+path)...)
-			until(t, "reading", func() bool {
+			testkit.Until(t, 2*time.Minute, "reading", func() bool {
 				read, err := os.ReadFile(path)
 				slices := 0
 				for _, unit := range bits.AppendAnnexB(nil, read) {

@@ -67,16 +67,6 @@ func startAt(t *testing.T, d *ingesttest.Desk, address, passphrase string, laten
 	return l.Addr().String()
 }
 
-// until waits for what another process does.
-func until(t *testing.T, what string, fn func() bool) {
-	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); !fn(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s has not come about", what)
-		}
-	}
-}
-
 // process is another's program.
 type process struct {
 	*exec.Cmd

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"liuyun/internal/flow/ingest/ingesttest"
+	"liuyun/internal/testkit"
 )
 
 // On a way of 300 ms there and back that loses 2 % of its packets each way, all
@@ -89,7 +90,7 @@ func TestAnswerLost(t *testing.T) {
 	})
 	args := film(t, "60", "-f", "mpegts", fmt.Sprintf("srt://%s?streamid=publish:lys_key&connect_timeout=3000", address))
 	caller := run(t, args[0], args[1:]...)
-	until(t, "pictures, or the end of the caller", func() bool {
+	testkit.Until(t, 2*time.Minute, "pictures, or the end of the caller", func() bool {
 		select {
 		case <-caller.done:
 			return true

@@ -103,7 +103,7 @@ func TestFFmpeg(t *testing.T) {
 			}
 			args := film(t, "60", append(options, "-f", "mpegts", "srt://"+address)...)
 			run(t, args[0], args[1:]...)
-			until(t, "sending", func() bool { pictures, sounds, _, _ := sent(d); return pictures > 10 && sounds > 10 })
+			testkit.Until(t, 2*time.Minute, "sending", func() bool { pictures, sounds, _, _ := sent(d); return pictures > 10 && sounds > 10 })
 			from := d.On().From
 			if from.Protocol != "srt" || from.Remote == "" || from.Backup {
 				t.Errorf("%+v", from)
@@ -119,7 +119,7 @@ func TestFFmpeg(t *testing.T) {
 				t.Errorf("%+v", quality)
 			}
 			from.Kick("that is enough")
-			until(t, "the end", func() bool { _, _, came, gone := sent(d); return came == 1 && gone == 1 })
+			testkit.Until(t, 2*time.Minute, "the end", func() bool { _, _, came, gone := sent(d); return came == 1 && gone == 1 })
 		})
 	}
 }
@@ -150,7 +150,7 @@ func TestRefusals(t *testing.T) {
 	address, secret := start(t, open, "", 0), start(t, locked, "the right secret", 0)
 	args := film(t, "60", "-f", "mpegts", "srt://"+address+"?streamid=publish:lys_key")
 	run(t, args[0], args[1:]...)
-	until(t, "sending", func() bool { pictures, _, _, _ := sent(open); return pictures > 0 })
+	testkit.Until(t, 2*time.Minute, "sending", func() bool { pictures, _, _, _ := sent(open); return pictures > 0 })
 	for name, tt := range map[string]struct {
 		address, id, passphrase string
 		code                    gosrt.RejectionReason
@@ -181,7 +181,7 @@ func TestRefusals(t *testing.T) {
 				query += "&passphrase=" + tt.passphrase
 			}
 			p := run(t, peer, "-v", "-loglevel:note", "srt://"+tt.address+query, "file://con")
-			until(t, "a refusal", func() bool { return strings.Contains(p.output(), "REJECT reported from HS processing: "+tt.words) })
+			testkit.Until(t, 2*time.Minute, "a refusal", func() bool { return strings.Contains(p.output(), "REJECT reported from HS processing: "+tt.words) })
 		})
 	}
 	t.Cleanup(func() {
@@ -201,9 +201,9 @@ func TestSRTLiveTransmit(t *testing.T) {
 	run(t, peer, "-loglevel:error", fmt.Sprintf("udp://127.0.0.1:%d", port), "srt://"+address+"?streamid=publish:lys_key")
 	args := film(t, "60", "-f", "mpegts", fmt.Sprintf("udp://127.0.0.1:%d?pkt_size=1316", port))
 	run(t, args[0], args[1:]...)
-	until(t, "sending", func() bool { pictures, sounds, _, _ := sent(d); return pictures > 50 && sounds > 50 })
+	testkit.Until(t, 2*time.Minute, "sending", func() bool { pictures, sounds, _, _ := sent(d); return pictures > 50 && sounds > 50 })
 	reader := run(t, peer, "-loglevel:error", "srt://"+address+"?streamid=read:str_1", "file://con")
-	until(t, "reading", func() bool { return len(reader.output()) > 100_000 })
+	testkit.Until(t, 2*time.Minute, "reading", func() bool { return len(reader.output()) > 100_000 })
 }
 
 // freePort is one that nobody has now.
@@ -230,7 +230,7 @@ func TestPull(t *testing.T) {
 	}
 	defer in.Close()
 	p := &Puller{Dial: dialer(), Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
-	until(t, "an answer", func() bool {
+	testkit.Until(t, 2*time.Minute, "an answer", func() bool {
 		err = p.Pull(t.Context(), fmt.Sprintf("srt://127.0.0.1:%d?passphrase=a%%20secret%%20of%%20more&latency=200", port), in)
 		return err == nil
 	})

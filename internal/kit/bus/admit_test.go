@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"liuyun/internal/kit/guard"
+	"liuyun/internal/testkit"
 )
 
 // member makes the certificate of a node.
@@ -75,7 +76,7 @@ func TestAdmit(t *testing.T) {
 	if _, err := nodes["good"].Subscribe("news", func(_ string, data []byte) { news <- string(data) }); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "news are heard", func() bool {
+	testkit.Until(t, 20*time.Second, "news are heard", func() bool {
 		if err := control.Publish("news", 1); err != nil {
 			t.Fatal(err)
 		}
@@ -106,12 +107,12 @@ func TestAdmit(t *testing.T) {
 
 	set("bad", false)
 	control.Expel("bad")
-	eventually(t, "the expelled node is out", func() bool { return nodes["bad"].Healthy() != nil })
+	testkit.Until(t, 20*time.Second, "the expelled node is out", func() bool { return nodes["bad"].Healthy() != nil })
 	if heard("bad") || !heard("good") {
 		t.Error("the expelled node is answered, or the other is not")
 	}
 	set("bad", true)
-	eventually(t, "the node is back", func() bool { return heard("bad") })
+	testkit.Until(t, 20*time.Second, "the node is back", func() bool { return heard("bad") })
 }
 
 // A server is of the cluster when Peer lets it be: the certificate of a node alone,
@@ -160,5 +161,5 @@ func TestPeer(t *testing.T) {
 		t.Errorf("%d routes with a worker alone", n)
 	}
 	serve(member(t, ca, "other", guard.ControlName), second, first, peer)
-	eventually(t, "the other control node is in", func() bool { return control.server.NumRoutes() > 0 })
+	testkit.Until(t, 20*time.Second, "the other control node is in", func() bool { return control.server.NumRoutes() > 0 })
 }

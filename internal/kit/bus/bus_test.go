@@ -90,16 +90,6 @@ func openStore(t *testing.T, folder string) *store.DB {
 	return db
 }
 
-// eventually waits for a condition that another goroutine brings about.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 20 s: %s", what)
-		}
-	}
-}
-
 func TestValidate(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -281,7 +271,7 @@ func collect(t *testing.T, b *Bus, after uint64) (types func() []string) {
 
 func wantTypes(t *testing.T, types func() []string, want ...string) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%v", want), func() bool { return len(types()) >= len(want) })
+	testkit.Until(t, 20*time.Second, fmt.Sprintf("%v", want), func() bool { return len(types()) >= len(want) })
 	if diff := cmp.Diff(want, types()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -311,7 +301,7 @@ func TestEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	component(t, b.Relay(db))
-	eventually(t, "empty outbox", func() bool { return outboxSize(t, db) == 0 })
+	testkit.Until(t, 20*time.Second, "empty outbox", func() bool { return outboxSize(t, db) == 0 })
 
 	fromFirst := collect(t, b, 1)
 	last, err := b.LastEvent(t.Context())
@@ -321,7 +311,7 @@ func TestEvents(t *testing.T) {
 	fromNow := collect(t, b, last)
 	wantTypes(t, fromFirst, "asset.updated")
 	if _, js, _ := b.connection(); js != nil { // the one that begins now must have begun
-		eventually(t, "two consumers", func() bool {
+		testkit.Until(t, 20*time.Second, "two consumers", func() bool {
 			s, err := js.Stream(t.Context(), eventStream)
 			return err == nil && s.CachedInfo().State.Consumers == 2
 		})
@@ -360,7 +350,7 @@ func TestRelayTwice(t *testing.T) {
 		}
 	}
 	component(t, b.Relay(db))
-	eventually(t, "empty outbox", func() bool { return outboxSize(t, db) == 0 })
+	testkit.Until(t, 20*time.Second, "empty outbox", func() bool { return outboxSize(t, db) == 0 })
 	_, js, _ := b.connection()
 	stream, err := js.Stream(t.Context(), eventStream)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"liuyun/internal/base/fault"
 	"liuyun/internal/contract/event"
 	"liuyun/internal/kit/store"
+	"liuyun/internal/testkit"
 )
 
 // A full disk shuts the streams; requests go on. When there is room again the
@@ -50,7 +51,7 @@ func TestFullDisk(t *testing.T) {
 	}()
 	defer func() { cancel(); <-done }()
 	emit(t, b, db, "asset.created")
-	eventually(t, "consumed", func() bool { return consumed.Load() == 1 })
+	testkit.Until(t, 20*time.Second, "consumed", func() bool { return consumed.Load() == 1 })
 
 	filler := filepath.Join(folder, "filler")
 	fill(t, filler)
@@ -61,16 +62,16 @@ func TestFullDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "unhealthy", func() bool { return fault.CodeOf(b.Healthy()) == fault.Unavailable })
+	testkit.Until(t, 20*time.Second, "unhealthy", func() bool { return fault.CodeOf(b.Healthy()) == fault.Unavailable })
 	if err := b.Request(t.Context(), "echo", 1, nil); err != nil {
 		t.Errorf("request on a full disk: %v", err)
 	}
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "healthy", func() bool { return b.Healthy() == nil })
-	eventually(t, "empty outbox", func() bool { return outboxSize(t, db) == 0 })
-	eventually(t, "all consumed", func() bool { return consumed.Load() >= 21 })
+	testkit.Until(t, 20*time.Second, "healthy", func() bool { return b.Healthy() == nil })
+	testkit.Until(t, 20*time.Second, "empty outbox", func() bool { return outboxSize(t, db) == 0 })
+	testkit.Until(t, 20*time.Second, "all consumed", func() bool { return consumed.Load() >= 21 })
 	if err := b.Request(t.Context(), "echo", 1, nil); err != nil {
 		t.Errorf("request after the restart: %v", err)
 	}
@@ -105,7 +106,7 @@ func TestRestart(t *testing.T) {
 	}
 	defer stop()
 	_, js, _ := b.connection()
-	eventually(t, "a consumer", func() bool {
+	testkit.Until(t, 20*time.Second, "a consumer", func() bool {
 		s, err := js.Stream(t.Context(), eventStream)
 		return err == nil && s.CachedInfo().State.Consumers == 1
 	})
@@ -172,7 +173,7 @@ func TestKill(t *testing.T) {
 		t.Fatalf("%d committed, %v", committed, err)
 	}
 	component(t, b.Relay(db))
-	eventually(t, "empty outbox", func() bool { return outboxSize(t, db) == 0 })
+	testkit.Until(t, 20*time.Second, "empty outbox", func() bool { return outboxSize(t, db) == 0 })
 	_, js, _ := b.connection()
 	stream, err := js.Stream(t.Context(), eventStream)
 	if err != nil {
@@ -217,7 +218,7 @@ func TestCluster(t *testing.T) {
 		<-ready
 	}
 	for i, b := range buses {
-		eventually(t, fmt.Sprintf("node %d healthy", i), func() bool { return b.Healthy() == nil })
+		testkit.Until(t, 20*time.Second, fmt.Sprintf("node %d healthy", i), func() bool { return b.Healthy() == nil })
 	}
 	db := openStore(t, t.TempDir()) // stands for the records that they share
 	led := make(chan int, 10)
@@ -236,7 +237,7 @@ func TestCluster(t *testing.T) {
 	first := <-led
 	rest := (first + 1) % 3
 	types := collect(t, buses[rest], 0)
-	eventually(t, "a consumer", func() bool {
+	testkit.Until(t, 20*time.Second, "a consumer", func() bool {
 		_, js, _ := buses[rest].connection()
 		s, err := js.Stream(t.Context(), eventStream)
 		return err == nil && s.CachedInfo().State.Consumers == 1 && s.CachedInfo().Config.Replicas == 3

@@ -56,16 +56,6 @@ func (b *told) kinds() (kinds []string) {
 	return kinds
 }
 
-// until waits a minute at most until what comes about by itself is so.
-func until(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); !so(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("it has not come about that %s", what)
-		}
-	}
-}
-
 // cloud is the service behind its API.
 type cloud struct {
 	*Service

@@ -25,6 +25,7 @@ import (
 	"liuyun/internal/base/fault"
 	"liuyun/internal/flow/hub"
 	"liuyun/internal/kit/store"
+	"liuyun/internal/testkit"
 )
 
 // sequence and parameters are those of pictures of 1920 × 1080.
@@ -168,7 +169,7 @@ func (p *pusher) goodbye() string {
 func (c *cloud) reader(t *testing.T, stream string) *hub.Reader {
 	t.Helper()
 	var l *session
-	until(t, "somebody sends", func() bool { l = c.current(stream); return l != nil })
+	testkit.Until(t, time.Minute, "somebody sends", func() bool { l = c.current(stream); return l != nil })
 	return l.source.Read()
 }
 
@@ -280,7 +281,7 @@ func TestDeletedElsewhere(t *testing.T) {
 	if why := p.goodbye(); !strings.Contains(why, "deleted") {
 		t.Errorf("the encoder was told %q", why)
 	}
-	until(t, "the window is gone", func() bool {
+	testkit.Until(t, time.Minute, "the window is gone", func() bool {
 		_, err := os.Stat(folder)
 		return errors.Is(err, os.ErrNotExist)
 	})

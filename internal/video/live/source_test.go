@@ -227,7 +227,7 @@ func TestSourceGoesOn(t *testing.T) {
 	c.Service = next
 	stop = run()
 	defer stop()
-	until(t, "it goes on", func() bool {
+	testkit.Until(t, time.Minute, "it goes on", func() bool {
 		c.fetching.mu.Lock()
 		f := c.fetching.running[made.ID]
 		c.fetching.mu.Unlock()

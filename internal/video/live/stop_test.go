@@ -16,6 +16,7 @@ import (
 	"liuyun/internal/flow/ingest"
 	"liuyun/internal/kit/store"
 	"liuyun/internal/kit/web"
+	"liuyun/internal/testkit"
 )
 
 // goLive makes a stream and an encoder that is on air, and reads what viewers get.
@@ -139,7 +140,7 @@ func TestStoppedElsewhere(t *testing.T) {
 	}
 	over(t, r)
 	c.await(t, made.ID, Idle)
-	until(t, "the source is not fetched any more", func() bool {
+	testkit.Until(t, time.Minute, "the source is not fetched any more", func() bool {
 		c.fetching.mu.Lock()
 		defer c.fetching.mu.Unlock()
 		return len(c.fetching.running) == 0
@@ -192,7 +193,7 @@ func TestStoppedRestarts(t *testing.T) {
 	if _, err := c.Publish(t.Context(), made.Ingest.RTMP.Key, ingest.Connection{}); fault.CodeOf(err) != fault.Conflict {
 		t.Errorf("an encoder is told %v", err)
 	}
-	until(t, "it is idle", func() bool {
+	testkit.Until(t, time.Minute, "it is idle", func() bool {
 		if r, err = c.streamOf(t.Context(), made.ID); err != nil {
 			t.Fatal(err)
 		}

@@ -26,6 +26,7 @@ import (
 	"liuyun/internal/flow/hub"
 	"liuyun/internal/kit/blob"
 	"liuyun/internal/kit/store"
+	"liuyun/internal/testkit"
 )
 
 // over makes a stream that was on air for so many seconds, up to now.
@@ -50,7 +51,7 @@ func (c *cloud) over(t *testing.T, seconds int64) (stream string) {
 			DTS: n * 3600, PTS: n * 3600, Key: n%50 == 0, Wall: began.Add(time.Duration(n) * time.Second / 25), Data: bytes.Repeat([]byte{byte(n)}, 400),
 		})
 		if n == 1 { // who begins to read later does so with the newest key frame
-			until(t, "a segment is open", func() bool { open, next := g.Next(); return open < next })
+			testkit.Until(t, time.Minute, "a segment is open", func() bool { open, next := g.Next(); return open < next })
 		}
 	}
 	source.End(nil)
@@ -280,7 +281,7 @@ func TestWhatIsOverIsDeletedAfterARestart(t *testing.T) {
 	c.age(t, stream, 30*24*time.Hour)
 	c.Service = New(c.Deps)
 	c.serve(t)
-	until(t, "it is gone", func() bool { return !c.kept(stream) })
+	testkit.Until(t, time.Minute, "it is gone", func() bool { return !c.kept(stream) })
 }
 
 // keeper keeps recordings: it counts them, and can fail.
@@ -364,7 +365,7 @@ func TestClipsAreBounded(t *testing.T) {
 		asking.Go(ask)
 	}
 	const want = 3 * mostClips
-	until(t, "all but those who may are refused", func() bool { return refused.Load() >= want })
+	testkit.Until(t, time.Minute, "all but those who may are refused", func() bool { return refused.Load() >= want })
 	free()
 	asking.Wait()
 	if made.Load() != mostClips || refused.Load() != want {
@@ -376,7 +377,7 @@ func TestClipsAreBounded(t *testing.T) {
 		t.Errorf("clips are stored, and their window is closed or deleted, %v", err)
 	}
 	close(slow.may)
-	until(t, "the clips are ready", func() bool {
+	testkit.Until(t, time.Minute, "the clips are ready", func() bool {
 		c.recordMu.Lock()
 		defer c.recordMu.Unlock()
 		return len(c.clips) == 0
