@@ -22,7 +22,8 @@ for (const [owner, name] of [[MediaSource, 'addSourceBuffer'], [SourceBuffer, 'c
 /** Where playback is, for the message of a failure. */
 function state() {
   const ranges = Array.from({ length: video.buffered.length }, (_, i) => `${video.buffered.start(i).toFixed(3)}–${video.buffered.end(i).toFixed(3)}`);
-  return [`at ${video.currentTime.toFixed(3)} s`, `ready state ${video.readyState}`, `buffered ${ranges}`, ...problems].join(', ');
+  const { currentTime, duration, readyState, paused, seeking } = video;
+  return [`at ${currentTime.toFixed(3)} of ${duration.toFixed(3)} s`, `ready state ${readyState}`, ...(paused ? ['paused'] : []), ...(seeking ? ['seeking'] : []), `buffered ${ranges}`, ...problems].join(', ');
 }
 
 /** Resolves when check() is true, and says after seconds what was waited for. */
