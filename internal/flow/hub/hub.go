@@ -234,12 +234,17 @@ func (s *Stream) wake() {
 // Read returns a reader that begins at the newest key frame, or waits for the first.
 func (s *Stream) Read() *Reader { return &Reader{stream: s} }
 
+// ReadAll returns a reader that begins with the first unit of the stream, however long
+// after that it comes; one that comes too late for that begins as others do.
+func (s *Stream) ReadAll() *Reader { return &Reader{stream: s, all: true} }
+
 // Reader reads a stream. It is used by one goroutine; it needs no closing.
 type Reader struct {
 	stream *Stream
 	next   uint64
 	period []Track // that the reader knows
 	begun  bool
+	all    bool // it begins with the first unit, if that is still there
 	listed bool // it is in the stream's list; the stream's mutex guards it, as it does next
 }
 
@@ -283,7 +288,9 @@ func (r *Reader) take() (Item, <-chan struct{}, error) {
 		if !s.decodable() {
 			return r.waitOrEnd()
 		}
-		r.next = s.key
+		if r.next = s.key; r.all && !lost && s.first == 0 {
+			r.next = 0
+		}
 	}
 	if r.next >= s.first+uint64(s.count) {
 		return r.waitOrEnd()

@@ -75,6 +75,26 @@ func TestReaderBeginsAtAKeyFrame(t *testing.T) {
 	}
 }
 
+// A reader of everything begins with the first unit, unless that is gone.
+func TestReadAll(t *testing.T) {
+	t.Parallel()
+	s := New(Limits{Units: 4, Bytes: 1 << 20})
+	early, slow := s.ReadAll(), s.ReadAll()
+	wantReady(t, early, false)
+	s.Begin(video())
+	for n := byte(1); n < 4; n++ {
+		s.Write(picture(n, true))
+	}
+	wantTracks(t, early, 2, false)
+	for n := byte(1); n < 4; n++ {
+		wantUnit(t, early, n, false)
+	}
+	s.Write(picture(4, true)) // the first has to go
+	wantUnit(t, early, 4, false)
+	wantTracks(t, slow, 2, false)
+	wantUnit(t, slow, 4, false)
+}
+
 // A reader that lags goes on at the newest key frame and is told so; another one
 // does not notice.
 func TestSlowReader(t *testing.T) {

@@ -186,7 +186,7 @@ func TestSoundOfFFmpeg(t *testing.T) {
 	for _, codec := range []hub.Codec{hub.Opus, hub.AAC} {
 		source := hub.New(hub.DefaultLimits())
 		sound := NewSound(Sound{
-			Source: source, Codec: codec, Maker: &deadly{Maker: tools, after: []int{60}}, Limits: testLimits, Log: slog.New(slog.DiscardHandler),
+			Source: source.Read(), Codec: codec, Maker: &deadly{Maker: tools, after: []int{60}}, Limits: testLimits, Log: slog.New(slog.DiscardHandler),
 		})
 		source.Begin([]hub.Track{track})
 		reader := sound.Stream().Read()

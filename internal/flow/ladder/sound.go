@@ -14,7 +14,7 @@ import (
 
 // Sound makes the sound of a stream in another codec.
 type Sound struct {
-	Source *hub.Stream
+	Source *hub.Reader
 	From   hub.Codec // what it is made of; sound in another codec is left alone. "" is any
 	Codec  hub.Codec // AAC or Opus
 	Maker  Maker
@@ -52,19 +52,18 @@ const soundFrame = 50 // of a second
 // child that dies is followed by another, which goes on with what comes.
 func (s *Sound) Run(ctx context.Context) {
 	defer s.stream.End(nil)
-	r := s.Source.Read()
 	delay := soon
 	var from *hub.Track
 	var index int
 	for {
 		var err error
 		if from == nil {
-			if from, index, err = s.wait(ctx, r); err != nil {
+			if from, index, err = s.wait(ctx); err != nil {
 				return
 			}
 		}
 		started := time.Now()
-		next, ended, failed := s.child(ctx, r, *from, index)
+		next, ended, failed := s.child(ctx, *from, index)
 		if ctx.Err() != nil || ended {
 			return
 		}
@@ -90,9 +89,9 @@ func (s *Sound) Run(ctx context.Context) {
 }
 
 // wait waits for a period that has sound.
-func (s *Sound) wait(ctx context.Context, r *hub.Reader) (*hub.Track, int, error) {
+func (s *Sound) wait(ctx context.Context) (*hub.Track, int, error) {
 	for {
-		item, err := r.Next(ctx)
+		item, err := s.Source.Next(ctx)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -114,7 +113,7 @@ func (s *Sound) pick(tracks []hub.Track) (*hub.Track, int) {
 
 // child runs one child until the period ends, and returns the tracks of the next one;
 // or until the source has ended; or until the child fails.
-func (s *Sound) child(ctx context.Context, r *hub.Reader, from hub.Track, index int) (next []hub.Track, ended bool, failed error) {
+func (s *Sound) child(ctx context.Context, from hub.Track, index int) (next []hub.Track, ended bool, failed error) {
 	live := ffmpeg.Live{
 		Source: ffmpeg.LiveSource{
 			Codec: codecName(from.Codec), Config: from.Config, Clock: from.Clock, SampleRate: int(from.Clock), Channels: from.Channels,
@@ -129,7 +128,7 @@ func (s *Sound) child(ctx context.Context, r *hub.Reader, from hub.Track, index 
 	live.Sound = sound
 	_, failed = s.Maker.RunLive(ctx, live, func(ctx context.Context, write func(ffmpeg.LiveUnit) error) error {
 		for {
-			item, err := r.Next(ctx)
+			item, err := s.Source.Next(ctx)
 			switch {
 			case err != nil && ctx.Err() == nil:
 				ended = true

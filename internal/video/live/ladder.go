@@ -94,11 +94,24 @@ func (r *renditions) run(ctx context.Context) {
 	r.ctx = ctx
 	r.start()
 	r.mu.Unlock()
+	r.work.Go(r.begin)
 	<-ctx.Done()
 	r.mu.Lock()
 	r.over = true
 	r.mu.Unlock()
 	r.work.Wait()
+}
+
+// begin looks at what comes first, so that AAC has its beginning too: [renditions.look]
+// sees Opus when it has gone on for a while.
+func (r *renditions) begin() {
+	first, err := r.session.source.Read().Next(r.ctx)
+	if err != nil || !slices.ContainsFunc(first.Tracks, func(t hub.Track) bool { return t.Codec == hub.Opus }) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wantAAC()
 }
 
 // set changes the ladder.
@@ -156,7 +169,7 @@ func levelCode(level string) string {
 
 // made has the window cut a rung that begins to be made.
 func (r *renditions) made(g ingest.Rung) {
-	reader := g.Stream.Read()
+	reader := g.Stream.ReadAll()
 	r.work.Go(func() { r.cut(g.Name, reader) })
 }
 
@@ -178,9 +191,8 @@ func (r *renditions) look(h *StreamHealth) {
 	if r.ctx == nil || r.over {
 		return
 	}
-	if h.AudioCodec == string(hub.Opus) && !r.aac {
-		r.aac = true
-		r.makeAAC()
+	if h.AudioCodec == string(hub.Opus) {
+		r.wantAAC()
 	}
 	if !r.running {
 		return
@@ -232,10 +244,14 @@ func (r *renditions) repair(problems []StreamProblem) {
 	}
 }
 
-// makeAAC makes AAC of sound in Opus, which not all players know.
-func (r *renditions) makeAAC() {
-	sound := ladder.NewSound(ladder.Sound{Source: r.session.source, From: hub.Opus, Codec: hub.AAC, Maker: r.kitchen, Log: r.session.log})
-	reader := sound.Stream().Read()
+// wantAAC has AAC made of sound in Opus, which not all players know, once.
+func (r *renditions) wantAAC() {
+	if r.aac || r.over {
+		return
+	}
+	r.aac = true
+	sound := ladder.NewSound(ladder.Sound{Source: r.session.source.ReadAll(), From: hub.Opus, Codec: hub.AAC, Maker: r.kitchen, Log: r.session.log})
+	reader := sound.Stream().ReadAll()
 	r.work.Go(func() { sound.Run(r.ctx) })
 	r.work.Go(func() { r.cut("aac", reader) })
 }
@@ -265,7 +281,7 @@ func (r *renditions) sound(ctx context.Context) (*hub.Stream, func(), error) {
 	}
 	if r.opus == nil {
 		running, stop := context.WithCancel(r.ctx)
-		sound := ladder.NewSound(ladder.Sound{Source: r.session.source, Codec: hub.Opus, Maker: r.kitchen, Log: r.session.log})
+		sound := ladder.NewSound(ladder.Sound{Source: r.session.source.Read(), Codec: hub.Opus, Maker: r.kitchen, Log: r.session.log})
 		r.opus, r.stop = sound, stop
 		r.work.Go(func() { sound.Run(running) })
 	}

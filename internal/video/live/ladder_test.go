@@ -113,7 +113,30 @@ func TestOpusIsMadeOnDemand(t *testing.T) {
 	})
 }
 
-// Where the source has Opus, that is it; and AAC is made of it as soon as that is seen.
+// AAC is made of Opus from the first period on, which is before anybody has looked how
+// the stream goes.
+func TestAACFromTheBeginning(t *testing.T) {
+	t.Parallel()
+	for want, tracks := range map[string][]hub.Track{"aac": opusTracks(), "": aacTracks()} {
+		t.Run("makes "+want, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var k kitchens
+				l, end := newTestSession(t, &k)
+				defer end()
+				synctest.Wait()
+				l.source.Begin(tracks)
+				l.source.Write(hub.Unit{Key: true, Data: []byte{1}})
+				synctest.Wait()
+				if k.now() != want {
+					t.Errorf("%q is made", k.now())
+				}
+			})
+		})
+	}
+}
+
+// Where the source has Opus, that is it; and AAC is made of it once.
 func TestOpusOfTheSource(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -150,7 +173,8 @@ func TestOpusOfNothing(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	l.source = hub.New(hub.DefaultLimits())
+	l, endSilent := newTestSession(t, &k)
+	defer endSilent()
 	if _, _, err := l.renditions.sound(ctx); fault.CodeOf(err) != fault.Unavailable || !errors.Is(err, context.Canceled) {
 		t.Errorf("before it has begun: got %v, want unavailable", err)
 	}

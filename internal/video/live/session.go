@@ -261,7 +261,7 @@ func (s *Service) supervise(ctx context.Context, l *session, from Status) {
 // begun again: viewers miss a part of the stream, not all of it.
 func (l *session) cut(ctx context.Context) {
 	for {
-		err := l.group.Run(context.WithoutCancel(ctx), l.source.Read())
+		err := l.group.Run(context.WithoutCancel(ctx), l.source.ReadAll())
 		if err == nil || ctx.Err() != nil {
 			return
 		}
