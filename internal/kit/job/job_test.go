@@ -511,6 +511,31 @@ func TestFairness(t *testing.T) {
 	}
 }
 
+// Of one group what costs most comes first, however late it is added; another group
+// that was begun before it does not wait for that.
+func TestCostliestFirst(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	cost := func(group, name string, cost int) Spec {
+		return Spec{Kind: "work", Tenant: "one", Group: group, Name: name, Cost: cost}
+	}
+	b.add(cost("old", "a", 0), cost("old", "b", 2), cost("old", "c", 1), cost("old", "d", 2))
+	time.Sleep(5 * time.Millisecond) // groups are in the order of their milliseconds
+	b.add(cost("new", "a", 100))
+	b.add(cost("old", "e", 3))
+	var got []string
+	for range 6 {
+		out, err := b.take(t.Context(), takeRequest{Node: "w", Free: map[string]int{"work": 1}})
+		if err != nil || len(out.Jobs) != 1 {
+			t.Fatal(out, err)
+		}
+		got = append(got, out.Jobs[0].Group+" "+out.Jobs[0].Name)
+	}
+	if diff := cmp.Diff([]string{"old e", "old b", "old d", "old c", "old a", "new a"}, got); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+}
+
 // Only workers of the class take a job that asks for one.
 func TestClass(t *testing.T) {
 	t.Parallel()

@@ -101,6 +101,10 @@ CREATE INDEX jobs_tenant ON jobs (tenant, id);
 CREATE INDEX jobs_state ON jobs (tenant, state, id);
 DROP INDEX jobs_group;
 CREATE INDEX jobs_group ON jobs (grp, tenant, state, id); -- longer than jobs_state, or planners take that for a group
+`}, {SQL: `
+ALTER TABLE jobs ADD COLUMN cost BIGINT NOT NULL DEFAULT 0;
+DROP INDEX jobs_ready;
+CREATE INDEX jobs_ready ON jobs (kind, ready, class, tenant, priority DESC, group_created, cost DESC, created, id) WHERE ready > 0;
 `}}}
 }
 
@@ -208,10 +212,10 @@ func (q *Queue) add(tx *store.Tx, s Spec) (string, error) {
 		return "", err
 	}
 	id := q.ids.New("job")
-	_, err = tx.Exec(`INSERT INTO jobs (id, kind, tenant, grp, name, class, parent, priority, state, hold, ready, attempt, tries, lost,
+	_, err = tx.Exec(`INSERT INTO jobs (id, kind, tenant, grp, name, class, parent, priority, cost, state, hold, ready, attempt, tries, lost,
 		payload, result, error_code, error_message, progress, phase, node, group_created, created, started, ended, not_before, lease)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'waiting', '', 1, 0, 0, 0, ?, '', '', '', 0, '', '', ?, ?, 0, 0, 0, 0)`,
-		id, s.Kind, s.Tenant, s.Group, s.Name, s.Class, s.Parent, s.Priority, payload, groupCreated, now)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', '', 1, 0, 0, 0, ?, '', '', '', 0, '', '', ?, ?, 0, 0, 0, 0)`,
+		id, s.Kind, s.Tenant, s.Group, s.Name, s.Class, s.Parent, s.Priority, s.Cost, payload, groupCreated, now)
 	return id, err
 }
 

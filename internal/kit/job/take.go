@@ -124,16 +124,16 @@ SELECT t.tenant, (SELECT count(*) FROM jobs r WHERE r.state = 'running' AND r.ki
 FROM t WHERE t.tenant IS NOT NULL`
 
 // first finds the next job of one tenant.
-const first = `SELECT id, priority, group_created, created FROM jobs
+const first = `SELECT id, priority, group_created, cost, created FROM jobs
 	WHERE ready > 0 AND kind = ? AND ready = ? AND class = ? AND tenant = ?
-	ORDER BY priority DESC, group_created, created, id LIMIT 1`
+	ORDER BY priority DESC, group_created, cost DESC, created, id LIMIT 1`
 
 // candidate is the next job of a tenant.
 type candidate struct {
-	id                    string
-	running               int
-	priority              int64
-	groupCreated, created int64
+	id                          string
+	running                     int
+	priority                    int64
+	groupCreated, cost, created int64
 }
 
 func (c candidate) before(o candidate) bool {
@@ -144,6 +144,8 @@ func (c candidate) before(o candidate) bool {
 		return c.priority > o.priority
 	case c.groupCreated != o.groupCreated:
 		return c.groupCreated < o.groupCreated
+	case c.cost != o.cost:
+		return c.cost > o.cost
 	case c.created != o.created:
 		return c.created < o.created
 	}
@@ -152,7 +154,8 @@ func (c candidate) before(o candidate) bool {
 
 // choose returns the job of the kind that is next for this worker, or "": the
 // tenant that has the fewest running comes first, then priority, then the group
-// that was begun first, then the job that was added first.
+// that was begun first, then its costliest job, so that no worker waits long for
+// another in the end, then the job that was added first.
 func (q *Queue) choose(tx *store.Tx, in takeRequest, kind string) (string, error) {
 	readies := []int{readyFirst, readyHeld}
 	if in.Full {
@@ -203,7 +206,7 @@ func (q *Queue) chooseAmong(tx *store.Tx, kind string, ready int, class string) 
 	}
 	for _, tenant := range among {
 		c := candidate{running: fewest}
-		if err := tx.QueryRow(first, kind, ready, class, tenant).Scan(&c.id, &c.priority, &c.groupCreated, &c.created); err != nil {
+		if err := tx.QueryRow(first, kind, ready, class, tenant).Scan(&c.id, &c.priority, &c.groupCreated, &c.cost, &c.created); err != nil {
 			return best, err
 		}
 		if best.id == "" || c.before(best) {

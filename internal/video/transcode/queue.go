@@ -20,6 +20,8 @@ type unitTask struct {
 	Name    string   `json:"name"`  // of the source, for messages
 	Unit    *Unit    `json:"unit,omitempty"`
 	Stretch *Stretch `json:"stretch,omitempty"`
+
+	cost float64 // roughly, seconds of a processor; stretches are much alike
 }
 
 // class is that of the worker which may do the task, or "".
@@ -102,7 +104,7 @@ func (e *queueExecutor) Slots() int { return inFlight }
 
 // Encode takes the unit from the shelf, or has it made first.
 func (e *queueExecutor) Encode(ctx context.Context, unit Unit, done func(frames int)) (UnitResult, error) {
-	return e.have(ctx, unit.Hash(e.job.tools), unitTask{Unit: &unit}, unit.Encode.Count, done)
+	return e.have(ctx, unit.Hash(e.job.tools), unitTask{Unit: &unit, cost: e.job.cost(unit)}, unit.Encode.Count, done)
 }
 
 // Analyse takes what is known of the stretch from the shelf, or has it found out
@@ -153,7 +155,7 @@ func (e *queueExecutor) have(ctx context.Context, hash string, task unitTask, fr
 // is told of ended.Frames in all, or of none.
 func (e *queueExecutor) run(ctx context.Context, task unitTask, name string, frames int, done func(frames int)) (result encode.UnitResult, err error) {
 	ids, err := e.children.Submit(ctx, queue.Spec{
-		Kind: encode.Unit, Tenant: e.parent.Tenant, Group: e.parent.Group, Name: name, Class: task.class(), Priority: e.parent.Priority,
+		Kind: encode.Unit, Tenant: e.parent.Tenant, Group: e.parent.Group, Name: name, Class: task.class(), Priority: e.parent.Priority, Cost: int(1000 * task.cost),
 		Parent: e.parent.ID, Payload: task,
 	})
 	if err != nil {
