@@ -240,11 +240,12 @@ func (d *derived) enter(m *mark, u hub.Unit, goesOn bool) error {
 	t.limit, t.least = d.g.partTicks(t.clock) // which are known now, if they were not before
 	b := m.boundary
 	b.dependent = !u.Key
+	shown := max(u.PTS, t.cursor) // it may be decoded sooner, see [track.add]
 	day := int64(0)
 	if b.hasWall {
-		day = int64(b.wall + duration(b.at, m.clock) + duration(t.cursor-m.in(m.shown, t), t.clock))
+		day = int64(b.wall + duration(b.at, m.clock) + duration(shown-m.in(m.shown, t), t.clock))
 	}
-	if err := t.turn(&b, t.cursor, day); err != nil {
+	if err := t.turn(&b, shown, day); err != nil {
 		return err
 	}
 	d.pending, d.waiting, d.blind, d.begun, d.next = u, true, false, true, m.number+1

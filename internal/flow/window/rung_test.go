@@ -225,6 +225,23 @@ func TestSilentRung(t *testing.T) {
 	l.finish()
 }
 
+// A picture lasts no longer than a part: what comes after a hole is decoded sooner than
+// its time says, in renditions too, and has the source's time of day all the same.
+func TestRungAfterAHole(t *testing.T) {
+	t.Parallel()
+	keys := func(n int64) bool { return n%225 == 0 || n%225 == 100 }
+	hole := func(at time.Duration) bool { // of nine pictures before each key frame
+		n := int64(at / (40 * time.Millisecond))
+		return n%225 >= 216 || n%225 > 90 && n%225 < 100
+	}
+	l := newLadder(t, Options{}, &source{rate: 25, gop: keys, blind: hole}, 200*time.Millisecond)
+	l.start(rungTrack())
+	l.until(41)
+	l.flow(time.Hour)
+	l.same(never)
+	l.finish()
+}
+
 // Where a rendition comes back with another configuration, all begin a new part of the
 // stream.
 func TestRungChanges(t *testing.T) {
