@@ -163,7 +163,7 @@ func (l *Ladder) Run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var recording sync.WaitGroup
-	recording.Go(func() { l.tape.record(ctx, l.Source.Read()) })
+	recording.Go(func() { l.tape.record(ctx, l.Source.Read(), l.still) })
 	defer recording.Wait()
 	defer cancel()
 	defer l.finish()
@@ -247,6 +247,23 @@ func (l *Ladder) idle(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// still has the rungs repeat a key frame of their own where the source repeats one of
+// its, at once: children hold back a few pictures until others have come, and stills
+// are far apart. It reports whether all could; where not, the children make it.
+func (l *Ladder) still(u hub.Unit) bool {
+	behind, period := l.lag(), l.tape.period()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	made := slices.DeleteFunc(slices.Clone(l.rungs), func(r *rung) bool { return r.stream == nil })
+	if len(made) == 0 || behind > late || slices.ContainsFunc(made, func(r *rung) bool { return !r.repeats(period) }) {
+		return false
+	}
+	for _, r := range made {
+		r.hold(u)
+	}
+	return true
 }
 
 // judging is how often it is looked whether the machine keeps up.

@@ -304,6 +304,87 @@ func TestOwnKeyFrames(t *testing.T) {
 	})
 }
 
+// behind is a Maker whose children hold back so many pictures until others have come,
+// as ffmpeg does.
+type behind struct {
+	Maker
+	pictures int
+}
+
+func (b behind) RunLive(ctx context.Context, l ffmpeg.Live, feed func(context.Context, func(ffmpeg.LiveUnit) error) error) (ffmpeg.Usage, error) {
+	return b.Maker.RunLive(ctx, l, func(ctx context.Context, write func(ffmpeg.LiveUnit) error) error {
+		var held []ffmpeg.LiveUnit
+		err := feed(ctx, func(u ffmpeg.LiveUnit) error {
+			held = append(held, u)
+			if len(held) <= b.pictures {
+				return nil
+			}
+			u, held = held[0], held[1:]
+			return write(u)
+		})
+		for _, u := range held {
+			if err == nil {
+				err = write(u)
+			}
+		}
+		return err
+	})
+}
+
+// While the source repeats a key frame, rungs repeat one of theirs, each when the source
+// does, however many pictures children hold back, and then go on with a key frame. Where
+// key frames are not the source's, children make all of it.
+func TestStill(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		plan  Plan
+		least int // pictures of five that are there when they come
+	}{
+		"the source's keys": {Plan{Names: []string{"480p", "360p"}}, 5},
+		"own keys":          {Plan{Names: []string{"480p", "360p"}, Whole: true, Every: time.Second}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, behind{&machines{}, 4}, test.plan)
+				s.source.Begin([]hub.Track{*videoTrack()})
+				s.play(38) // the child has 34 of them
+				there := 0
+				for range 5 {
+					time.Sleep(200 * time.Millisecond)
+					s.n += 5
+					u := picture(s.n)
+					u.Key, u.Still, u.Data, u.Wall = true, true, []byte{30}, time.Now()
+					s.source.Write(u)
+					synctest.Wait()
+					s.mu.Lock()
+					if last := s.units["480p"][len(s.units["480p"])-1]; last.PTS == u.PTS && last.Key && last.Still && last.Data[0] == 30 {
+						there++
+					}
+					s.mu.Unlock()
+				}
+				s.n = 70 // the encoder is back
+				s.play(30)
+				s.end()
+				if there < test.least {
+					t.Errorf("%d of five stills are there when the source has them", there)
+				}
+				for _, rung := range []string{"480p", "360p"} {
+					units := s.units[rung]
+					for i := 1; i < len(units); i++ {
+						if units[i].PTS <= units[i-1].PTS || test.least > 0 && units[i-1].Still && !units[i].Key {
+							t.Errorf("%s: %+v follows %+v", rung, units[i], units[i-1])
+						}
+					}
+					if n := len(units); units[n-1].PTS != picture(99).PTS || units[n-30].Data[0] != 70 {
+						t.Errorf("%s ends with %+v", rung, units[n-1])
+					}
+				}
+			})
+		})
+	}
+}
+
 // Another period goes on in the same rungs, whatever its size.
 func TestPeriods(t *testing.T) {
 	t.Parallel()

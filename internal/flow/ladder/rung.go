@@ -22,6 +22,8 @@ type rung struct {
 	config []byte      // of what is in stream
 	begun  bool        // stream has a key frame
 	lost   int64       // of the tape, when stream was begun
+	key    []byte      // the newest key frame in stream; nil before one
+	track  *hub.Track  // of the source, that the child began with
 
 	clock int64 // ticks a second
 	pace  timebase.Rational
@@ -37,7 +39,7 @@ const none = math.MinInt64
 // aim prepares the rung for a child that begins there. It returns what that has to
 // make of it, and whether it begins to be made.
 func (r *rung) aim(from start, every time.Duration) (ffmpeg.LivePictures, bool) {
-	r.clock, r.pace, r.from = from.track.Clock, from.rate, from.pts
+	r.clock, r.pace, r.from, r.track = from.track.Clock, from.rate, from.pts, from.track
 	r.every = int64(every.Seconds()*float64(r.clock) + 0.5)
 	begins := r.stream == nil
 	if begins {
@@ -62,7 +64,7 @@ func (r *rung) reshaped(t *hub.Track) bool {
 
 // open begins a stream.
 func (r *rung) open() {
-	r.stream, r.config, r.begun = hub.New(rungLimits()), nil, false
+	r.stream, r.config, r.begun, r.key = hub.New(rungLimits()), nil, false, nil
 	r.last, r.seen = none, none
 	r.lost = r.ladder.tape.missed()
 }
@@ -105,7 +107,7 @@ func (r *rung) Begin(config []byte) error {
 
 // describe begins a period of the stream.
 func (r *rung) describe(config []byte) {
-	r.config, r.begun = config, false
+	r.config, r.begun, r.key = config, false, nil
 	r.stream.Begin([]hub.Track{{
 		Codec: hub.H264, Clock: r.clock, Config: config, Width: r.Width, Height: r.Height, Rate: r.pace,
 	}})
@@ -150,8 +152,27 @@ func (r *rung) put(u ffmpeg.LiveUnit, source mark, known bool, missed int64) (ag
 		return again
 	}
 	r.begun, r.last = true, u.PTS
+	if key {
+		r.key = u.Data
+	}
 	r.stream.Write(hub.Unit{DTS: u.PTS, PTS: u.PTS, Key: key, Wall: source.wall, Data: u.Data})
 	return again
+}
+
+// repeats reports whether hold can stand for what a child would make of the source's
+// key frame in that period. Where a child places key frames itself, it can not: later
+// pictures refer to those that the child has made in between.
+func (r *rung) repeats(period *hub.Track) bool {
+	return r.key != nil && r.every == 0 && r.track == period
+}
+
+// hold writes the newest key frame once more, at the time of u. What the child still
+// has from before is too late then, and what follows stills begins with a key frame.
+func (r *rung) hold(u hub.Unit) {
+	if u.PTS > r.seen {
+		r.seen, r.last = u.PTS, u.PTS
+		r.stream.Write(hub.Unit{DTS: u.PTS, PTS: u.PTS, Key: true, Still: true, Wall: u.Wall, Data: r.key})
+	}
 }
 
 func floor(v, unit int64) int64 {

@@ -45,8 +45,9 @@ func newTape(l hub.Limits) *tape {
 	return &tape{limits: l, given: -1, marks: make(map[int64]mark), arrived: make(chan struct{})}
 }
 
-// record writes what r reads to the tape, until that ends.
-func (t *tape) record(ctx context.Context, r *hub.Reader) {
+// record writes what r reads to the tape, until that ends, but for stills that still
+// has taken.
+func (t *tape) record(ctx context.Context, r *hub.Reader, still func(u hub.Unit) bool) {
 	pictures := -1
 	for {
 		item, err := r.Next(ctx)
@@ -62,6 +63,7 @@ func (t *tape) record(ctx context.Context, r *hub.Reader) {
 					t.track = &track
 				}
 			})
+		case item.Unit.Track == pictures && item.Unit.Still && still(item.Unit):
 		case item.Unit.Track == pictures:
 			t.change(func() { t.add(item.Unit) })
 		}
@@ -161,6 +163,13 @@ func (t *tape) newest() (dts int64, ok bool) {
 		return 0, false
 	}
 	return t.entries[len(t.entries)-1].DTS, true
+}
+
+// period is the track of what comes, nil where that has no pictures.
+func (t *tape) period() *hub.Track {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.track
 }
 
 // missed is how many pictures no child was given.
