@@ -104,7 +104,7 @@ check-tools: $(TESTSUM)
 
 check-unit: export GORACE = atexit_sleep_ms=10
 check-unit: $(TESTSUM) $(PEERS)
-	@$(TESTSUM) go -name unit -- go test -json -race -timeout 15m $$(go list ./bench/... ./cmd/... ./internal/... | grep -v /internal/arch)
+	@$(TESTSUM) go -name unit -again 2 -- go test -json -race -timeout=15m $$(go list ./bench/... ./cmd/... ./internal/... | grep -v /internal/arch)
 
 check-portable: $(TESTSUM)
 	@$(TESTSUM) step -name portable -- env CGO_ENABLED=0 GOARCH=arm64 go build -o /dev/null ./cmd/liuyun
@@ -117,7 +117,7 @@ check-web: $(TESTSUM) web/$(NPM_DONE)
 e2e: build $(TESTSUM) $(E2E_NPM) ## the built program against players that are not ours
 	@scripts/need.sh ffmpeg chromium fonts-noto-cjk postgresql iproute2 srt-tools nginx varnish $(gstreamer)
 	@$(if $(E2E_NODE),$(TESTSUM) node -name e2e-node -- node --test $(E2E_NODE))
-	@$(if $(E2E_GO),$(TESTSUM) go -name e2e -- go test -json -count=1 -timeout 20m ./test/...)
+	@$(if $(E2E_GO),$(TESTSUM) go -name e2e -again 3 -- go test -json -count=1 -timeout=20m ./test/...)
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for 10 s (FUZZTIME=1m for longer)

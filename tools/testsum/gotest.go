@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -41,21 +39,22 @@ type goTests struct {
 	loose    map[string][]string // output of packages outside tests
 }
 
-func runGo(command []string, out io.Writer) (tally, error) {
-	c := exec.Command(command[0], command[1:]...)
-	c.Stderr = os.Stderr
-	pipe, err := c.StdoutPipe()
+// runGo runs go test. Up to most tests that failed have a second try.
+func runGo(command []string, most int, out io.Writer) (tally, error) {
+	g, failed, err := follow(command, out)
 	if err != nil {
 		return tally{}, err
 	}
-	if err := c.Start(); err != nil {
-		return tally{}, err
+	if g.failing() {
+		err := g.again(most, func(pkg, pattern string) (*goTests, error) {
+			second, _, err := follow(append(withoutPackages(command), "-count=1", "-run="+pattern, pkg), out)
+			return second, err
+		})
+		if err != nil {
+			return tally{}, err
+		}
+		failed = g.failing()
 	}
-	g := newGoTests(out)
-	if err := g.follow(pipe); err != nil {
-		return tally{}, err
-	}
-	failed := c.Wait() != nil
 	return g.finish(failed), nil
 }
 

@@ -3,7 +3,8 @@
 // has a package that did not build or a test that never ended.
 //
 //	testsum step -name NAME -- COMMAND...      one check: it passes when it exits 0
-//	testsum go -name NAME -- go test -json ... each test that has no subtests
+//	testsum go -name NAME -- go test -json ... each test that has no subtests; with
+//	                                           -again 2 two that failed have a second try
 //	testsum vitest -name NAME -- COMMAND...    vitest; it adds --reporter=json
 //	testsum node -name NAME -- node --test ... node's own test runner
 //	testsum total                              N passed, N failed, N skipped
@@ -62,6 +63,7 @@ func run(kind string, args []string, out io.Writer) (tally, error) {
 	flags := flag.NewFlagSet(kind, flag.ContinueOnError)
 	results := flags.String("results", "build/results", "the folder of counts")
 	name := flags.String("name", "", "the suite's name")
+	again := flags.Int("again", 0, "of go: so many tests that failed have a second try; if more did, none has")
 	if err := flags.Parse(args); err != nil {
 		return tally{}, err
 	}
@@ -72,7 +74,8 @@ func run(kind string, args []string, out io.Writer) (tally, error) {
 		}
 		return t, err
 	}
-	suites := map[string]func([]string, io.Writer) (tally, error){"step": runStep, "go": runGo, "vitest": runVitest, "node": runNode}
+	suites := map[string]func([]string, io.Writer) (tally, error){"step": runStep, "vitest": runVitest, "node": runNode}
+	suites["go"] = func(command []string, out io.Writer) (tally, error) { return runGo(command, *again, out) }
 	suite := suites[kind]
 	if suite == nil || *name == "" || flags.NArg() == 0 {
 		return tally{}, errors.New("usage: testsum step|go|vitest|node -name NAME -- COMMAND")

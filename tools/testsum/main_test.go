@@ -104,6 +104,72 @@ func TestGoTests(t *testing.T) {
 	}
 }
 
+// A few tests that failed have a second try, which counts; what is wrong each time, or
+// with a package, stays so.
+func TestAgain(t *testing.T) {
+	first := []string{
+		`{"Action":"pass","Package":"p","Test":"TestA/one"}`,
+		`{"Action":"output","Package":"p","Test":"TestA/two","Output":"    a_test.go:3: late\n"}`,
+		`{"Action":"fail","Package":"p","Test":"TestA/two"}`,
+		`{"Action":"fail","Package":"p","Test":"TestA"}`,
+		`{"Action":"fail","Package":"p","Test":"TestB"}`,
+		`{"Action":"fail","Package":"p"}`,
+	}
+	pass := func(pkg, name string) []string {
+		return []string{`{"Action":"pass","Package":"` + pkg + `","Test":"` + name + `"}`, `{"Action":"pass","Package":"` + pkg + `"}`}
+	}
+	tests := []struct {
+		name   string
+		most   int
+		second map[string][]string // by pattern
+		want   tally
+		tries  int
+	}{
+		{"all pass", 2, map[string][]string{"^TestA$/^two$": pass("p", "TestA/two"), "^TestB$": pass("p", "TestB")}, tally{3, 0, 0}, 2},
+		{"one fails again", 2, map[string][]string{
+			"^TestA$/^two$": pass("p", "TestA/two"),
+			"^TestB$":       {`{"Action":"fail","Package":"p","Test":"TestB"}`, `{"Action":"fail","Package":"p"}`},
+		}, tally{2, 1, 0}, 2},
+		{"it ran no test", 2, map[string][]string{"^TestA$/^two$": pass("p", "TestA/two"), "^TestB$": {`{"Action":"pass","Package":"p"}`}}, tally{2, 1, 0}, 2},
+		{"too many", 1, nil, tally{1, 2, 0}, 0},
+		{"no second tries", 0, nil, tally{1, 2, 0}, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var out bytes.Buffer
+			g := newGoTests(&out)
+			read := func(g *goTests, events []string) {
+				if err := g.follow(strings.NewReader(strings.Join(events, "\n") + "\n")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			read(g, first)
+			tries := 0
+			if err := g.again(test.most, func(pkg, pattern string) (*goTests, error) {
+				tries++
+				second := newGoTests(&out)
+				read(second, test.second[pattern])
+				return second, nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if got := g.finish(g.failing()); got != test.want || tries != test.tries {
+				t.Errorf("got %s after %d tries, want %s after %d", got, tries, test.want, test.tries)
+			}
+			if !strings.Contains(out.String(), "a_test.go:3: late") {
+				t.Errorf("why it failed first is not shown:\n%s", out.String())
+			}
+		})
+	}
+}
+
+func TestWithoutPackages(t *testing.T) {
+	got := withoutPackages([]string{"go", "test", "-json", "-timeout=20m", "./a", "./b/..."})
+	if want := "go test -json -timeout=20m"; strings.Join(got, " ") != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestStepsAndTotal(t *testing.T) {
 	results := filepath.Join(t.TempDir(), "results")
 	if _, err := run("total", []string{"-results", results}, io.Discard); err == nil {
