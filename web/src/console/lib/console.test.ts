@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { offline, readProblem } from '../../api/problem';
 import type { Locale } from '../../player/lib/i18n';
 import { message, type Key } from '../messages';
-import { explain } from './console';
+import { explain, explainFailure } from './console';
 
 const words = (locale: Locale) => ({ locale, t: (key: Key, values?: Readonly<Record<string, string | number>>) => message(locale, key, values) });
 const answer = (status: number, body: object) => readProblem(status, JSON.stringify(body));
@@ -22,4 +22,12 @@ describe('explain', () => {
     ['that there was no answer', offline(), 'zh-CN', '无法连接服务器。请检查网络后重试。'],
     ['whatever else it is', new Error('x'), 'zh-CN', '发生意外错误：Error: x'],
   ] as const)('says %s', (_, error, locale, want) => expect(explain(error, words(locale))).toBe(want));
+});
+
+describe('explainFailure', () => {
+  it.each([
+    ['the server’s sentence in English', { code: 'invalid', message: 'notes.txt is not a media file' }, 'en', 'notes.txt is not a media file'],
+    ['that it is the file, in Chinese', { code: 'invalid', message: 'this is not a media file' }, 'zh-CN', '此文件无法处理。详情：This is not a media file'],
+    ['that it is not the file', { code: 'storage_full', message: '' }, 'zh-CN', '服务器空间不足，请清理后重试。'],
+  ] as const)('says %s', (_, error, locale, want) => expect(explainFailure(error, words(locale))).toBe(want));
 });

@@ -2,7 +2,7 @@ import { createContext } from 'svelte';
 import type { Client } from '../../api/client';
 import { Problem } from '../../api/problem';
 import type { components } from '../../api/schema';
-import type { Session } from '../../api/types';
+import type { Asset, Session } from '../../api/types';
 import type { Key } from '../messages';
 import type { Live } from './live.svelte';
 import type { Router } from './router.svelte';
@@ -53,8 +53,16 @@ export function explain(error: unknown, { t, locale }: Pick<Words, 't' | 'locale
   if (error.status === 0) return error.code === 'unreadable' ? t('problemUnreadable') : t('problemOffline');
   const fields = error.fields.map((f) => [f.location?.replace(/^body\./, ''), f.message].filter(Boolean).join(': '));
   const detail = [sentence(error.detail), ...fields].filter(Boolean).join(' ');
-  const key: Key | undefined = meaning[error.code as Code];
-  if (!key) return detail || t('problemStatus', { status: error.status });
-  if (detail && locale === 'en') return detail;
+  return inWords(meaning[error.code as Code], detail, { t, locale }) || t('problemStatus', { status: error.status });
+}
+
+/** explainFailure says why an asset could not be processed, as explain does. */
+export function explainFailure({ code, message }: NonNullable<Asset['error']>, words: Pick<Words, 't' | 'locale'>): string {
+  return inWords(code === 'invalid' ? 'faultMedia' : meaning[code as Code], sentence(message), words);
+}
+
+/** inWords puts what a code means before what the server says. */
+function inWords(key: Key | undefined, detail: string, { t, locale }: Pick<Words, 't' | 'locale'>): string {
+  if (!key || (detail && locale === 'en')) return detail;
   return detail ? t('problemDetail', { meaning: t(key), detail }) : t(key);
 }
