@@ -195,6 +195,11 @@ func TestDockerfile(t *testing.T) {
 	if got := file["USER"]; !slices.Equal(got, []string{"liuyun"}) {
 		t.Errorf("it runs as %v", got)
 	}
+	// A home that useradd makes has files of a shell in it, and the server takes no folder
+	// with what is not its own.
+	if run := strings.Join(file["RUN"], " "); !strings.Contains(run, "--no-create-home") || !strings.Contains(run, "-o liuyun -g liuyun "+command[slices.Index(command, "--data")+1]) {
+		t.Errorf("the data folder is not made empty, and the server's: %q", run)
+	}
 	goMod, err := os.ReadFile(filepath.Join(root, "go.mod"))
 	if err != nil {
 		t.Fatal(err)
