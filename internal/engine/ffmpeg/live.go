@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,8 @@ type Live struct {
 	// them: then another child has to go on.
 	Keys time.Duration
 	From int64
+	// Hold is how long pictures may be held back so that several are handed on at once.
+	Hold time.Duration
 
 	Limits proc.Limits
 	Nice   int
@@ -169,20 +172,22 @@ func (t *Tools) LiveArgs(l Live) []string {
 		args = append(args, "-map", "["+labels[i]+"]")
 		args = append(args, t.passthrough()...)
 		args = append(args, p.encoder(l)...)
-		args = append(args, liveMuxer(l.Source.Clock, i)...)
+		args = append(args, l.muxer(i)...)
 	}
 	return args
 }
 
-// liveMuxer writes fragmented MP4 to the i-th pipe, a fragment a unit, with the times
-// as they are. A unit is written when the next one has come, which says how long it
-// lasts.
-func liveMuxer(clock int64, i int) []string {
-	return []string{
-		"-map_metadata", "-1", "-fflags", "+bitexact", "-avoid_negative_ts", "disabled", "-flush_packets", "1",
-		"-f", "mp4", "-movflags", "+empty_moov+default_base_moof+frag_every_frame+frag_discont+skip_trailer",
-		"-use_editlist", "0", "-video_track_timescale", strconv.FormatInt(clock, 10), PipeURL(i),
+// muxer writes fragmented MP4 to the i-th pipe, with the times as they are. A fragment
+// has a unit, or those that begin within Hold; it is written when the next one has come,
+// which says how long its last one lasts.
+func (l Live) muxer(i int) []string {
+	each := []string{"-movflags", "+empty_moov+default_base_moof+frag_every_frame+frag_discont+skip_trailer"}
+	if l.Hold > 0 {
+		each = []string{"-movflags", "+empty_moov+default_base_moof+frag_discont+skip_trailer", "-frag_duration", strconv.FormatInt(l.Hold.Microseconds(), 10)}
 	}
+	return slices.Concat([]string{
+		"-map_metadata", "-1", "-fflags", "+bitexact", "-avoid_negative_ts", "disabled", "-flush_packets", "1", "-f", "mp4",
+	}, each, []string{"-use_editlist", "0", "-video_track_timescale", strconv.FormatInt(l.Source.Clock, 10), PipeURL(i)})
 }
 
 // graph is the filter graph and the label of each output's end in it.
@@ -268,7 +273,7 @@ func (l Live) sound() []string {
 	filters := fmt.Sprintf("aresample=osr=%d:async=1:min_hard_comp=0.1,aformat=channel_layouts=%s", s.SampleRate, liveLayout(s.Channels))
 	args := append([]string{"-map", "0:0", "-af", filters}, codec...)
 	args = append(args, "-b:a", strconv.FormatInt(s.Rate, 10), "-flags:a", "+bitexact")
-	return append(args, liveMuxer(l.Source.Clock, 0)...)
+	return append(args, l.muxer(0)...)
 }
 
 func liveLayout(channels int) string {

@@ -244,13 +244,28 @@ type Reader struct {
 	next   uint64
 	period []Track // that the reader knows
 	begun  bool
-	all    bool // it begins with the first unit, if that is still there
-	listed bool // it is in the stream's list; the stream's mutex guards it, as it does next
+	all    bool          // it begins with the first unit, if that is still there
+	listed bool          // it is in the stream's list; the stream's mutex guards it, as it does next
+	every  time.Duration // see Every
+	timer  *time.Timer
+}
+
+// Every has the reader look for new items at whole multiples of d alone, where it has
+// taken all: who is in no hurry is not woken for each unit. All such readers of the
+// process look at the same moments. It returns the reader.
+func (r *Reader) Every(d time.Duration) *Reader {
+	r.every = d
+	return r
 }
 
 // Next waits for the next item. Its error is ErrEnded or the stream's cause after
 // the last one, or that of ctx.
 func (r *Reader) Next(ctx context.Context) (Item, error) {
+	if r.every > 0 && !r.Ready() {
+		if err := r.pause(ctx); err != nil {
+			return Item{}, err
+		}
+	}
 	for {
 		item, wait, err := r.take()
 		if err != nil || wait == nil {
@@ -261,6 +276,23 @@ func (r *Reader) Next(ctx context.Context) (Item, error) {
 		case <-ctx.Done():
 			return Item{}, ctx.Err()
 		}
+	}
+}
+
+// pause waits until it is time to look again.
+func (r *Reader) pause(ctx context.Context) error {
+	left := r.every - time.Duration(time.Now().UnixNano())%r.every
+	if r.timer == nil {
+		r.timer = time.NewTimer(left)
+	} else {
+		r.timer.Reset(left)
+	}
+	select {
+	case <-r.timer.C:
+		return nil
+	case <-ctx.Done():
+		r.timer.Stop()
+		return ctx.Err()
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func video() []Track { return []Track{{Codec: H264, Clock: 90000}, {Codec: AAC, Clock: 48000}} }
@@ -185,6 +186,44 @@ func TestWaiting(t *testing.T) {
 		synctest.Wait()
 		s.End(errors.New("gone"))
 		readers.Wait()
+	})
+}
+
+// A reader that is in no hurry gets all that has come at its next moment, and the end.
+func TestEvery(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const every = 50 * time.Millisecond
+		s := New(DefaultLimits())
+		s.Begin(video())
+		s.Write(picture(0, true))
+		r := s.Read().Every(every)
+		wantTracks(t, r, 2, false)
+		wantUnit(t, r, 0, false)
+		begun := time.Now()
+		go func() {
+			time.Sleep(every / 5)
+			s.Write(picture(1, false))
+			time.Sleep(every / 5)
+			s.Write(picture(2, false))
+			time.Sleep(every / 5)
+			s.End(nil)
+		}()
+		for n := range byte(2) {
+			wantUnit(t, r, n+1, false)
+			if waited := time.Since(begun); waited%every != 0 || waited > every {
+				t.Errorf("unit %d came after %v", n+1, waited)
+			}
+		}
+		if _, err := r.Next(t.Context()); !errors.Is(err, ErrEnded) {
+			t.Errorf("got %v, want the end", err)
+		}
+		idle := New(DefaultLimits()).Read().Every(every)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*every)
+		defer cancel()
+		if _, err := idle.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want that of the context", err)
+		}
 	})
 }
 

@@ -19,7 +19,7 @@ func (l *Ladder) command(from start, made []*rung) ffmpeg.Live {
 		Source: ffmpeg.LiveSource{
 			Codec: codecName(t.Codec), Config: t.Config, Clock: t.Clock, Width: t.Width, Height: t.Height, Rate: from.rate, Interlaced: interlaced(t),
 		},
-		Limits: l.Limits, From: from.pts,
+		Limits: l.Limits, From: from.pts, Hold: l.Hold,
 	}
 	var begin []ingest.Rung
 	l.mu.Lock()

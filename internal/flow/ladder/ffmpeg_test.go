@@ -133,7 +133,7 @@ func through(t *testing.T, m Maker, track hub.Track, units []hub.Unit) map[strin
 	var reading sync.WaitGroup
 	got := make(map[string][]hub.Unit)
 	l := New(Options{
-		Source: source, Maker: m, Limits: testLimits, Log: slog.New(slog.DiscardHandler), Planned: func([]rate.Rung, timebase.Rational) {},
+		Source: source, Maker: m, Limits: testLimits, Hold: 125 * time.Millisecond, Log: slog.New(slog.DiscardHandler), Planned: func([]rate.Rung, timebase.Rational) {},
 		Made: func(r ingest.Rung) {
 			reader := r.Stream.Read()
 			reading.Go(func() {

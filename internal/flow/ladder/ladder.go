@@ -48,7 +48,11 @@ type Options struct {
 	Source *hub.Stream
 	Maker  Maker
 	Limits proc.Limits // of a child
-	Log    *slog.Logger
+	// Hold is how long pictures may be held back, on the way in and on the way out, so
+	// that several go at once: each time that a child or its reader wakes up costs as much
+	// as a good part of a picture.
+	Hold time.Duration
+	Log  *slog.Logger
 	// Made is told of each rung when it begins to be made: its stream has the pictures
 	// from a key frame on, and ends when the rung is made no longer. It must not wait.
 	Made func(r ingest.Rung)
@@ -163,7 +167,7 @@ func (l *Ladder) Run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var recording sync.WaitGroup
-	recording.Go(func() { l.tape.record(ctx, l.Source.Read(), l.still) })
+	recording.Go(func() { l.tape.record(ctx, l.Source.Read().Every(l.Hold), l.still) })
 	defer recording.Wait()
 	defer cancel()
 	defer l.finish()

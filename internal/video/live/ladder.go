@@ -84,7 +84,7 @@ const ownKeys = 2 * time.Second
 
 func newRenditions(l *session, k ladder.Maker, names []string) *renditions {
 	r := &renditions{session: l, kitchen: k, names: names}
-	r.ladder = ladder.New(ladder.Options{Source: l.source, Maker: k, Log: l.log, Made: r.made, Planned: r.planned})
+	r.ladder = ladder.New(ladder.Options{Source: l.source, Maker: k, Hold: l.wait(holdShare), Log: l.log, Made: r.made, Planned: r.planned})
 	return r
 }
 
@@ -177,7 +177,7 @@ func (r *renditions) cut(name string, reader *hub.Reader) {
 	r.mu.Lock()
 	ctx := r.ctx
 	r.mu.Unlock()
-	if err := r.session.group.RunRung(ctx, name, reader); err != nil && ctx.Err() == nil {
+	if err := r.session.group.RunRung(ctx, name, reader.Every(r.session.wait(cutShare))); err != nil && ctx.Err() == nil {
 		r.session.log.Error("a rendition of the stream was not cut", "rendition", name, "cause", err)
 	}
 }

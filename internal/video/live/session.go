@@ -20,8 +20,9 @@ import (
 type session struct {
 	id, tenant string
 	group      *window.Group
-	leave      func()      // ends its use of group
-	source     *hub.Stream // what goes on
+	leave      func()        // ends its use of group
+	source     *hub.Stream   // what goes on
+	part       time.Duration // of the window
 	log        *slog.Logger
 	wake       chan struct{} // facts have changed
 	looked     time.Time     // when its record was looked at
@@ -162,7 +163,7 @@ func (s *Service) session(r *stream, from Status, fn func(*session) error) (*ses
 	}
 	ctx, cancel := context.WithCancel(s.running)
 	l := &session{
-		id: r.ID, tenant: r.Tenant, group: group, leave: leave, source: hub.New(hubLimits()), log: s.Log.With("stream", r.ID, "name", r.Name, "tenant", r.Tenant),
+		id: r.ID, tenant: r.Tenant, group: group, leave: leave, source: hub.New(hubLimits()), part: s.Config.Part, log: s.Log.With("stream", r.ID, "name", r.Name, "tenant", r.Tenant),
 		wake: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{}), crowd: s.crowd.find(r.ID), traffic: &s.traffic,
 	}
 	l.record, l.renditions = r.Record, newRenditions(l, &s.kitchen, r.Ladder)
@@ -257,11 +258,29 @@ func (s *Service) supervise(ctx context.Context, l *session, from Status) {
 	}
 }
 
+// What of the length of a part things may wait, so that several units are handled at
+// once: before a window cuts them, and each time before and after a child has renditions
+// made of them.
+const (
+	cutShare  = 8 // so that they come at the same moments
+	holdShare = 4
+	// worthwhile is the least wait from which on several units come together.
+	worthwhile = 40 * time.Millisecond
+)
+
+// wait is that share of a part's length, or nothing where that would save nothing.
+func (l *session) wait(share time.Duration) time.Duration {
+	if d := l.part / share; d >= worthwhile {
+		return d
+	}
+	return 0
+}
+
 // cut has the window cut what comes, until the hub's stream ends. What fails is
 // begun again: viewers miss a part of the stream, not all of it.
 func (l *session) cut(ctx context.Context) {
 	for {
-		err := l.group.Run(context.WithoutCancel(ctx), l.source.ReadAll())
+		err := l.group.Run(context.WithoutCancel(ctx), l.source.ReadAll().Every(l.wait(cutShare)))
 		if err == nil || ctx.Err() != nil {
 			return
 		}
