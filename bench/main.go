@@ -65,6 +65,8 @@ func benchmarks() []benchmark {
 		{"live-memory", "peak memory of a server to which 200 encoders push against 200 MB", measureLiveMemory},
 		{"live-start", "seconds from a first key frame to a viewer's first part against 1.5 s", measureLiveStart},
 		{"live-glass", "seconds from a picture to the screen, p95, against 2.5 s, 1.3 s with short parts, 0.15 s by WebRTC", measureLiveGlass},
+		{"edge-hit", "CPU of what a cache has, server and client, against nginx", measureEdgeHit},
+		{"edge-live", "first byte of a segment that is being made, for 50 who ask, against 2 ms and 0.2 s", measureEdgeLive},
 	}
 }
 

@@ -101,20 +101,26 @@ func (b *bench) nginx(ctx context.Context) (*nginxServer, error) {
 			return nil, err
 		}
 	}
-	config := filepath.Join(folder, "nginx.conf")
-	if err := os.WriteFile(config, fmt.Appendf(nil, nginxConfig, owner, address, serverBuffer), 0o600); err != nil {
-		return nil, err
+	return n, b.runNginx(ctx, n, program, folder, address, fmt.Sprintf(nginxConfig, owner, address, serverBuffer))
+}
+
+// runNginx starts nginx in a folder with that configuration, and waits until it answers.
+func (b *bench) runNginx(ctx context.Context, n *nginxServer, program, folder, address, config string, before ...string) error {
+	path := filepath.Join(folder, "nginx.conf")
+	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+		return err
 	}
-	n.cmd = exec.Command(program, "-p", folder, "-c", config, "-e", "stderr")
+	words := append(before, program, "-p", folder, "-c", path, "-e", "stderr")
+	n.cmd = exec.Command(words[0], words[1:]...)
 	n.cmd.Stdout, n.cmd.Stderr = n.log, n.log
 	if err := n.cmd.Start(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := n.awaitStart(ctx, address); err != nil {
 		n.stop()
-		return nil, err
+		return err
 	}
-	return n, nil
+	return nil
 }
 
 // nginxOwner is what nginx is told of who it runs as: its worker is another user when
@@ -136,7 +142,7 @@ func (n *nginxServer) awaitStart(ctx context.Context, address string) error {
 		connection, err := net.Dial("tcp", address)
 		if err == nil {
 			connection.Close()
-			if n.pids = append([]int{n.cmd.Process.Pid}, children(n.cmd.Process.Pid)...); len(n.pids) == 2 {
+			if n.pids = append([]int{n.cmd.Process.Pid}, children(n.cmd.Process.Pid)...); len(n.pids) >= 2 {
 				return nil
 			}
 		}

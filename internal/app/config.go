@@ -6,6 +6,7 @@ package app
 import (
 	"liuyun/internal/control/node"
 	"liuyun/internal/control/notify"
+	"liuyun/internal/edge/cache"
 	"liuyun/internal/engine/ffmpeg"
 	"liuyun/internal/kit/blob"
 	"liuyun/internal/kit/bus"
@@ -27,6 +28,7 @@ type Config struct {
 	Upload  vod.UploadConfig `conf:"upload" help:"Sources that clients send."`
 	Import  vod.ImportConfig `conf:"import" help:"Sources that are fetched from an address."`
 	Live    live.Config      `conf:"live" help:"Streams that encoders push, and their window."`
+	Edge    cache.Config     `conf:"edge" help:"A cache in front of an origin, see --roles edge."`
 	Webhook notify.Config    `conf:"webhook" help:"Events that are sent to other servers."`
 	ACME    guard.ACMEConfig `conf:"acme" help:"Certificates of a public authority, for --tls acme."`
 	Viewer  vod.ViewerConfig `conf:"viewer" help:"How viewers reach what is published."`
@@ -44,6 +46,7 @@ func DefaultConfig() Config {
 		Upload:  vod.DefaultUploadConfig(),
 		Import:  vod.DefaultImportConfig(),
 		Live:    live.DefaultConfig(),
+		Edge:    cache.DefaultConfig(),
 		Webhook: notify.DefaultConfig(),
 		Viewer:  vod.DefaultViewerConfig(),
 		Log:     obs.LogConfig{Format: "text", Level: "info"},

@@ -35,17 +35,22 @@ const (
 	RoleControl = "control" // records, queue, API, console, viewers
 	RoleWorker  = "worker"  // encodes
 	RoleLive    = "live"    // takes streams in; beside control
+	RoleEdge    = "edge"    // a cache in front of an origin; alone
 )
 
 // Roles lists all roles.
-func Roles() []string { return []string{RoleControl, RoleWorker, RoleLive} }
+func Roles() []string { return append(DefaultRoles(), RoleEdge) }
+
+// DefaultRoles are those of a node that is told none.
+func DefaultRoles() []string { return []string{RoleControl, RoleWorker, RoleLive} }
 
 // ServeOptions is what one run of the server is given.
 type ServeOptions struct {
 	Config  Config
 	Data    string     // the data folder; made when absent
 	Listen  string     // address of API, console and viewers
-	Roles   []string   // of Roles(); empty is all
+	Roles   []string   // of Roles(); empty is DefaultRoles
+	Origin  string     // what an edge is in front of, a URL
 	Join    string     // a join token lyj_…, or empty
 	Name    string     // of this node, for people; empty takes the host's name
 	TLS     TLSOptions // of Listen
@@ -76,7 +81,7 @@ const (
 // returns nil. An error says which part failed.
 func Serve(ctx context.Context, o ServeOptions) error {
 	if len(o.Roles) == 0 {
-		o.Roles = Roles()
+		o.Roles = DefaultRoles()
 	}
 	for _, role := range o.Roles {
 		if !slices.Contains(Roles(), role) {
@@ -85,6 +90,9 @@ func Serve(ctx context.Context, o ServeOptions) error {
 	}
 	if slices.Contains(o.Roles, RoleLive) && !slices.Contains(o.Roles, RoleControl) {
 		return fault.New(fault.Invalid, "the role live needs the role control on the same node")
+	}
+	if err := o.checkEdge(); err != nil {
+		return err
 	}
 	if o.Name == "" {
 		o.Name, _ = os.Hostname()
@@ -122,6 +130,9 @@ type serving struct {
 
 // build makes the parts of this node.
 func (n *serving) build(ctx context.Context) error {
+	if slices.Contains(n.Roles, RoleEdge) {
+		return n.buildEdgeNode()
+	}
 	who, err := n.whoAmI(ctx)
 	if err != nil {
 		return err

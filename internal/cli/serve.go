@@ -17,6 +17,7 @@ const dataFolder = "liuyun-data"
 
 type serveFlags struct {
 	data, listen, join, name string
+	origin                   string
 	roles                    []string
 	tls, cert, key           string
 }
@@ -32,17 +33,22 @@ The first key is in the file admin.key of the data folder. An interrupt or SIGTE
 lets what has begun finish, for at most half a minute.
 
 With --join it adds this machine to a cloud that runs elsewhere; make the token
-there, in the console or with: liuyun nodes join-token.`,
+there, in the console or with: liuyun nodes join-token.
+
+With --roles edge --origin ADDRESS it is a cache in front of that server, and needs
+no cloud.`,
 		Example: `  liuyun serve
   liuyun serve --data /var/lib/liuyun --listen 0.0.0.0:8443 --tls local
-  liuyun serve --roles worker --join lyj_…`,
+  liuyun serve --roles worker --join lyj_…
+  liuyun serve --roles edge --origin https://example.org --listen 0.0.0.0:80`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.serve(cmd, f) },
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.data, "data", dataFolder, "the `FOLDER` for records, media and certificates")
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:8080", "the `ADDRESS` of API, console and viewers")
-	flags.StringSliceVar(&f.roles, "roles", app.Roles(), "what this node does: control (records, API, console), worker (encodes), live (takes streams in; beside control)")
+	flags.StringSliceVar(&f.roles, "roles", app.DefaultRoles(), "what this node does: control (records, API, console), worker (encodes), live (takes streams in; beside control), or edge (a cache in front of --origin; alone)")
+	flags.StringVar(&f.origin, "origin", "", "the `ADDRESS` of the server that an edge is in front of")
 	flags.StringVar(&f.join, "join", "", "join the cloud that made this `TOKEN`; needed once")
 	flags.StringVar(&f.name, "name", "", "the name of this node for people (default: the host's)")
 	flags.StringVar(&f.tls, "tls", "off", "off, local (a certificate of our own authority) or acme (see acme.domains)")
@@ -77,7 +83,7 @@ func (s *session) serve(cmd *cobra.Command, f *serveFlags) error {
 		format = obs.Colour
 	}
 	return app.Serve(cmd.Context(), app.ServeOptions{
-		Config: s.config, Data: f.data, Listen: f.listen, Roles: f.roles, Join: f.join, Name: f.name, TLS: secure,
+		Config: s.config, Data: f.data, Listen: f.listen, Roles: f.roles, Origin: f.origin, Join: f.join, Name: f.name, TLS: secure,
 		Version: s.env.Version, Log: obs.NewLogger(s.env.Stderr, format, s.config.Log.SlogLevel()),
 		Ready: s.ready,
 	})

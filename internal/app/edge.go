@@ -1,0 +1,94 @@
+package app
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"liuyun/internal/base/fault"
+	"liuyun/internal/edge/cache"
+	"liuyun/internal/kit/obs"
+)
+
+// checkEdge says what is wrong with the options of an edge.
+func (o ServeOptions) checkEdge() error {
+	edge := slices.Contains(o.Roles, RoleEdge)
+	switch {
+	case !edge && o.Origin != "":
+		return fault.New(fault.Invalid, "--origin is for an edge: add --roles edge")
+	case !edge:
+		return nil
+	case len(o.Roles) > 1:
+		return fault.New(fault.Invalid, "an edge is a node of its own: use --roles edge alone")
+	case o.Join != "":
+		return fault.New(fault.Invalid, "an edge cannot join a cloud yet; say what it is in front of with --origin")
+	case o.Origin == "":
+		return fault.New(fault.Invalid, "say what the edge is in front of with --origin, as in --origin https://example.org")
+	case o.TLS.Mode == TLSLocal:
+		return fault.New(fault.Invalid, "--tls local is of a control node; use --tls acme, or --tls-cert and --tls-key")
+	}
+	_, err := o.originURL()
+	return err
+}
+
+// originURL is what an edge is in front of.
+func (o ServeOptions) originURL() (*url.URL, error) {
+	u, err := url.Parse(o.Origin)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return nil, fault.New(fault.Invalid, "--origin %q: write an address such as https://example.org or http://127.0.0.1:8000/base", o.Origin)
+	}
+	return u, nil
+}
+
+// buildEdgeNode makes a node that is a cache in front of one origin.
+func (n *serving) buildEdgeNode() error {
+	origin, err := n.originURL()
+	if err != nil {
+		return err
+	}
+	config := n.Config.Edge
+	c, err := cache.New(cache.Options{
+		Name: cacheName, Folder: n.data.Join(cacheFolder), Memory: int64(config.Memory), Disk: int64(config.Disk),
+		Room: n.Config.Blob.Reserve(n.data.Path()).CheckRoom, Patience: config.AnswerTimeout, Log: n.Log,
+	})
+	if err != nil {
+		return err
+	}
+	n.onClose(c.Close)
+	site := &cache.Site{
+		Name: "origin", Origin: origin, Transport: cache.NewTransport(config.AnswerTimeout),
+		Policy: cache.Policy{DefaultTTL: config.DefaultTTL, StaleIfError: config.StaleIfError},
+	}
+	if n.security, err = n.secure(nil); err != nil {
+		return err
+	}
+	if config.StatusListen != "" {
+		metrics := obs.NewRegistry()
+		c.Measure(metrics)
+		mux := http.NewServeMux()
+		mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+		mux.Handle("GET /readyz", n.group.Handler())
+		mux.Handle("GET /metrics", metrics.Handler())
+		n.add("status", n.listener(config.StatusListen, nil, mux, nil, func(net.Addr) {}), nil)
+	}
+	ready := Ready{Data: n.data.Path()}
+	scheme := "http://"
+	if n.security.config != nil {
+		scheme = "https://"
+	}
+	serve := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.Serve(w, r, site) })
+	n.add("edge", n.listener(n.Listen, n.security.config, serve, nil, func(at net.Addr) { ready.URL = scheme + at.String() }), nil)
+	if n.security.acme != nil {
+		ready.URL = scheme + n.Config.ACME.Domains[0]
+		n.add("certificates", n.security.acme.Run, nil)
+	}
+	n.addReady(&ready)
+	return nil
+}
+
+const (
+	cacheName   = "liuyun"
+	cacheFolder = "cache" // what an edge has stored
+)

@@ -1,0 +1,531 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// edge is a cache in front of an origin of the test's.
+type edge struct {
+	*Cache
+	t      *testing.T
+	url    string
+	asked  atomic.Int64 // requests that came to the origin
+	origin atomic.Pointer[http.HandlerFunc]
+	close  func() // the cache, and what is in front of it
+}
+
+func newEdge(t *testing.T, p Policy, origin http.HandlerFunc) *edge {
+	t.Helper()
+	return newEdgeOf(t, Options{Memory: 16 << 20, Disk: 64 << 20}, p, origin)
+}
+
+func newEdgeOf(t *testing.T, o Options, p Policy, origin http.HandlerFunc) *edge {
+	t.Helper()
+	o.Name, o.Room, o.Patience, o.Log = "liuyun", func(int64) error { return nil }, time.Minute, slog.New(slog.DiscardHandler)
+	if o.Folder == "" {
+		o.Folder = t.TempDir()
+	}
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &edge{Cache: c, t: t}
+	e.answers(origin)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		e.asked.Add(1)
+		(*e.origin.Load())(w, r)
+	}))
+	address, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := NewTransport(time.Minute)
+	site := &Site{Name: "test", Origin: address, Transport: transport, Policy: p}
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.Serve(w, r, site) }))
+	e.url = front.URL
+	e.close = sync.OnceFunc(func() {
+		front.Close()
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() {
+		e.close()
+		transport.CloseIdleConnections()
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return e
+}
+
+// answers sets what the origin answers from now on.
+func (e *edge) answers(origin http.HandlerFunc) { e.origin.Store(&origin) }
+
+// answer is what a client got.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+	err    error // of reading the body
+}
+
+// get asks the edge, with these fields.
+func (e *edge) get(path string, fields ...string) answer {
+	e.t.Helper()
+	return e.do(http.MethodGet, path, "", fields...)
+}
+
+func (e *edge) do(method, path, body string, fields ...string) answer {
+	e.t.Helper()
+	r, err := http.NewRequestWithContext(e.t.Context(), method, e.url+path, strings.NewReader(body))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	for i := 0; i < len(fields); i += 2 {
+		r.Header.Add(fields[i], fields[i+1])
+	}
+	in, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return answer{err: err}
+	}
+	defer in.Body.Close()
+	text, err := io.ReadAll(in.Body)
+	return answer{in.StatusCode, in.Header, string(text), err}
+}
+
+// want fails the test unless an answer has that status and body, and Cache-Status
+// begins so.
+func (e *edge) want(got answer, status int, body, cacheStatus string) {
+	e.t.Helper()
+	if got.err != nil {
+		e.t.Fatal(got.err)
+	}
+	if got.status != status || got.body != body {
+		e.t.Errorf("status %d, %q; want %d, %q", got.status, short(got.body), status, short(body))
+	}
+	if says := got.header.Get("Cache-Status"); !strings.HasPrefix(says, "liuyun; "+cacheStatus) {
+		e.t.Errorf("Cache-Status %q; want %q", says, cacheStatus)
+	}
+}
+
+func short(text string) string {
+	if len(text) > 60 {
+		return text[:60] + "…"
+	}
+	return text
+}
+
+// wantAsked fails the test unless so many requests came to the origin.
+func (e *edge) wantAsked(n int64) {
+	e.t.Helper()
+	if got := e.asked.Load(); got != n {
+		e.t.Errorf("the origin was asked %d times, not %d", got, n)
+	}
+}
+
+// says is an origin that answers the same again and again.
+func says(body string, fields ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		for i := 0; i < len(fields); i += 2 {
+			w.Header().Add(fields[i], fields[i+1])
+		}
+		io.WriteString(w, body)
+	}
+}
+
+// noise is a body that is different everywhere.
+func noise(size int) string {
+	random := rand.New(rand.NewPCG(1, 2))
+	b := make([]byte, size)
+	for i := range b {
+		b[i] = byte(random.Uint32())
+	}
+	return string(b)
+}
+
+func TestServesWhatIsStored(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{"small": "hello", "empty": "", "large": noise(3<<20 + 17)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEdge(t, Policy{}, says(body, "Cache-Control", "max-age=60", "Etag", `"a"`, "Connection", "Secret", "Secret", "1"))
+			e.want(e.get("/a?b"), 200, body, "fwd=uri-miss; fwd-status=200; stored")
+			got := e.get("/a?b")
+			e.want(got, 200, body, "hit; ttl=")
+			if got.header.Get("Age") == "" || got.header.Get("Secret") != "" {
+				t.Errorf("the head is %v", got.header)
+			}
+			e.want(e.get("/a?b", "If-None-Match", `W/"a"`), 304, "", "hit")
+			head := e.do(http.MethodHead, "/a?b", "")
+			e.want(head, 200, "", "hit")
+			if len(body) > 4 {
+				e.want(e.get("/a?b", "Range", "bytes=2-3"), 206, body[2:4], "hit")
+				e.want(e.get("/a?b", "Range", "bytes=-2"), 206, body[len(body)-2:], "hit")
+			}
+			e.want(e.get("/a?b", "Range", "bytes=99999999-"), 416, "", "hit")
+			e.wantAsked(1)
+			e.want(e.get("/a?c"), 200, body, "fwd=uri-miss")
+			e.wantAsked(2)
+		})
+	}
+}
+
+// All who ask while it comes share one request, each gets its first byte when that has
+// come, and one that leaves takes nothing from the others.
+func TestFlightIsShared(t *testing.T) {
+	t.Parallel()
+	body := noise(1 << 20)
+	parts := make(chan string)
+	e := newEdge(t, Policy{}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		w.Header().Set("Content-Length", "1048576")
+		for part := range parts {
+			io.WriteString(w, part)
+			http.NewResponseController(w).Flush()
+		}
+	})
+	leaving, leave := context.WithCancel(t.Context())
+	first := make(chan error, 1)
+	go func() {
+		r, _ := http.NewRequestWithContext(leaving, http.MethodGet, e.url+"/live", nil)
+		in, err := http.DefaultClient.Do(r)
+		if err == nil {
+			defer in.Body.Close()
+			_, err = io.ReadFull(in.Body, make([]byte, 10))
+		}
+		first <- err
+		if err == nil {
+			_, _ = io.Copy(io.Discard, in.Body) // until it leaves
+		}
+	}()
+	parts <- body[:100]
+	if err := <-first; err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	const others = 20
+	var group sync.WaitGroup
+	begun := make(chan struct{}, others)
+	for i := range others {
+		group.Go(func() {
+			r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, e.url+"/live", nil)
+			want := body
+			if i%2 == 1 {
+				r.Header.Set("Range", "bytes=50-")
+				want = body[50:]
+			}
+			in, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer in.Body.Close()
+			head := make([]byte, 50)
+			if _, err := io.ReadFull(in.Body, head); err != nil {
+				t.Error(err)
+			}
+			begun <- struct{}{}
+			rest, err := io.ReadAll(in.Body)
+			if err != nil || string(head)+string(rest) != want {
+				t.Errorf("%d bytes are not those of the origin: %v", len(head)+len(rest), err)
+			}
+		})
+	}
+	for range others {
+		<-begun // though most of it is not made yet
+	}
+	for at := 100; at < len(body); at += 65536 {
+		parts <- body[at:min(at+65536, len(body))]
+	}
+	close(parts)
+	group.Wait()
+	e.want(e.get("/live"), 200, body, "hit")
+	e.wantAsked(1)
+}
+
+// What breaks off is nowhere taken for whole, and not stored.
+func TestBrokenAnswer(t *testing.T) {
+	t.Parallel()
+	for name, size := range map[string]int{"small": 1000, "large": 1 << 20} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			body := noise(size)
+			whole := atomic.Bool{}
+			e := newEdge(t, Policy{}, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Cache-Control", "max-age=60")
+				io.WriteString(w, body[:size/2])
+				http.NewResponseController(w).Flush()
+				if !whole.Load() {
+					panic(http.ErrAbortHandler)
+				}
+				io.WriteString(w, body[size/2:])
+			})
+			if got := e.get("/a"); got.err == nil {
+				t.Errorf("%d bytes of %d were taken for all", len(got.body), size)
+			}
+			whole.Store(true)
+			e.want(e.get("/a"), 200, body, "fwd=uri-miss")
+			e.want(e.get("/a"), 200, body, "hit")
+			e.wantAsked(2)
+		})
+	}
+}
+
+// What is for one viewer is given to nobody else, and its viewers do not wait for each
+// other.
+func TestPrivate(t *testing.T) {
+	t.Parallel()
+	together := make(chan struct{}, 10)
+	e := newEdge(t, Policy{DefaultTTL: time.Hour}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "private")
+		io.WriteString(w, r.Header.Get("Cookie"))
+	})
+	e.want(e.get("/a", "Cookie", "me"), 200, "me", "fwd=uri-miss")
+	e.want(e.get("/a", "Cookie", "you"), 200, "you", "fwd=uri-miss")
+	e.answers(func(w http.ResponseWriter, r *http.Request) {
+		together <- struct{}{}
+		for len(together) < 5 && r.Context().Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		w.Header().Set("Cache-Control", "private")
+		io.WriteString(w, r.Header.Get("Cookie"))
+	})
+	var group sync.WaitGroup
+	for i := range 5 {
+		group.Go(func() {
+			me := string(rune('a' + i))
+			if got := e.get("/a", "Cookie", me); got.body != me {
+				t.Errorf("%q got what is for %q", me, got.body)
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestVary(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t, Policy{}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		w.Header().Set("Vary", "Foo")
+		io.WriteString(w, r.Header.Get("Foo"))
+	})
+	e.want(e.get("/a", "Foo", "1"), 200, "1", "fwd=uri-miss")
+	e.want(e.get("/a", "Foo", "2"), 200, "2", "fwd=vary-miss")
+	e.want(e.get("/a"), 200, "", "fwd=vary-miss")
+	for range 2 {
+		e.want(e.get("/a", "Foo", "1", "Bar", "5"), 200, "1", "hit")
+		e.want(e.get("/a", "Foo", "2"), 200, "2", "hit")
+		e.want(e.get("/a"), 200, "", "hit")
+	}
+	e.wantAsked(3)
+}
+
+// Those who wait for an answer that turns out to be for others get their own.
+func TestVaryInFlight(t *testing.T) {
+	t.Parallel()
+	waiting := make(chan struct{})
+	var once sync.Once
+	e := newEdge(t, Policy{}, func(w http.ResponseWriter, r *http.Request) {
+		once.Do(func() { <-waiting })
+		w.Header().Set("Cache-Control", "max-age=60")
+		w.Header().Set("Vary", "Foo")
+		io.WriteString(w, r.Header.Get("Foo"))
+	})
+	var group sync.WaitGroup
+	for _, foo := range []string{"1", "2", "1", "3"} {
+		group.Go(func() {
+			if got := e.get("/a", "Foo", foo); got.body != foo {
+				t.Errorf("%q got the answer for %q", foo, got.body)
+			}
+		})
+	}
+	time.Sleep(50 * time.Millisecond)
+	close(waiting)
+	group.Wait()
+}
+
+func TestValidation(t *testing.T) {
+	t.Parallel()
+	now := atomic.Int64{}
+	e := newEdge(t, Policy{}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-cache")
+		w.Header().Set("Etag", `"v1"`)
+		w.Header().Set("X-Time", time.Unix(now.Add(1), 0).UTC().String())
+		if r.Header.Get("If-None-Match") == `"v1"` {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		io.WriteString(w, "body")
+	})
+	first := e.get("/a")
+	e.want(first, 200, "body", "fwd=uri-miss")
+	second := e.get("/a")
+	e.want(second, 200, "body", "fwd=stale; fwd-status=304; stored")
+	if first.header.Get("X-Time") == second.header.Get("X-Time") {
+		t.Error("the head is not that of the 304")
+	}
+	e.want(e.get("/a", "If-None-Match", `"v1"`), 304, "", "fwd=stale; fwd-status=304; stored")
+	e.want(e.get("/a", "If-None-Match", `"v0"`), 200, "body", "fwd=stale; fwd-status=304; stored")
+	e.wantAsked(4)
+}
+
+func TestStaleWhileRevalidate(t *testing.T) {
+	t.Parallel()
+	version := atomic.Int64{}
+	e := newEdge(t, Policy{}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=0, stale-while-revalidate=60")
+		io.WriteString(w, string(rune('0'+version.Add(1))))
+	})
+	e.want(e.get("/a"), 200, "1", "fwd=uri-miss")
+	e.want(e.get("/a"), 200, "1", "hit; ttl=")
+	for deadline := time.Now().Add(5 * time.Second); e.get("/a").body == "1"; {
+		if time.Now().After(deadline) {
+			t.Fatal("it is never refreshed")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestOriginFails(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t, Policy{StaleIfError: time.Hour}, says("good", "Cache-Control", "max-age=0", "Etag", `"a"`))
+	strict := func(w http.ResponseWriter, r *http.Request) {
+		says("strict", "Cache-Control", "max-age=0, must-revalidate", "Etag", `"a"`)(w, r)
+	}
+	e.want(e.get("/a"), 200, "good", "fwd=uri-miss")
+	e.answers(strict)
+	e.want(e.get("/b"), 200, "strict", "fwd=uri-miss")
+	for name, fails := range map[string]http.HandlerFunc{
+		"closes": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"503":    func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "later", http.StatusServiceUnavailable) },
+	} {
+		e.answers(fails)
+		e.want(e.get("/a"), 200, "good", "hit; ttl=0; detail=stale-if-error")
+		if got := e.get("/b"); got.status != 502 && got.status != 503 {
+			t.Errorf("%s: what may not be used stale is answered with %d", name, got.status)
+		}
+		if got := e.get("/c"); got.status != 502 && got.status != 503 {
+			t.Errorf("%s: what is not stored is answered with %d", name, got.status)
+		}
+	}
+}
+
+func TestInvalidation(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t, Policy{}, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodGet:
+			w.Header().Set("Cache-Control", "max-age=60")
+		case r.URL.Path == "/fails":
+			w.WriteHeader(500)
+			return
+		default:
+			w.Header().Set("Location", "/b")
+			w.Header().Set("Content-Location", "http://elsewhere.example/c")
+			w.WriteHeader(201)
+		}
+		io.WriteString(w, r.URL.Path)
+	})
+	for _, path := range []string{"/a", "/b", "/c", "/fails"} {
+		e.want(e.get(path), 200, path, "fwd=uri-miss")
+	}
+	e.want(e.do(http.MethodPost, "/a", "x"), 201, "/a", "fwd=method")
+	e.want(e.do(http.MethodPost, "/fails", "x"), 500, "", "fwd=method")
+	e.want(e.get("/a"), 200, "/a", "fwd=uri-miss")
+	e.want(e.get("/b"), 200, "/b", "fwd=uri-miss")
+	e.want(e.get("/c"), 200, "/c", "hit")
+	e.want(e.get("/fails"), 200, "/fails", "hit")
+}
+
+// The room is kept to, and what is asked for again and again stays.
+func TestEviction(t *testing.T) {
+	t.Parallel()
+	const size = 100 << 10
+	e := newEdgeOf(t, Options{Memory: 1 << 20, Disk: 4 << 20}, Policy{}, says(noise(size), "Cache-Control", "max-age=600"))
+	for n := range 200 {
+		for range 3 {
+			e.get("/favourite")
+		}
+		e.get("/other?" + string(rune('a'+n%26)) + string(rune('a'+n/26)))
+		if _, used := e.disk.load(); used > 4<<20 {
+			t.Fatalf("%d bytes of 4 MiB are taken", used)
+		}
+	}
+	e.want(e.get("/favourite"), 200, noise(size), "hit")
+	if asked := e.asked.Load(); asked > 203 {
+		t.Errorf("the favourite was asked for %d times", asked-200)
+	}
+}
+
+// One that takes nothing holds up nobody.
+func TestSlowViewer(t *testing.T) {
+	t.Parallel()
+	body := noise(8 << 20)
+	e := newEdge(t, Policy{}, says(body, "Cache-Control", "max-age=60"))
+	r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, e.url+"/a", nil)
+	slow, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Body.Close()
+	e.want(e.get("/a"), 200, body, "")
+	rest, err := io.ReadAll(slow.Body)
+	if err != nil || !bytes.Equal(rest, []byte(body)) {
+		t.Errorf("the slow one got %d bytes: %v", len(rest), err)
+	}
+	e.wantAsked(1)
+}
+
+func TestLoop(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t, Policy{}, says("x"))
+	if got := e.get("/a", "Cdn-Loop", "other, liuyun; node=1"); got.status != http.StatusLoopDetected {
+		t.Errorf("status %d", got.status)
+	}
+	e.wantAsked(0)
+}
+
+// On a full disk what needs no disk is stored, and the rest is passed on.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	body := noise(1 << 20)
+	e := newEdge(t, Policy{}, says(body, "Cache-Control", "max-age=60"))
+	e.files.room = func(int64) error { return errors.New("full") }
+	for range 2 {
+		e.want(e.get("/large"), 200, body, "fwd=uri-miss; fwd-status=200")
+	}
+	e.wantAsked(2)
+	e.answers(says("small", "Cache-Control", "max-age=60"))
+	e.want(e.get("/small"), 200, "small", "fwd=uri-miss")
+	e.want(e.get("/small"), 200, "small", "hit")
+}
+
+// Nothing of a test's runs on: see also the leaks that -race would show.
+func TestClose(t *testing.T) {
+	t.Parallel()
+	entered := make(chan struct{})
+	e := newEdge(t, Policy{}, func(_ http.ResponseWriter, r *http.Request) {
+		close(entered)
+		<-r.Context().Done()
+	})
+	done := make(chan answer, 1)
+	go func() { done <- e.get("/a") }()
+	<-entered
+	e.end()
+	if got := <-done; got.status != http.StatusBadGateway {
+		t.Errorf("status %d", got.status)
+	}
+}

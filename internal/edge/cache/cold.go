@@ -1,0 +1,116 @@
+package cache
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"sync"
+)
+
+// cold are the objects that lie on the disk alone: nobody has asked for them since the
+// process started, or for long. Of each only a few bytes are in memory. They leave in the
+// order in which they came, before all others.
+type cold struct {
+	mu    sync.Mutex
+	byKey map[uint64]uint64 // hash of a key → number of its newest object
+	queue []coldObject      // the oldest is at front
+	front int
+	base  uint64 // number of queue[0]
+	count int
+	used  int64
+}
+
+// coldObject is one of them.
+type coldObject struct {
+	id, hash uint64
+	weight   int64
+	next     uint64 // number of the next one with that hash; 0 is none
+	gone     bool
+}
+
+func newCold() *cold { return &cold{byKey: make(map[uint64]uint64), base: 1} }
+
+// keyHash is what a key is known by on the disk and here. Nobody can make two keys that
+// have the same.
+func keyHash(key string) uint64 {
+	sum := sha256.Sum256([]byte(key))
+	return binary.BigEndian.Uint64(sum[:])
+}
+
+// add appends an object.
+func (c *cold) add(id, hash uint64, weight int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	number := c.base + uint64(len(c.queue))
+	c.queue = append(c.queue, coldObject{id: id, hash: hash, weight: weight, next: c.byKey[hash]})
+	c.byKey[hash] = number
+	c.count++
+	c.used += weight
+}
+
+// take removes all objects of a key and returns them, the newest first.
+func (c *cold) take(hash uint64) (ids []uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for number := c.byKey[hash]; number != 0; {
+		o := c.at(number)
+		ids = append(ids, o.id)
+		number = o.next
+		c.remove(o)
+	}
+	delete(c.byKey, hash)
+	c.tidy()
+	return ids
+}
+
+// oldest removes the oldest object. ok is false where there is none.
+func (c *cold) oldest() (id uint64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tidy()
+	if c.front == len(c.queue) {
+		return 0, false
+	}
+	o := &c.queue[c.front]
+	number := c.base + uint64(c.front)
+	if c.byKey[o.hash] == number {
+		if delete(c.byKey, o.hash); o.next != 0 {
+			c.byKey[o.hash] = o.next
+		}
+	} else {
+		newer := c.at(c.byKey[o.hash])
+		for newer.next != number {
+			newer = c.at(newer.next)
+		}
+		newer.next = o.next
+	}
+	c.remove(o)
+	c.tidy()
+	return o.id, true
+}
+
+func (c *cold) remove(o *coldObject) {
+	o.gone = true
+	c.count--
+	c.used -= o.weight
+}
+
+func (c *cold) at(number uint64) *coldObject { return &c.queue[number-c.base] }
+
+// tidy drops what is gone at the front.
+func (c *cold) tidy() {
+	for c.front < len(c.queue) && c.queue[c.front].gone {
+		c.front++
+	}
+	if c.front > 4096 && c.front > len(c.queue)/2 {
+		c.queue = append(c.queue[:0], c.queue[c.front:]...)
+		c.base += uint64(c.front)
+		c.front = 0
+	}
+}
+
+// load is how much there is.
+func (c *cold) load() (objects int, bytes int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.count, c.used
+}

@@ -1,0 +1,144 @@
+package cache
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Site is what the cache needs to know of one origin.
+type Site struct {
+	// Name tells the objects of sites apart.
+	Name string
+	// Origin is where it is: scheme, host and the beginning of each path.
+	Origin *url.URL
+	// Transport asks it. It must not decompress, and bounds how long an origin may take
+	// to answer.
+	Transport http.RoundTripper
+	Policy    Policy
+}
+
+// key is the address that objects are stored by.
+func (s *Site) key(u *url.URL) string {
+	if u.RawQuery == "" && !u.ForceQuery {
+		return s.Name + " " + u.EscapedPath()
+	}
+	return s.Name + " " + u.EscapedPath() + "?" + u.RawQuery
+}
+
+// keyOf is the key of what a Location of an answer to r names, if it is of this site.
+func (s *Site) keyOf(r *http.Request, location string) (string, bool) {
+	if location == "" {
+		return "", false
+	}
+	u, err := r.URL.Parse(location)
+	if err != nil {
+		return "", false
+	}
+	switch u.Host {
+	case "", r.Host, s.Origin.Host:
+		return s.key(u), true
+	}
+	return "", false
+}
+
+// outgoing is the request that the origin is asked with for r, whole and without
+// conditions, for as long as ctx lasts.
+func (s *Site) outgoing(ctx context.Context, r *http.Request, name string) *http.Request {
+	out := (&http.Request{
+		Method: http.MethodGet, URL: s.address(r.URL), Host: s.Origin.Host, Header: r.Header.Clone(),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}).WithContext(ctx)
+	removeConnectionFields(out.Header)
+	for _, field := range []string{"If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "If-Range", "Range"} {
+		out.Header.Del(field)
+	}
+	introduce(out.Header, r, name)
+	return out
+}
+
+// address is where the origin has what a client asks for.
+func (s *Site) address(u *url.URL) *url.URL {
+	out := *u
+	out.Scheme, out.Host, out.User = s.Origin.Scheme, s.Origin.Host, nil
+	if base := strings.TrimSuffix(s.Origin.EscapedPath(), "/"); base != "" {
+		out.RawPath = base + u.EscapedPath()
+		out.Path = strings.TrimSuffix(s.Origin.Path, "/") + u.Path
+	}
+	return &out
+}
+
+// introduce says who asks, for whom (RFC 9110, section 7.6.3; RFC 8586).
+func introduce(header http.Header, r *http.Request, name string) {
+	header["Via"] = appendMember(header["Via"], protocolVersion(r)+" "+name)
+	header["Cdn-Loop"] = appendMember(header["Cdn-Loop"], name)
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		header["X-Forwarded-For"] = appendMember(header["X-Forwarded-For"], host)
+	}
+	header["Surrogate-Capability"] = appendMember(header["Surrogate-Capability"], name+`="Surrogate/1.0"`)
+	header.Set("X-Forwarded-Host", r.Host)
+	proto := "http"
+	if r.TLS != nil {
+		proto = "https"
+	}
+	header.Set("X-Forwarded-Proto", proto)
+	if header["User-Agent"] == nil {
+		header["User-Agent"] = []string{""} // as the client: none
+	}
+}
+
+func protocolVersion(r *http.Request) string {
+	return strings.TrimPrefix(r.Proto, "HTTP/")
+}
+
+// loops reports whether a request has been here already (RFC 8586).
+func loops(r *http.Request, name string) bool {
+	for _, line := range r.Header["Cdn-Loop"] {
+		for member := range members(line) {
+			id, _, _ := strings.Cut(member, ";")
+			if strings.TrimSpace(id) == name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// appendMember adds to a list, on one line.
+func appendMember(lines []string, member string) []string {
+	if len(lines) == 0 {
+		return []string{member}
+	}
+	return []string{strings.Join(lines, ", ") + ", " + member}
+}
+
+// removeConnectionFields removes what concerns one connection alone (RFC 9110, section
+// 7.6.1).
+func removeConnectionFields(header http.Header) {
+	for _, line := range header["Connection"] {
+		for name := range members(line) {
+			header.Del(name)
+		}
+	}
+	for _, name := range []string{
+		"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Authorization",
+		"Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	} {
+		delete(header, name)
+	}
+}
+
+// NewTransport returns what asks origins. It takes their answers as they are.
+func NewTransport(answer time.Duration) *http.Transport {
+	const dial, idle, perOrigin = 10 * time.Second, 90 * time.Second, 256
+	dialer := &net.Dialer{Timeout: dial}
+	return &http.Transport{
+		DialContext: dialer.DialContext, TLSHandshakeTimeout: dial,
+		ResponseHeaderTimeout: answer, IdleConnTimeout: idle, MaxIdleConnsPerHost: perOrigin,
+		DisableCompression: true, ForceAttemptHTTP2: true, MaxResponseHeaderBytes: 64 << 10,
+		ReadBufferSize: 64 << 10,
+	}
+}

@@ -1,0 +1,153 @@
+package cache
+
+import (
+	"hash/maphash"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// object is a stored response.
+type object struct {
+	key, variant string
+	response     atomic.Pointer[response] // replaced when the origin says that it still is the right one
+	body         *body
+	hits         atomic.Int32 // see evictor
+	id           uint64       // in the catalog; 0: it is not there. The shard guards it.
+
+	place place // guarded by the evictor that it says
+}
+
+// index finds objects, and the fetches that are under way. It is spread over shards, so
+// that few requests wait for each other.
+type index struct {
+	seed   maphash.Seed
+	shards [64]shard
+	passed [4096]atomic.Uint64 // see passes
+	began  time.Time
+}
+
+type shard struct {
+	mu      sync.Mutex
+	entries map[string]*entry
+}
+
+// entry is what there is of one address. The shard guards it.
+type entry struct {
+	objects []*object // one a variant, the newest first
+	flights []*flight
+}
+
+// mostVariants bounds the objects of one address: requests choose what they say in the
+// fields of Vary.
+const mostVariants = 64
+
+func newIndex() *index {
+	x := &index{seed: maphash.MakeSeed(), began: time.Now()}
+	for i := range x.shards {
+		x.shards[i].entries = make(map[string]*entry)
+	}
+	return x
+}
+
+func (x *index) shard(key string) *shard {
+	return &x.shards[maphash.String(x.seed, key)%uint64(len(x.shards))]
+}
+
+// find returns the object that a request may be answered with. The caller holds the
+// shard.
+func (e *entry) find(header http.Header) *object {
+	for _, o := range e.objects {
+		if o.variant == variant(o.response.Load().vary, header) {
+			return o
+		}
+	}
+	return nil
+}
+
+// flight returns the fetch under way that a request may wait for, if there is one that
+// may bring what it needs.
+func (e *entry) flight(header http.Header) *flight {
+	for _, f := range e.flights {
+		if f.suits(header) {
+			return f
+		}
+	}
+	return nil
+}
+
+// at returns the entry of a key, and makes it.
+func (s *shard) at(key string) *entry {
+	e := s.entries[key]
+	if e == nil {
+		e = &entry{}
+		s.entries[key] = e
+	}
+	return e
+}
+
+// tidy forgets an entry that has nothing.
+func (s *shard) tidy(key string) {
+	if e := s.entries[key]; e != nil && len(e.objects) == 0 && len(e.flights) == 0 {
+		delete(s.entries, key)
+	}
+}
+
+// has reports whether an object is there.
+func (s *shard) has(o *object) bool {
+	e := s.entries[o.key]
+	return e != nil && slices.Contains(e.objects, o)
+}
+
+// take removes an object and reports whether it was there.
+func (s *shard) take(o *object) bool {
+	e := s.entries[o.key]
+	if e == nil {
+		return false
+	}
+	i := slices.Index(e.objects, o)
+	if i < 0 {
+		return false
+	}
+	e.objects = slices.Delete(e.objects, i, i+1)
+	s.tidy(o.key)
+	return true
+}
+
+// passFor is how long requests do not wait for each other after an answer to one of
+// them was of no use for the others.
+const passFor = 30 * time.Second
+
+// passes reports whether answers for that key were of no use for others lately. What is
+// known is bounded: a key may be forgotten for another one.
+func (x *index) passes(key string) bool {
+	place, name := x.place(key)
+	known := place.Load()
+	return known != 0 && known&^secondsMask == name && x.seconds() < known&secondsMask
+}
+
+// pass notes whether an answer for that key was of no use for others.
+func (x *index) pass(key string, useless bool) {
+	place, name := x.place(key)
+	known := place.Load()
+	switch {
+	case useless:
+		place.Store(name | x.seconds() + uint64(passFor/time.Second))
+	case known != 0 && known&^secondsMask == name:
+		place.CompareAndSwap(known, 0)
+	}
+}
+
+// secondsMask is where a place has its time; the rest is of the key's name.
+const secondsMask = 1<<32 - 1
+
+// place is where something is known of a key, and the key's name there.
+func (x *index) place(key string) (at *atomic.Uint64, name uint64) {
+	hash := maphash.String(x.seed, key)
+	return &x.passed[hash%uint64(len(x.passed))], hash &^ secondsMask
+}
+
+// seconds is the time since the index was made.
+func (x *index) seconds() uint64 { return uint64(time.Since(x.began) / time.Second) }

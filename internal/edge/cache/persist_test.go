@@ -1,0 +1,218 @@
+package cache
+
+import (
+	"bytes"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// again closes an edge and opens another one in its folder, in front of an origin that
+// has something else.
+func (e *edge) again(t *testing.T, o Options) *edge {
+	t.Helper()
+	e.close()
+	return newEdgeOf(t, o, Policy{}, says("new", "Cache-Control", "max-age=600"))
+}
+
+// inFolder are options of a cache that is opened more than once.
+func inFolder(t *testing.T) Options {
+	return Options{Folder: t.TempDir(), Memory: 16 << 20, Disk: 64 << 20}
+}
+
+// files are those of a cache's bodies.
+func (e *edge) bodies(t *testing.T) []string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(e.files.folder, "*", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
+}
+
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	large := noise(1 << 20)
+	o := inFolder(t)
+	e := newEdgeOf(t, o, Policy{}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=600")
+		w.Header().Set("Vary", "Foo")
+		w.Header().Set("Etag", `"`+r.Header.Get("Foo")+`"`)
+		switch r.URL.Path {
+		case "/large":
+			w.Write([]byte(large))
+		case "/soon":
+			w.Header().Set("Cache-Control", "max-age=5")
+		case "/odd":
+			w.Header().Set("Odd", "\xff")
+		}
+		w.Write([]byte(r.Header.Get("Foo")))
+	})
+	for range 2 {
+		for _, path := range []string{"/a", "/large", "/soon", "/odd", "/gone"} {
+			e.get(path, "Foo", "1")
+			e.get(path, "Foo", "2")
+		}
+	}
+	e.do(http.MethodDelete, "/gone", "")
+	e = e.again(t, o)
+	got := e.get("/a", "Foo", "1")
+	e.want(got, 200, "1", "hit")
+	if etag := got.header.Get("Etag"); etag != `"1"` {
+		t.Errorf("the head is another one: Etag %s", etag)
+	}
+	e.want(e.get("/a", "Foo", "2"), 200, "2", "hit")
+	e.want(e.get("/a", "Foo", "3"), 200, "new", "fwd=vary-miss")
+	e.want(e.get("/large", "Foo", "2"), 200, large+"2", "hit")
+	e.want(e.get("/large", "Foo", "1", "Range", "bytes=5-6"), 206, large[5:7], "hit")
+	for _, path := range []string{"/soon", "/odd", "/gone"} {
+		e.want(e.get(path, "Foo", "1"), 200, "new", "fwd=uri-miss")
+	}
+	e = e.again(t, o)
+	e.want(e.get("/gone", "Foo", "1"), 200, "new", "hit")
+	if files := e.bodies(t); len(files) != 2 {
+		t.Errorf("%d files lie there, not 2", len(files))
+	}
+}
+
+// What is damaged on the disk is fetched again, never served.
+func TestDamage(t *testing.T) {
+	t.Parallel()
+	large := noise(1 << 20)
+	for name, harm := range map[string]func(path string) error{
+		"a byte": func(path string) error {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			data[len(data)/2] ^= 1
+			return os.WriteFile(path, data, 0o600)
+		},
+		"shorter": func(path string) error { return os.Truncate(path, 1000) },
+		"gone":    os.Remove,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := inFolder(t)
+			e := newEdgeOf(t, o, Policy{}, says(large, "Cache-Control", "max-age=600"))
+			e.want(e.get("/a"), 200, large, "fwd=uri-miss")
+			e.close()
+			for _, path := range e.bodies(t) {
+				if err := harm(path); err != nil {
+					t.Fatal(err)
+				}
+			}
+			e = e.again(t, o)
+			e.want(e.get("/a"), 200, "new", "fwd=uri-miss")
+			e.want(e.get("/a"), 200, "new", "hit")
+		})
+	}
+}
+
+// A catalog that is no catalog is made anew, and what nobody knows of is swept away.
+func TestDamagedCatalog(t *testing.T) {
+	t.Parallel()
+	o := inFolder(t)
+	e := newEdgeOf(t, o, Policy{}, says(noise(1<<20), "Cache-Control", "max-age=600"))
+	e.get("/a")
+	e.close()
+	path := filepath.Join(o.Folder, "catalog.db")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(data, bytes.Repeat([]byte{0xa5}, 16<<10))
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * time.Millisecond) // ids are of milliseconds
+	e = e.again(t, o)
+	e.want(e.get("/a"), 200, "new", "fwd=uri-miss")
+	for deadline := time.Now().Add(10 * time.Second); len(e.bodies(t)) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("a file that nobody knows of stays")
+		}
+	}
+}
+
+// Objects that left memory are found on the disk, and the room there is kept to.
+func TestColdObjects(t *testing.T) {
+	t.Parallel()
+	o := Options{Folder: t.TempDir(), Memory: 1 << 20, Disk: 4 << 20}
+	body := noise(20 << 10)
+	e := newEdgeOf(t, o, Policy{}, says(body, "Cache-Control", "max-age=600"))
+	path := func(n int) string { return "/" + string(rune('a'+n%26)) + string(rune('a'+n/26)) }
+	for n := range 100 {
+		e.get(path(n))
+	}
+	before := e.asked.Load()
+	for n := range 100 {
+		e.want(e.get(path(n)), 200, body, "hit")
+	}
+	e.wantAsked(before)
+	for n := range 400 {
+		e.get(path(n))
+	}
+	_, hot := e.disk.load()
+	if _, cold := e.cold.load(); hot+cold > 4<<20 || cold < 2<<20 {
+		t.Errorf("%d bytes of 4 MiB are taken on the disk", hot+cold)
+	}
+	if _, memory := e.memory.load(); memory > 1<<20 {
+		t.Errorf("%d bytes of 1 MiB are taken in memory", memory)
+	}
+	e.want(e.get(path(0)), 200, body, "fwd=uri-miss")
+}
+
+func TestCold(t *testing.T) {
+	t.Parallel()
+	c := newCold()
+	for id := range uint64(20000) {
+		c.add(id, id%7000, 1)
+	}
+	if got := c.take(5); !cmp.Equal(got, []uint64{14005, 7005, 5}) {
+		t.Errorf("of hash 5: %v", got)
+	}
+	for id := range uint64(10000) {
+		if id == 5 || id == 7005 {
+			continue
+		}
+		if got, ok := c.oldest(); got != id || !ok {
+			t.Fatalf("the oldest is %d, not %d", got, id)
+		}
+	}
+	if got := c.take(3000); !cmp.Equal(got, []uint64{17000, 10000}) {
+		t.Errorf("of hash 3000: %v", got)
+	}
+	if n, bytes := c.load(); n != 20000-3-9998-2 || bytes != int64(n) {
+		t.Errorf("%d objects, %d bytes", n, bytes)
+	}
+	for range 20000 - 3 - 9998 - 2 {
+		if _, ok := c.oldest(); !ok {
+			t.Fatal("one is lost")
+		}
+	}
+	if _, ok := c.oldest(); ok || len(c.byKey) > 0 {
+		t.Errorf("there is more than there was: %v", c.byKey)
+	}
+}
+
+// No bytes on a disk make a record that is not what was written.
+func FuzzRecord(f *testing.F) {
+	s := &stored{Key: "a", Status: 200, Size: 3, Sum: 1, Inline: true}
+	data, err := encodeRecord(s, []byte("abc"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Add([]byte{0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, body, err := decodeRecord(data)
+		if err == nil && s.Inline && int64(len(body)) != s.Size {
+			t.Errorf("a body of %d bytes, not %d", len(body), s.Size)
+		}
+	})
+}

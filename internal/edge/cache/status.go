@@ -1,0 +1,60 @@
+package cache
+
+import (
+	"errors"
+	"io"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"liuyun/internal/kit/obs"
+)
+
+// hitStatus is what Cache-Status says of an answer from the cache (RFC 9211).
+func (c *Cache) hitStatus(v verdict) string {
+	return c.name + "; hit; ttl=" + seconds(v.ttl)
+}
+
+// missStatus is what Cache-Status says of an answer of the origin.
+func (c *Cache) missStatus(f *flight, v verdict, collapsed bool) string {
+	text := c.name + "; fwd=" + v.forward
+	if f.status != 0 {
+		text += "; fwd-status=" + strconv.Itoa(f.status)
+	}
+	if f.useful {
+		text += "; stored"
+	}
+	if collapsed {
+		text += "; collapsed"
+	}
+	return text
+}
+
+// seconds is a time in whole seconds.
+func seconds(d time.Duration) string {
+	return strconv.FormatInt(int64(d/time.Second), 10)
+}
+
+func isEnd(err error) bool { return errors.Is(err, io.EOF) }
+
+// counts are what a cache has done.
+type counts struct {
+	hits, misses, passed atomic.Int64
+}
+
+// Measure tells what the cache does.
+func (c *Cache) Measure(m *obs.Registry) {
+	m.Func("liuyun_edge_hits_total", "Requests answered from the cache.", func() float64 { return float64(c.counts.hits.Load()) })
+	m.Func("liuyun_edge_misses_total", "Requests that waited for the origin, some of them for the same answer.", func() float64 { return float64(c.counts.misses.Load()) })
+	m.Func("liuyun_edge_passed_total", "Requests that the origin answered itself.", func() float64 { return float64(c.counts.passed.Load()) })
+	m.FuncBy("liuyun_edge_stored_bytes", "What is stored.", "in", func() map[string]float64 {
+		_, memory := c.memory.load()
+		_, disk := c.disk.load()
+		return map[string]float64{"memory": float64(memory), "disk": float64(disk)}
+	})
+	m.FuncBy("liuyun_edge_objects_count", "How many objects are stored.", "in", func() map[string]float64 {
+		memory, _ := c.memory.load()
+		disk, _ := c.disk.load()
+		return map[string]float64{"memory": float64(memory), "disk": float64(disk)}
+	})
+}
