@@ -124,10 +124,11 @@ fuzz: ## each fuzz target for 10 s (FUZZTIME=1m for longer)
 	scripts/fuzz.sh $(or $(FUZZTIME),10s)
 
 .PHONY: soak
-soak: build $(E2E_NPM) ## five minutes of kills in a cloud that works, and as many of a stream (SOAK=30m for longer), into bench/results
+soak: build $(E2E_NPM) ## five minutes of kills in a cloud that works, as many of a stream (SOAK=30m for longer), and a thousand of an edge, into bench/results
 	scripts/need.sh ffmpeg chromium nginx varnish
 	LIUYUN_SOAK=$(or $(SOAK),5m) go test -count=1 -timeout 0 -v -run '^TestSoak$$' ./test/cloud
 	LIUYUN_SOAK=$(or $(SOAK),5m) go test -count=1 -timeout 0 -v -run '^Test(Soak|Caches)$$' ./test/live
+	LIUYUN_SOAK=1 go test -count=1 -timeout 0 -v -run '^TestKilledEdge$$' ./test/edge
 
 .PHONY: bench
 bench: build ## the benchmarks: ratios against named peers, into bench/results

@@ -67,6 +67,7 @@ func benchmarks() []benchmark {
 		{"live-glass", "seconds from a picture to the screen, p95, against 2.5 s, 1.3 s with short parts, 0.15 s by WebRTC", measureLiveGlass},
 		{"edge-hit", "CPU of what a cache has, server and client, against nginx", measureEdgeHit},
 		{"edge-live", "first byte of a segment that is being made, for 50 who ask, against 2 ms and 0.2 s", measureEdgeLive},
+		{"edge-start", "start of an edge that has a million objects against 2 s", measureEdgeStart},
 	}
 }
 

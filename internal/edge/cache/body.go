@@ -30,6 +30,10 @@ type body struct {
 	arrived chan struct{} // closed at the next change; nil where nobody waits
 
 	users atomic.Int64 // see hold
+
+	checking sync.Once // see sound
+	suspect  bool      // it was written by a process before
+	damage   error     // what checking came to
 }
 
 // newBody returns an empty body that has one user. expected is the size that it will
@@ -46,9 +50,19 @@ func newBody(f *files, expected int64) *body {
 // wholeBody returns a body that is there already, in memory or, where id is not 0, in
 // that file.
 func wholeBody(f *files, id uint64, memory []byte, size int64, sum uint32) *body {
-	b := &body{files: f, id: id, memory: memory, size: size, sum: sum, ended: true}
+	b := &body{files: f, id: id, memory: memory, size: size, sum: sum, ended: true, suspect: id != 0}
 	b.users.Store(1)
 	return b
+}
+
+// check reports, with an error, that a file is not what a process before wrote. It is
+// read once.
+func (b *body) check() error {
+	if !b.suspect {
+		return nil
+	}
+	b.checking.Do(func() { b.damage = b.files.check(b.id, b.size, b.sum) })
+	return b.damage
 }
 
 // hold adds a user, unless the last one has gone.

@@ -6,6 +6,7 @@ package cache
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net"
@@ -13,7 +14,9 @@ import (
 	"net/http/httputil"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"liuyun/internal/base/fault"
@@ -35,7 +38,7 @@ type Options struct {
 
 // Cache is a cache. New starts nothing; see Close.
 type Cache struct {
-	name     string
+	identity
 	files    files
 	memory   *evictor
 	disk     *evictor
@@ -52,6 +55,7 @@ type Cache struct {
 	end     context.CancelFunc
 	stop    chan struct{} // closed when the cache is
 	flights sync.WaitGroup
+	flying  atomic.Int64 // how many are under way
 	counts  counts
 }
 
@@ -61,7 +65,7 @@ const largestShare = 8
 // New returns a cache with what a former one has left in the folder.
 func New(o Options) (*Cache, error) {
 	c := &Cache{
-		name: o.Name, memory: newEvictor(o.Memory), disk: newEvictor(o.Disk), largest: o.Disk / largestShare,
+		identity: identity{o.Name, rand.Text()}, memory: newEvictor(o.Memory), disk: newEvictor(o.Disk), largest: o.Disk / largestShare,
 		patience: o.Patience, log: o.Log, index: newIndex(), cold: newCold(), stop: make(chan struct{}),
 		buffers: sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }},
 	}
@@ -69,11 +73,16 @@ func New(o Options) (*Cache, error) {
 		return nil, err
 	}
 	var err error
-	if c.catalog, err = openCatalog(filepath.Join(o.Folder, "catalog.db"), o.Log); err != nil {
+	complete := false
+	c.catalog, complete, err = openCatalog(filepath.Join(o.Folder, "catalog.db"), o.Log, func(id, hash uint64, weight int64) {
+		c.files.after(id)
+		c.cold.add(id, hash, weight)
+	})
+	if err != nil {
 		return nil, fault.Wrap(err, fault.Unavailable, "the cache's folder %s cannot be used", o.Folder)
 	}
-	if err := c.catalog.each(c.cold.add); err != nil {
-		return nil, errors.Join(err, c.catalog.close())
+	if !complete {
+		c.cold = newCold()
 	}
 	c.disk.cold, c.disk.forget = c.cold, c.forget
 	c.life, c.end = context.WithCancel(context.Background())
@@ -93,24 +102,33 @@ func (c *Cache) Close() error {
 // put stores an object, and returns what has to leave for it. The caller holds the
 // shard of e.
 func (c *Cache) put(e *entry, o *object) (leave []*object) {
-	kept := e.objects[:0]
-	for _, old := range e.objects {
-		if old.variant == o.variant || len(kept) == mostVariants-1 {
+	kept := []*object{o}
+	for _, old := range e.objects[o.slice] {
+		if old.variant == o.variant || len(kept) == mostVariants {
 			c.discard(old)
 			continue
 		}
 		kept = append(kept, old)
 	}
-	clear(e.objects[len(kept):])
-	e.objects = append(kept, nil)
-	copy(e.objects[1:], e.objects)
-	e.objects[0] = o
+	e.objects[o.slice] = kept
 	o.body.hold()
-	size, _ := o.body.length()
+	size := o.size()
 	if o.body.inMemory() {
 		return c.memory.add(o, size)
 	}
 	return c.disk.add(o, size)
+}
+
+// size is about what an object takes.
+func (o *object) size() int64 {
+	size, _ := o.body.length()
+	size += perObject + int64(len(o.key)+len(o.variant))
+	for name, lines := range o.response.Load().header {
+		for _, line := range lines {
+			size += int64(len(name) + len(line))
+		}
+	}
+	return size
 }
 
 // discard forgets an object that is in no entry any more. The caller holds its shard.
@@ -150,26 +168,28 @@ func (c *Cache) invalidate(key string) {
 	hash := keyHash(key)
 	lock := &c.loading[hash%uint64(len(c.loading))]
 	lock.Lock()
+	s := c.index.shard(key)
+	s.mu.Lock() // with both, nothing moves from one to the other
 	known := false
 	for _, id := range c.cold.take(hash) {
 		c.forget(id)
 		known = true
 	}
-	lock.Unlock()
-	s := c.index.shard(key)
-	s.mu.Lock()
 	if e := s.entries[key]; e != nil {
 		for _, f := range e.flights {
 			f.void = true
 		}
-		for _, o := range e.objects {
-			known = known || o.id != 0
-			c.discard(o)
+		for _, objects := range e.objects {
+			for _, o := range objects {
+				known = known || o.id != 0
+				c.discard(o)
+			}
 		}
-		e.objects = nil
+		clear(e.objects)
 		s.tidy(key)
 	}
 	s.mu.Unlock()
+	lock.Unlock()
 	if known {
 		c.catalog.flush() // a kill must not bring it back
 	}
@@ -177,22 +197,35 @@ func (c *Cache) invalidate(key string) {
 
 // Serve answers a request for a site.
 func (c *Cache) Serve(w http.ResponseWriter, r *http.Request, site *Site) {
-	if loops(r, c.name) {
+	if loops(r, c.identity) {
 		http.Error(w, "this cache has been asked by itself: its origin is set to what it serves", http.StatusLoopDetected)
 		return
 	}
+	if !sane(r) {
+		http.Error(w, "this is no address that can be asked for here", http.StatusBadRequest)
+		return
+	}
 	q := readRequest(r)
-	if q.method != http.MethodGet && q.method != http.MethodHead || r.ContentLength != 0 || q.unknown {
+	if q.method != http.MethodGet && q.method != http.MethodHead || r.ContentLength != 0 || q.unknown || upgrades(r) {
 		c.pass(w, r, site, reason(&q))
 		return
 	}
-	key := site.key(r.URL)
+	// What the connection alone is told is not told the origin, so it chooses nothing.
+	asked := *r
+	asked.Header = r.Header.Clone()
+	removeConnectionFields(asked.Header)
+	r = &asked
+	key := site.key(r.Host, r.URL)
 	for try := 0; ; try++ {
 		if c.answer(w, r, site, q, key, try) {
 			return
 		}
 	}
 }
+
+// upgrades reports whether a request is for a connection that is something else from then
+// on.
+func upgrades(r *http.Request) bool { return strings.EqualFold(r.Header.Get("Upgrade"), "websocket") }
 
 // reason is why a request is not answered from what is stored.
 func reason(q *request) string {
@@ -205,8 +238,48 @@ func reason(q *request) string {
 // mostTries is how often a request looks again, when what it waited for was for others.
 const mostTries = 3
 
+// found is what there is for a request, or what has to be waited for.
+type found struct {
+	verdict
+	object *object   // what is stored, held; nil for nothing
+	stored *response // its head
+	flight *flight   // where the origin is asked
+	leads  bool      // and this request began that
+}
+
 // answer answers a request. It reports false when it has to be tried again.
 func (c *Cache) answer(w http.ResponseWriter, r *http.Request, site *Site, q request, key string, try int) bool {
+	f := c.look(r, site, q, key, whole, try)
+	if f.object != nil {
+		defer f.object.body.release()
+		if !c.sound(f.object) {
+			if f.leads {
+				f.flight.abandon()
+			}
+			return false
+		}
+	}
+	switch f.action {
+	case serve, refresh:
+		f.object.hit()
+		c.counts.hits.Add(1)
+		c.respond(w, r, f.object.body, f.stored, c.hitStatus(f.verdict), f.age)
+		return true
+	case refuse:
+		c.refuse(w)
+		return true
+	case slice:
+		return c.serveSlices(w, r, site, q, key)
+	case pass:
+		c.pass(w, r, site, f.forward)
+		return true
+	}
+	return c.await(w, r, f)
+}
+
+// look decides what is done with a request for an object or a slice of it, and begins to
+// ask the origin where that has to be.
+func (c *Cache) look(r *http.Request, site *Site, q request, key string, n int64, try int) (f found) {
 	s := c.index.shard(key)
 	s.mu.Lock()
 	e := s.entries[key]
@@ -216,104 +289,90 @@ func (c *Cache) answer(w http.ResponseWriter, r *http.Request, site *Site, q req
 		s.mu.Lock()
 		e = s.entries[key]
 	}
-	var o *object
+	defer s.mu.Unlock()
 	if e != nil {
-		o = e.find(r.Header)
+		f.object = e.find(r.Header, n)
 	}
-	var stored *response
-	if o != nil {
-		stored = o.response.Load()
-		o.body.hold() // it is in the index
+	if f.object != nil {
+		f.stored = f.object.response.Load()
+		f.object.body.hold() // it is in the index
 	}
-	now := time.Now()
-	v := decide(now, q, stored, site.Policy)
-	if v.action == fetch && o == nil && e != nil && len(e.objects) > 0 {
-		v.forward = "vary-miss"
+	f.verdict = decide(time.Now(), q, f.stored, site.Policy)
+	if f.action == fetch && f.object == nil && e != nil && len(e.objects[n]) > 0 {
+		f.forward = "vary-miss"
 	}
-	var f *flight
-	leads := false
-	switch v.action {
+	switch f.action {
 	case refresh:
-		if e.flight(r.Header) == nil {
-			c.begin(e, site, key, r, held(o), false)
+		if e.flight(r.Header, n) == nil && c.flying.Load() < mostFlights {
+			c.begin(e, site, key, n, r, f, false)
 		}
 	case fetch, validate:
-		if q.method == http.MethodHead || try == mostTries || o == nil && c.index.passes(key) {
-			v.action = pass
-			break
+		if q.method == http.MethodHead || try == mostTries {
+			f.action = pass
+			return f
 		}
-		e = s.at(key)
-		if f = e.flight(r.Header); f == nil {
-			leads = true
-			f = c.begin(e, site, key, r, held(o), true)
+		if e != nil {
+			if f.flight = e.flight(r.Header, n); f.flight != nil {
+				return f
+			}
 		}
+		part := n == whole && f.object == nil && slicable(r)
+		switch {
+		case part && !c.index.passes(slicesOf(key)):
+			f.action = slice
+			return f
+		case part, f.object == nil && n == whole && (q.noStore || c.index.passes(key)), c.flying.Load() >= mostFlights:
+			f.action = pass
+			return f
+		}
+		f.leads = true
+		f.flight = c.begin(s.at(key), site, key, n, r, f, n == whole)
 	}
-	s.mu.Unlock()
-	if o != nil {
-		defer o.body.release()
-	}
-	switch v.action {
-	case serve, refresh:
-		o.hit()
-		c.counts.hits.Add(1)
-		c.respond(w, r, o.body, stored, c.hitStatus(v), v.age)
-		return true
-	case refuse:
-		w.Header()["Cache-Status"] = []string{c.name + "; fwd=request; detail=only-if-cached"}
-		http.Error(w, "nothing is stored for this, and the request wants nothing else", http.StatusGatewayTimeout)
-		return true
-	case pass:
-		c.pass(w, r, site, v.forward)
-		return true
-	}
-	return c.await(w, r, f, leads, v, o, stored)
+	return f
 }
 
-// held is an object that one more holds, for a flight to validate. The caller holds the
-// shard.
-func held(o *object) *object {
-	if o == nil || !o.response.Load().validator() {
-		return nil
-	}
-	o.body.hold()
-	return o
-}
+// mostFlights bounds the fetches that are under way. Above it the origin answers each
+// request itself, for as long as that is there.
+const mostFlights = 4096
 
 // await answers a request with what a flight brings. It reports false when that is not
 // for this request.
-func (c *Cache) await(w http.ResponseWriter, r *http.Request, f *flight, leads bool, v verdict, o *object, stored *response) bool {
-	if leads {
-		defer f.abandon()
+func (c *Cache) await(w http.ResponseWriter, r *http.Request, f found) bool {
+	if f.leads {
+		defer f.flight.abandon()
 	}
 	select {
-	case <-f.ready:
+	case <-f.flight.ready:
 	case <-r.Context().Done():
-		return true // nobody is there
+		panic(http.ErrAbortHandler) // the client has left, or is to come back
 	}
 	c.counts.misses.Add(1)
-	failed := f.err != nil || failure(f.status)
-	if failed && v.onError && o != nil {
-		c.respond(w, r, o.body, stored, c.name+"; hit; ttl="+seconds(v.ttl)+"; detail=stale-if-error", v.age)
+	if f.flight.failed() && f.onError && f.object != nil {
+		c.respond(w, r, f.object.body, f.stored, c.staleStatus(f.verdict), f.age)
 		return true
 	}
-	status := c.missStatus(f, v, !leads)
+	status := c.missStatus(f.flight, f.verdict, !f.leads)
 	switch {
-	case f.err != nil:
-		c.cannot(w, f.err, status)
+	case f.flight.err != nil:
+		c.cannot(w, f.flight.err, status)
 		return true
-	case f.gives(r.Header):
-		if !f.object.body.hold() {
+	case f.flight.loose:
+		return false
+	case f.flight.gives(r.Header):
+		o := f.flight.object
+		if !o.body.hold() {
 			return false
 		}
-		defer f.object.body.release()
-		head := f.object.response.Load()
-		c.respond(w, r, f.object.body, head, status, head.age(time.Now()))
+		defer o.body.release()
+		head := o.response.Load()
+		c.respond(w, r, o.body, head, status, head.age(time.Now()))
 		return true
-	case leads && f.object == nil:
+	case f.leads && f.flight.object == nil:
 		select {
-		case in := <-f.handed:
-			c.relay(w, in, status)
+		case in := <-f.flight.handed:
+			c.relay(w, r, in, status)
 		case <-r.Context().Done():
+			panic(http.ErrAbortHandler)
 		}
 		return true
 	}
@@ -322,6 +381,25 @@ func (c *Cache) await(w http.ResponseWriter, r *http.Request, f *flight, leads b
 
 // respond answers with an object.
 func (c *Cache) respond(w http.ResponseWriter, r *http.Request, b *body, stored *response, status string, age time.Duration) {
+	size, known := b.length()
+	if !known {
+		size, known = number(stored.header.Get("Content-Length"))
+	}
+	part, partial, satisfiable := span{0, -1}, false, true
+	if known {
+		part, partial, satisfiable = wanted(r, stored, size)
+	}
+	if c.headOf(w, r, stored, status, age, size, part, partial, satisfiable) {
+		return
+	}
+	if err := b.send(r.Context(), w, part); err != nil {
+		panic(http.ErrAbortHandler) // what was sent is not all: the client has to see that
+	}
+}
+
+// headOf writes the head of an answer: a part of so many bytes, or all of them where it
+// is not partial. It reports whether that is the whole answer.
+func (c *Cache) headOf(w http.ResponseWriter, r *http.Request, stored *response, status string, age time.Duration, size int64, part span, partial, satisfiable bool) (over bool) {
 	header := w.Header()
 	for name, lines := range stored.header {
 		header[name] = lines
@@ -329,49 +407,36 @@ func (c *Cache) respond(w http.ResponseWriter, r *http.Request, b *body, stored 
 	delete(header, "Surrogate-Control") // it is for us, not for browsers
 	header["Age"] = []string{seconds(age)}
 	header["Cache-Status"] = appendMember(stored.header["Cache-Status"], status)
-	if notModified(r, stored) {
+	switch {
+	case notModified(r, stored):
 		delete(header, "Content-Length")
 		w.WriteHeader(http.StatusNotModified)
-		return
+		return true
+	case !satisfiable:
+		header["Content-Range"] = []string{"bytes */" + strconv.FormatInt(size, 10)}
+		for _, name := range []string{"Content-Length", "Content-Type", "Content-Encoding", "Etag", "Last-Modified"} {
+			delete(header, name)
+		}
+		w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
+		return true
 	}
-	size, known := b.length()
-	if !known {
-		size, known = number(stored.header.Get("Content-Length"))
-	}
-	part := span{0, -1}
 	code := stored.status
-	if known {
-		s, partial, satisfiable := wanted(r, stored, size)
-		switch {
-		case !satisfiable:
-			header["Content-Range"] = []string{"bytes */" + strconv.FormatInt(size, 10)}
-			for _, name := range []string{"Content-Length", "Content-Type", "Content-Encoding", "Etag", "Last-Modified"} {
-				delete(header, name)
-			}
-			w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
-			return
-		case partial:
-			code = http.StatusPartialContent
-			header["Content-Range"] = []string{"bytes " + strconv.FormatInt(s.offset, 10) + "-" + strconv.FormatInt(s.offset+s.length-1, 10) + "/" + strconv.FormatInt(size, 10)}
-		}
-		part = s
-		if stored.status != http.StatusNoContent {
-			header["Content-Length"] = []string{strconv.FormatInt(s.length, 10)}
-		}
+	if partial {
+		code = http.StatusPartialContent
+		header["Content-Range"] = []string{"bytes " + strconv.FormatInt(part.offset, 10) + "-" + strconv.FormatInt(part.offset+part.length-1, 10) + "/" + strconv.FormatInt(size, 10)}
+	}
+	if part.length >= 0 && code != http.StatusNoContent {
+		header["Content-Length"] = []string{strconv.FormatInt(part.length, 10)}
 	}
 	w.WriteHeader(code)
-	if r.Method == http.MethodHead || part.length == 0 {
-		return
-	}
-	if err := b.send(r.Context(), w, part); err != nil {
-		// What was sent is not all: the client has to see that.
-		panic(http.ErrAbortHandler)
-	}
+	return r.Method == http.MethodHead || part.length == 0
 }
 
 // relay gives an answer of the origin to one client.
-func (c *Cache) relay(w http.ResponseWriter, in *http.Response, status string) {
+func (c *Cache) relay(w http.ResponseWriter, r *http.Request, in *http.Response, status string) {
 	defer in.Body.Close()
+	stop := context.AfterFunc(r.Context(), func() { _ = in.Body.Close() }) // reading it ends then
+	defer stop()
 	header := w.Header()
 	for name, lines := range in.Header {
 		header[name] = lines
@@ -379,9 +444,12 @@ func (c *Cache) relay(w http.ResponseWriter, in *http.Response, status string) {
 	delete(header, "Surrogate-Control")
 	header["Cache-Status"] = appendMember(header["Cache-Status"], status)
 	w.WriteHeader(in.StatusCode)
+	out := http.NewResponseController(w)
+	if out.Flush() != nil {
+		panic(http.ErrAbortHandler)
+	}
 	buffer := c.buffers.Get().(*[]byte)
 	defer c.buffers.Put(buffer)
-	out := http.NewResponseController(w)
 	for {
 		n, err := in.Body.Read(*buffer)
 		if n > 0 {
@@ -408,14 +476,19 @@ func (c *Cache) pass(w http.ResponseWriter, r *http.Request, site *Site, why str
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL, p.Out.Host = site.address(r.URL), site.Origin.Host
 			p.Out.Header["X-Forwarded-For"] = r.Header["X-Forwarded-For"]
-			introduce(p.Out.Header, r, c.name)
+			removeMisleading(p.Out.Header)
+			introduce(p.Out.Header, r, c.identity)
+			if !upgrades(r) {
+				p.Out.Header.Del("Upgrade")
+				p.Out.Header.Del("Connection")
+			}
 		},
 		Transport: site.Transport, FlushInterval: -1, ErrorLog: slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
 		ModifyResponse: func(in *http.Response) error {
 			delete(in.Header, "Surrogate-Control")
 			in.Header["Cache-Status"] = appendMember(in.Header["Cache-Status"], c.name+"; fwd="+why+"; fwd-status="+strconv.Itoa(in.StatusCode))
 			if changes(r.Method, in.StatusCode) {
-				c.invalidate(site.key(r.URL))
+				c.invalidate(site.key(r.Host, r.URL))
 				for _, name := range []string{"Location", "Content-Location"} {
 					if key, ok := site.keyOf(r, in.Header.Get(name)); ok {
 						c.invalidate(key)
@@ -427,6 +500,12 @@ func (c *Cache) pass(w http.ResponseWriter, r *http.Request, site *Site, why str
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) { c.cannot(w, err, c.name+"; fwd="+why) },
 	}
 	proxy.ServeHTTP(w, r)
+}
+
+// refuse says that nothing is stored.
+func (c *Cache) refuse(w http.ResponseWriter) {
+	w.Header()["Cache-Status"] = []string{c.name + "; fwd=request; detail=only-if-cached"}
+	http.Error(w, "nothing is stored for this, and the request wants nothing else", http.StatusGatewayTimeout)
 }
 
 // cannot says that the origin gave no answer.

@@ -74,6 +74,9 @@ func newEdgeOf(t *testing.T, o Options, p Policy, origin http.HandlerFunc) *edge
 // answers sets what the origin answers from now on.
 func (e *edge) answers(origin http.HandlerFunc) { e.origin.Store(&origin) }
 
+// siteHost is what clients know the edge by.
+const siteHost = "site.test"
+
 // answer is what a client got.
 type answer struct {
 	status int
@@ -94,8 +97,11 @@ func (e *edge) do(method, path, body string, fields ...string) answer {
 	if err != nil {
 		e.t.Fatal(err)
 	}
+	r.Host = siteHost
 	for i := 0; i < len(fields); i += 2 {
-		r.Header.Add(fields[i], fields[i+1])
+		if r.Header.Add(fields[i], fields[i+1]); fields[i] == "Host" {
+			r.Host = fields[i+1]
+		}
 	}
 	in, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
@@ -133,6 +139,16 @@ func (e *edge) wantAsked(n int64) {
 	e.t.Helper()
 	if got := e.asked.Load(); got != n {
 		e.t.Errorf("the origin was asked %d times, not %d", got, n)
+	}
+}
+
+// settle waits until nothing is fetched any more.
+func (e *edge) settle() {
+	e.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); e.flying.Load() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			e.t.Fatal("the origin is asked for ever")
+		}
 	}
 }
 
@@ -201,6 +217,7 @@ func TestFlightIsShared(t *testing.T) {
 	first := make(chan error, 1)
 	go func() {
 		r, _ := http.NewRequestWithContext(leaving, http.MethodGet, e.url+"/live", nil)
+		r.Host = siteHost
 		in, err := http.DefaultClient.Do(r)
 		if err == nil {
 			defer in.Body.Close()
@@ -222,6 +239,7 @@ func TestFlightIsShared(t *testing.T) {
 	for i := range others {
 		group.Go(func() {
 			r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, e.url+"/live", nil)
+			r.Host = siteHost
 			want := body
 			if i%2 == 1 {
 				r.Header.Set("Range", "bytes=50-")
@@ -476,6 +494,7 @@ func TestSlowViewer(t *testing.T) {
 	body := noise(8 << 20)
 	e := newEdge(t, Policy{}, says(body, "Cache-Control", "max-age=60"))
 	r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, e.url+"/a", nil)
+	r.Host = siteHost
 	slow, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
@@ -491,11 +510,97 @@ func TestSlowViewer(t *testing.T) {
 
 func TestLoop(t *testing.T) {
 	t.Parallel()
-	e := newEdge(t, Policy{}, says("x"))
-	if got := e.get("/a", "Cdn-Loop", "other, liuyun; node=1"); got.status != http.StatusLoopDetected {
+	e := newEdge(t, Policy{}, says("x", "Cache-Control", "max-age=60"))
+	if got := e.get("/a", "Cdn-Loop", "other, liuyun;node="+e.node); got.status != http.StatusLoopDetected {
 		t.Errorf("status %d", got.status)
 	}
 	e.wantAsked(0)
+	e.want(e.get("/a", "Cdn-Loop", "liuyun; node=another"), 200, "x", "fwd=uri-miss")
+}
+
+// A client cannot have others get what he makes the origin say.
+func TestPoison(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t, Policy{}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		io.WriteString(w, r.URL.Path+" of "+r.Header.Get("X-Forwarded-Host")+r.Header.Get("X-Host")+r.Header.Get("Forwarded")+r.Header.Get("X-Original-Url"))
+	})
+	e.want(e.get("/a", "X-Forwarded-Host", "evil.test", "X-Host", "evil.test", "Forwarded", "host=evil.test", "X-Original-Url", "/b"), 200, "/a of site.test", "fwd=uri-miss")
+	e.want(e.get("/a"), 200, "/a of site.test", "hit")
+	e.want(e.get("/b", "Host", "evil.test"), 200, "/b of evil.test", "fwd=uri-miss")
+	e.want(e.get("/b"), 200, "/b of site.test", "fwd=uri-miss")
+}
+
+// What a client asks for itself changes nothing for others.
+func TestOneClientForAll(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t, Policy{}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		w.Header().Set("Vary", "Accept-Language")
+		io.WriteString(w, r.Header.Get("Accept-Language"))
+	})
+	e.want(e.get("/a", "Cache-Control", "no-store"), 200, "", "fwd=uri-miss; fwd-status=200")
+	e.want(e.get("/a", "Accept-Language", "de"), 200, "de", "fwd=uri-miss; fwd-status=200; stored")
+	e.want(e.get("/a", "Accept-Language", "en", "Connection", "Accept-Language"), 200, "", "fwd=vary-miss")
+	e.want(e.get("/a", "Accept-Language", "en"), 200, "en", "fwd=vary-miss")
+	e.want(e.get("/b", "Authorization", "me"), 200, "", "fwd=uri-miss; fwd-status=200")
+	e.want(e.get("/b"), 200, "", "fwd=uri-miss; fwd-status=200; stored")
+}
+
+// A failure that may be stored does not take the place of what is worth more, and what a
+// 304 says of one client is not told others.
+func TestWorseAnswers(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t, Policy{StaleIfError: time.Hour}, says("good", "Cache-Control", "max-age=0", "Etag", `"a"`))
+	e.want(e.get("/a"), 200, "good", "fwd=uri-miss")
+	e.answers(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	for range 2 {
+		e.want(e.get("/a"), 200, "good", "hit; ttl=0; detail=stale-if-error")
+	}
+	e.answers(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Set-Cookie", "session=1")
+		w.WriteHeader(http.StatusNotModified)
+	})
+	got := e.get("/a")
+	e.want(got, 200, "good", "fwd=stale; fwd-status=304")
+	if cookie := got.header.Get("Set-Cookie"); cookie != "" {
+		t.Errorf("everybody gets the cookie %q", cookie)
+	}
+	e.answers(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "private")
+		if r.Header.Get("If-None-Match") != "" {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		io.WriteString(w, "mine")
+	})
+	e.want(e.get("/a"), 200, "mine", "fwd=uri-miss")
+}
+
+// Targets that an origin would read as another one are refused.
+func TestSane(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		method, host, target string
+		want                 bool
+	}{
+		{"GET", "site.test", "/a?b", true}, {"GET", "site.test:80", "/", true}, {"GET", "[::1]:80", "/", true},
+		{"OPTIONS", "site.test", "*", true}, {"GET", "site.test", "http://site.test/a", true},
+		{"GET", "site.test/login", "/", false}, {"GET", "a@b", "/", false}, {"GET", "a b", "/", false},
+		{"GET", "site.test", "x://h", false}, {"GET", "site.test", "x:http://o/evil", false}, {"GET", "site.test", "*", false},
+		{"CONNECT", "site.test", "/", false},
+	} {
+		u, err := url.ParseRequestURI(test.target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := sane(&http.Request{Method: test.method, Host: test.host, URL: u}); got != test.want {
+			t.Errorf("%s %s of %q: %v", test.method, test.target, test.host, got)
+		}
+	}
 }
 
 // On a full disk what needs no disk is stored, and the rest is passed on.

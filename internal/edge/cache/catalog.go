@@ -48,32 +48,30 @@ const (
 const mostPending = 32 << 20
 
 // writeEvery is how often changes are written.
-const writeEvery = time.Second
+const writeEvery = 250 * time.Millisecond
 
-// openCatalog opens the catalog at path, or makes one. One that cannot be read is made
-// anew: all that is lost is fetched again.
-func openCatalog(path string, log *slog.Logger) (*catalog, error) {
-	c := &catalog{log: log, pending: make(map[uint64]*entryRecord), wake: make(chan struct{}, 1)}
-	var err error
-	if c.db, err = openDB(path); err != nil {
-		log.Warn("the catalog of the cache cannot be read: the cache begins empty", "cause", err)
-		if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
-			return nil, fmt.Errorf("remove the damaged catalog: %w", err)
+// openCatalog opens the catalog at path, or makes one, and calls fn for all objects in
+// it, the oldest first. One that cannot be read is made anew: all that is lost is fetched
+// again. Then fn has been called for nothing, or for some that are no more.
+func openCatalog(path string, log *slog.Logger, fn func(id, hash uint64, weight int64)) (c *catalog, complete bool, err error) {
+	c = &catalog{log: log, pending: make(map[uint64]*entryRecord), wake: make(chan struct{}, 1)}
+	if c.db, err = openDB(path); err == nil {
+		if err = c.each(fn); err == nil {
+			return c, true, nil
 		}
-		if c.db, err = openDB(path); err != nil {
-			return nil, err
-		}
+		_ = c.db.Close() // it is of no use
 	}
-	return c, nil
+	log.Warn("the catalog of the cache cannot be read: the cache begins empty", "cause", err)
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		return nil, false, fmt.Errorf("remove the damaged catalog: %w", err)
+	}
+	c.db, err = openDB(path)
+	return c, false, err
 }
 
 // openDB opens the file. A damaged one makes bbolt panic.
 func openDB(path string) (db *bbolt.DB, err error) {
-	defer func() {
-		if why := recover(); why != nil {
-			err = fmt.Errorf("open %s: %v", path, why)
-		}
-	}()
+	defer recovered(&err)
 	db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType})
 	if err != nil {
 		return nil, err
@@ -92,7 +90,7 @@ func openDB(path string) (db *bbolt.DB, err error) {
 
 // each calls fn for all objects, the oldest first.
 func (c *catalog) each(fn func(id, hash uint64, weight int64)) error {
-	return c.db.View(func(tx *bbolt.Tx) error {
+	return c.view(func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte(weightsBucket)).ForEach(func(k, v []byte) error {
 			if len(k) == 8 && len(v) == 16 {
 				fn(binary.BigEndian.Uint64(k), binary.BigEndian.Uint64(v), int64(binary.BigEndian.Uint64(v[8:])))
@@ -141,7 +139,7 @@ func (c *catalog) get(id uint64) (data []byte, err error) {
 		}
 		return r.data, nil
 	}
-	err = c.db.View(func(tx *bbolt.Tx) error {
+	err = c.view(func(tx *bbolt.Tx) error {
 		data = append(data, tx.Bucket([]byte(recordsBucket)).Get(idKey(id))...)
 		return nil
 	})
@@ -158,7 +156,7 @@ func (c *catalog) has(id uint64) (known bool) {
 	if waits {
 		return r != nil
 	}
-	err := c.db.View(func(tx *bbolt.Tx) error {
+	err := c.view(func(tx *bbolt.Tx) error {
 		known = tx.Bucket([]byte(weightsBucket)).Get(idKey(id)) != nil
 		return nil
 	})
@@ -193,7 +191,7 @@ func (c *catalog) flush() {
 	if len(changes) == 0 {
 		return
 	}
-	err := c.db.Update(func(tx *bbolt.Tx) error {
+	err := c.update(func(tx *bbolt.Tx) error {
 		records, weights := tx.Bucket([]byte(recordsBucket)), tx.Bucket([]byte(weightsBucket))
 		for id, r := range changes {
 			key := idKey(id)
@@ -213,6 +211,36 @@ func (c *catalog) flush() {
 	})
 	if err != nil {
 		c.log.Warn("the catalog of the cache is not written: what has come lately is not there after a restart", "cause", err)
+		c.removeLater(changes)
+	}
+}
+
+// removeLater has objects removed another time that could not be removed now: they must
+// not come back.
+func (c *catalog) removeLater(changes map[uint64]*entryRecord) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id := range changes {
+		if _, newer := c.pending[id]; !newer {
+			c.pending[id] = nil
+		}
+	}
+}
+
+// view reads, and update changes the database. A damaged one makes bbolt panic.
+func (c *catalog) view(fn func(*bbolt.Tx) error) (err error) {
+	defer recovered(&err)
+	return c.db.View(fn)
+}
+
+func (c *catalog) update(fn func(*bbolt.Tx) error) (err error) {
+	defer recovered(&err)
+	return c.db.Update(fn)
+}
+
+func recovered(err *error) {
+	if why := recover(); why != nil {
+		*err = fmt.Errorf("the catalog is damaged: %v", why)
 	}
 }
 
@@ -228,6 +256,8 @@ func idKey(id uint64) []byte { return binary.BigEndian.AppendUint64(nil, id) }
 type stored struct {
 	Key       string      `json:"key"`
 	Variant   string      `json:"variant"`
+	Slice     int64       `json:"slice"`
+	Total     int64       `json:"total,omitempty"`
 	Status    int         `json:"status"`
 	Header    http.Header `json:"header"`
 	Requested time.Time   `json:"requested"`

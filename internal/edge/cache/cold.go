@@ -23,7 +23,7 @@ type cold struct {
 type coldObject struct {
 	id, hash uint64
 	weight   int64
-	next     uint64 // number of the next one with that hash; 0 is none
+	next     uint64 // number of the one with that hash that came before; what is before the front is none
 	gone     bool
 }
 
@@ -51,7 +51,7 @@ func (c *cold) add(id, hash uint64, weight int64) {
 func (c *cold) take(hash uint64) (ids []uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for number := c.byKey[hash]; number != 0; {
+	for number := c.byKey[hash]; number >= c.base+uint64(c.front); {
 		o := c.at(number)
 		ids = append(ids, o.id)
 		number = o.next
@@ -71,21 +71,13 @@ func (c *cold) oldest() (id uint64, ok bool) {
 		return 0, false
 	}
 	o := &c.queue[c.front]
-	number := c.base + uint64(c.front)
-	if c.byKey[o.hash] == number {
-		if delete(c.byKey, o.hash); o.next != 0 {
-			c.byKey[o.hash] = o.next
-		}
-	} else {
-		newer := c.at(c.byKey[o.hash])
-		for newer.next != number {
-			newer = c.at(newer.next)
-		}
-		newer.next = o.next
-	}
+	if c.byKey[o.hash] == c.base+uint64(c.front) {
+		delete(c.byKey, o.hash)
+	} // else it is the last of those with its hash, and is not reached any more
+	id = o.id
 	c.remove(o)
 	c.tidy()
-	return o.id, true
+	return id, true
 }
 
 func (c *cold) remove(o *coldObject) {
@@ -106,6 +98,16 @@ func (c *cold) tidy() {
 		c.base += uint64(c.front)
 		c.front = 0
 	}
+}
+
+// mostCold bounds the objects that are on the disk alone: each takes a hundred bytes of
+// memory.
+const mostCold = 4 << 20
+
+// many reports whether there are more than that.
+func (c *cold) many() bool {
+	objects, _ := c.load()
+	return objects > mostCold
 }
 
 // load is how much there is.

@@ -42,6 +42,7 @@ const (
 	serve                  // what is stored is the answer
 	refresh                // it is the answer, and is validated beside it
 	refuse                 // nothing is stored, and the client wants nothing else
+	slice                  // a part of it is wanted: slices of it are the answer
 )
 
 // verdict is what is done with a request and why.

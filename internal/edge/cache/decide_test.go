@@ -137,6 +137,9 @@ func TestStorable(t *testing.T) {
 		{"a status that has to be understood", request{}, 599, []string{"Cache-Control", "max-age=60, must-understand"}, false},
 		{"understood in spite of no-store", request{}, 200, []string{"Cache-Control", "max-age=60, must-understand, no-store"}, true},
 		{"a status without a guess", request{}, 403, []string{"Last-Modified", at(-time.Hour)}, false},
+		{"with a cookie", request{}, 200, []string{"Cache-Control", "max-age=60", "Set-Cookie", "a=b"}, false},
+		{"with a cookie for all", request{}, 200, []string{"Cache-Control", "public, max-age=60", "Set-Cookie", "a=b"}, true},
+		{"chosen by who asks", request{}, 200, []string{"Cache-Control", "max-age=60", "Vary", "X-Forwarded-For"}, false},
 		{"a part", request{}, 206, []string{"Cache-Control", "max-age=60"}, false},
 		{"not modified", request{}, 304, []string{"Cache-Control", "max-age=60"}, false},
 	}
@@ -147,6 +150,19 @@ func TestStorable(t *testing.T) {
 				t.Errorf("storable: %v", got)
 			}
 		})
+	}
+}
+
+// A response is never younger than nothing, whatever its Date says.
+func TestAge(t *testing.T) {
+	t.Parallel()
+	for _, date := range []string{"Mon, 01 Jan 0001 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", at(-time.Hour)} {
+		r := head(t, 200, Policy{}, "Cache-Control", "max-age=0", "Etag", `"a"`, "Date", date)
+		for _, after := range []time.Duration{-time.Hour, 0, 1000 * time.Hour} {
+			if v := decide(start().Add(after), request{method: "GET"}, r, Policy{}); v.age < 0 || v.action != validate {
+				t.Errorf("%s after %v: age %v, action %v", date, after, v.age, v.action)
+			}
+		}
 	}
 }
 

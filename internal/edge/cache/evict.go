@@ -3,6 +3,7 @@ package cache
 import (
 	"container/list"
 	"hash/maphash"
+	"strconv"
 	"sync"
 )
 
@@ -49,8 +50,8 @@ type place struct {
 func (e *evictor) add(o *object, size int64) (leave []*object) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	o.place = place{in: e, weight: size + perObject}
-	hash := maphash.String(e.seed, o.key+"\x00"+o.variant)
+	o.place = place{in: e, weight: size}
+	hash := e.hash(o)
 	queue := &e.small
 	if ghost, ok := e.ghosts[hash]; ok {
 		e.ghostOrder.Remove(ghost)
@@ -65,7 +66,7 @@ func (e *evictor) add(o *object, size int64) (leave []*object) {
 // makeRoom returns the objects that have to leave so that there is room for so many
 // bytes.
 func (e *evictor) makeRoom(bytes int64) (leave []*object) {
-	for e.taken()+bytes > e.limit {
+	for e.taken()+bytes > e.limit || e.cold != nil && e.cold.many() {
 		if e.cold != nil {
 			if id, ok := e.cold.oldest(); ok {
 				e.forget(id)
@@ -153,7 +154,7 @@ func (e *evictor) choose() *object {
 // remember keeps the name of an object that left early, of as many as there are
 // objects in the main queue.
 func (e *evictor) remember(o *object) {
-	hash := maphash.String(e.seed, o.key+"\x00"+o.variant)
+	hash := e.hash(o)
 	if _, ok := e.ghosts[hash]; !ok {
 		e.ghosts[hash] = e.ghostOrder.PushBack(hash)
 	}
@@ -161,6 +162,11 @@ func (e *evictor) remember(o *object) {
 		oldest := e.ghostOrder.Front()
 		delete(e.ghosts, e.ghostOrder.Remove(oldest).(uint64))
 	}
+}
+
+// hash is what an object is remembered by.
+func (e *evictor) hash(o *object) uint64 {
+	return maphash.String(e.seed, o.key+"\x00"+o.variant+"\x00"+strconv.FormatInt(o.slice, 10))
 }
 
 // hit counts that an object was asked for.

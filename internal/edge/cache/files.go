@@ -1,9 +1,11 @@
 package cache
 
 import (
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -33,10 +35,15 @@ func (f *files) open(folder string, room func(bytes int64) error) error {
 		}
 	}
 	f.folder, f.room = folder, room
-	// Greater than all ids of processes before.
-	f.first = uint64(time.Now().UnixMilli()) << 20
-	f.next.Store(f.first)
+	// Greater than all ids of processes before, as far as clocks go forward.
+	f.after(uint64(time.Now().UnixMilli()) << 20)
 	return nil
+}
+
+// after has all new ids be greater than that one.
+func (f *files) after(id uint64) {
+	f.first = max(f.first, id)
+	f.next.Store(f.first)
 }
 
 // newID returns an id that no object had.
@@ -51,8 +58,14 @@ func (f *files) create() (id uint64, file *os.File, err error) {
 	if err := f.room(smallBody); err != nil {
 		return 0, nil, err
 	}
-	id = f.newID()
-	file, err = os.OpenFile(f.path(id), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	const tries = 1000 // where a clock went back, a process before may have had the next ids
+	for range tries {
+		id = f.newID()
+		file, err = os.OpenFile(f.path(id), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if !errors.Is(err, fs.ErrExist) {
+			break
+		}
+	}
 	return id, file, err
 }
 

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"liuyun/internal/base/fault"
 )
 
 // flight is one question to the origin, whose answer all may have that ask for the same
@@ -17,15 +19,18 @@ import (
 type flight struct {
 	site    *Site
 	key     string
+	slice   int64       // of what is asked for, or whole
 	header  http.Header // of the request that began it
 	fields  []string    // that answers for this key were chosen by so far
 	variant string      // of header in fields
 	stale   *object     // that is validated, and held; nil for none
+	spare   bool        // what is stored may be served instead of a failure
 
 	ready chan struct{} // closed when what follows is known
 	// object is the answer; nil where it is of no use for others.
 	object *object
 	status int   // of the origin's answer; 0 where there was none
+	loose  bool  // a slice was asked for, and the origin has none that is of use
 	err    error // why there is none
 	useful bool  // the answer is stored
 
@@ -38,25 +43,20 @@ type flight struct {
 	void bool // what comes is not to be stored: see invalidate; the shard guards it
 }
 
-// suits reports whether a request may wait for the answer, as far as that is known.
-func (f *flight) suits(header http.Header) bool {
-	return f.variant == variant(f.fields, header)
-}
-
 // gives reports whether the answer is one for that request, after ready.
 func (f *flight) gives(header http.Header) bool {
 	return f.object != nil && f.object.variant == variant(f.object.response.Load().vary, header)
 }
 
-// begin begins a flight for a request. The caller holds the shard, and stale if it is
-// there. Only who leads takes what is handed.
-func (c *Cache) begin(e *entry, site *Site, key string, r *http.Request, stale *object, leads bool) *flight {
+// begin begins a flight for a request, where that is found. The caller holds the shard.
+// Only who leads takes what is handed.
+func (c *Cache) begin(e *entry, site *Site, key string, n int64, r *http.Request, is found, leads bool) *flight {
 	f := &flight{
-		site: site, key: key, header: r.Header.Clone(), stale: stale,
+		site: site, key: key, slice: n, header: r.Header.Clone(), spare: is.object != nil && (is.onError || is.action == refresh),
 		ready: make(chan struct{}), handed: make(chan *http.Response), left: make(chan struct{}),
 	}
-	if len(e.objects) > 0 {
-		f.fields = e.objects[0].response.Load().vary
+	if known := e.objects[n]; len(known) > 0 {
+		f.fields = known[0].response.Load().vary
 	}
 	f.variant = variant(f.fields, r.Header)
 	if !leads {
@@ -64,13 +64,24 @@ func (c *Cache) begin(e *entry, site *Site, key string, r *http.Request, stale *
 	}
 	e.flights = append(e.flights, f)
 	ctx, cancel := context.WithCancelCause(c.life)
-	out := site.outgoing(ctx, r, c.name)
-	if stale != nil {
-		addConditions(out.Header, stale.response.Load())
+	out := site.outgoing(ctx, r, c.identity)
+	if n != whole {
+		out.Header.Set("Range", sliceRange(n))
 	}
+	if is.object != nil && is.stored.validator() {
+		f.stale = is.object
+		f.stale.body.hold()
+	}
+	c.flying.Add(1)
 	c.flights.Go(func() {
-		if stale != nil {
+		defer c.flying.Add(-1)
+		if stale := f.stale; stale != nil {
 			defer stale.body.release()
+			if c.sound(stale) {
+				addConditions(out.Header, stale.response.Load())
+			} else {
+				f.stale = nil
+			}
 		}
 		if handed := c.fly(f, out, cancel); !handed {
 			cancel(nil)
@@ -111,13 +122,37 @@ func (c *Cache) fly(f *flight, out *http.Request, cancel context.CancelCauseFunc
 		return false
 	}
 	q := readRequest(out)
-	head := newResponse(c.name, in.StatusCode, in.Header, requested, received, f.site.Policy)
-	f.useful = head.storable(&q) && c.fits(in.ContentLength)
-	if !f.useful && !shared(head, &q) {
-		in.Body = &handedBody{in.Body, cancel}
-		return c.hand(f, in)
+	o, ok := c.place(f, in)
+	if !ok {
+		_ = in.Body.Close() // it is not read
+		c.lose(f, f.status == http.StatusPartialContent)
+		return false
 	}
-	c.receive(f, in, head, requested, cancel)
+	part := f.slice
+	if part != whole && o.slice == whole {
+		s := c.index.shard(f.key)
+		s.mu.Lock()
+		f.slice = whole // who asks for another part may wait for it as well
+		s.mu.Unlock()
+	}
+	head := newResponse(c.name, in.StatusCode, in.Header, requested, received, f.site.Policy)
+	// That it is of no use for others may be the fault of this request alone.
+	anybody := request{method: http.MethodGet}
+	others := head.storable(&anybody) && c.fits(in.ContentLength)
+	f.useful = others && head.storable(&q) && !(f.spare && failure(head.status))
+	switch {
+	case f.useful, shared(head, &q):
+	case part != whole:
+		_ = in.Body.Close() // it is not read
+		c.lose(f, !others && head.status == http.StatusOK)
+		return false
+	default:
+		in.Body = &handedBody{in.Body, cancel}
+		return c.hand(f, in, others)
+	}
+	o.variant = variant(head.vary, f.header)
+	o.response.Store(head)
+	c.receive(f, in, o, requested, cancel)
 	return false
 }
 
@@ -130,6 +165,20 @@ type handedBody struct {
 func (b *handedBody) Close() error {
 	defer b.cancel(nil)
 	return b.ReadCloser.Close()
+}
+
+// failed reports that the origin gave no answer, or none that is worth more than what is
+// stored.
+func (f *flight) failed() bool { return f.err != nil || failure(f.status) }
+
+// lose ends a flight for a slice that cannot be had. For a while none is asked for, where
+// they are of that kind.
+func (c *Cache) lose(f *flight, kind bool) {
+	f.loose = true
+	if kind {
+		c.index.pass(slicesOf(f.key), true)
+	}
+	c.land(f)
 }
 
 // fits reports whether there is room for a body of that size, or of one that is not
@@ -156,6 +205,13 @@ func failure(status int) bool {
 // validated takes that what is stored is still right.
 func (c *Cache) validated(f *flight, header http.Header, requested, received time.Time) {
 	head := f.stale.response.Load().freshened(c.name, header, requested, received, f.site.Policy)
+	if !head.storable(&request{method: http.MethodGet}) {
+		c.forgetObject(f.stale)
+		f.loose = true
+		c.index.pass(f.key, true)
+		c.land(f)
+		return
+	}
 	f.stale.response.Store(head)
 	f.object, f.useful = f.stale, true
 	c.land(f)
@@ -163,10 +219,15 @@ func (c *Cache) validated(f *flight, header http.Header, requested, received tim
 }
 
 // hand gives the answer to the request that began the flight, if that is still there.
-func (c *Cache) hand(f *flight, in *http.Response) bool {
-	c.index.pass(f.key, true)
+func (c *Cache) hand(f *flight, in *http.Response, others bool) bool {
+	if !others {
+		c.index.pass(f.key, true)
+	}
 	c.land(f)
 	select {
+	case <-c.life.Done():
+		_ = in.Body.Close() // it has ended with that
+		return false
 	case f.handed <- in:
 		return true
 	case <-f.left:
@@ -176,13 +237,12 @@ func (c *Cache) hand(f *flight, in *http.Response) bool {
 }
 
 // receive takes the body of an answer that is given to all.
-func (c *Cache) receive(f *flight, in *http.Response, head *response, requested time.Time, cancel context.CancelCauseFunc) {
+func (c *Cache) receive(f *flight, in *http.Response, o *object, requested time.Time, cancel context.CancelCauseFunc) {
 	defer in.Body.Close()
-	if in.ContentLength >= 0 && head.status != http.StatusNoContent && in.Header.Get("Content-Length") == "" {
+	if in.ContentLength >= 0 && in.StatusCode != http.StatusNoContent && in.Header.Get("Content-Length") == "" {
 		in.Header.Set("Content-Length", strconv.FormatInt(in.ContentLength, 10))
 	}
-	o := &object{key: f.key, variant: variant(head.vary, f.header), body: newBody(&c.files, in.ContentLength)}
-	o.response.Store(head)
+	o.body = newBody(&c.files, in.ContentLength)
 	f.object = o
 	if f.useful {
 		c.index.pass(f.key, false)
@@ -190,6 +250,9 @@ func (c *Cache) receive(f *flight, in *http.Response, head *response, requested 
 	close(f.ready)
 	err := c.copyBody(o.body, in, cancel)
 	o.body.end(err)
+	if errors.Is(err, errLarge) || fault.CodeOf(err) == fault.StorageFull {
+		c.index.pass(f.key, true) // the next one gets it from the origin
+	}
 	if err != nil {
 		c.log.Debug("an answer of the origin was not whole", "key", f.key, "cause", err)
 	}
@@ -227,8 +290,15 @@ func (c *Cache) copyBody(b *body, in *http.Response, cancel context.CancelCauseF
 		n, err := in.Body.Read(*buffer)
 		if n > 0 {
 			stalled.Reset(c.patience)
+			const look = 1 << 20 // so often it is looked whether there is room
+			before := size
 			if size += int64(n); size > c.largest {
 				return errLarge
+			}
+			if size/look != before/look {
+				if err := c.files.room(look); err != nil {
+					return err
+				}
 			}
 			if err := b.write((*buffer)[:n]); err != nil {
 				return err

@@ -21,12 +21,14 @@ type Site struct {
 	Policy    Policy
 }
 
-// key is the address that objects are stored by.
-func (s *Site) key(u *url.URL) string {
+// key is the address that objects are stored by. The host is part of it: what an origin
+// makes of a name that a client invents is for those who invent the same.
+func (s *Site) key(host string, u *url.URL) string {
+	key := s.Name + " " + strings.ToLower(host) + " " + u.EscapedPath()
 	if u.RawQuery == "" && !u.ForceQuery {
-		return s.Name + " " + u.EscapedPath()
+		return key
 	}
-	return s.Name + " " + u.EscapedPath() + "?" + u.RawQuery
+	return key + "?" + u.RawQuery
 }
 
 // keyOf is the key of what a Location of an answer to r names, if it is of this site.
@@ -40,14 +42,22 @@ func (s *Site) keyOf(r *http.Request, location string) (string, bool) {
 	}
 	switch u.Host {
 	case "", r.Host, s.Origin.Host:
-		return s.key(u), true
+		return s.key(r.Host, u), true
 	}
 	return "", false
 }
 
+// sane reports whether a request is one that the cache and an origin understand alike.
+// HTTP/2 lets through names and paths that are none.
+func sane(r *http.Request) bool {
+	path := r.URL.EscapedPath()
+	return r.Method != http.MethodConnect && r.URL.Opaque == "" && !strings.ContainsAny(r.Host, "/?#\\@ ") &&
+		(strings.HasPrefix(path, "/") || path == "*" && r.Method == http.MethodOptions)
+}
+
 // outgoing is the request that the origin is asked with for r, whole and without
 // conditions, for as long as ctx lasts.
-func (s *Site) outgoing(ctx context.Context, r *http.Request, name string) *http.Request {
+func (s *Site) outgoing(ctx context.Context, r *http.Request, who identity) *http.Request {
 	out := (&http.Request{
 		Method: http.MethodGet, URL: s.address(r.URL), Host: s.Origin.Host, Header: r.Header.Clone(),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -56,7 +66,8 @@ func (s *Site) outgoing(ctx context.Context, r *http.Request, name string) *http
 	for _, field := range []string{"If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "If-Range", "Range"} {
 		out.Header.Del(field)
 	}
-	introduce(out.Header, r, name)
+	removeMisleading(out.Header)
+	introduce(out.Header, r, who)
 	return out
 }
 
@@ -71,14 +82,18 @@ func (s *Site) address(u *url.URL) *url.URL {
 	return &out
 }
 
+// identity is what a cache calls itself: by name for people, and as a node for other
+// caches of that name, of which one may stand in front of another.
+type identity struct{ name, node string }
+
 // introduce says who asks, for whom (RFC 9110, section 7.6.3; RFC 8586).
-func introduce(header http.Header, r *http.Request, name string) {
-	header["Via"] = appendMember(header["Via"], protocolVersion(r)+" "+name)
-	header["Cdn-Loop"] = appendMember(header["Cdn-Loop"], name)
+func introduce(header http.Header, r *http.Request, who identity) {
+	header["Via"] = appendMember(header["Via"], protocolVersion(r)+" "+who.name)
+	header["Cdn-Loop"] = appendMember(header["Cdn-Loop"], who.name+"; node="+who.node)
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		header["X-Forwarded-For"] = appendMember(header["X-Forwarded-For"], host)
 	}
-	header["Surrogate-Capability"] = appendMember(header["Surrogate-Capability"], name+`="Surrogate/1.0"`)
+	header["Surrogate-Capability"] = appendMember(header["Surrogate-Capability"], who.name+`="Surrogate/1.0"`)
 	header.Set("X-Forwarded-Host", r.Host)
 	proto := "http"
 	if r.TLS != nil {
@@ -95,16 +110,32 @@ func protocolVersion(r *http.Request) string {
 }
 
 // loops reports whether a request has been here already (RFC 8586).
-func loops(r *http.Request, name string) bool {
+func loops(r *http.Request, who identity) bool {
 	for _, line := range r.Header["Cdn-Loop"] {
 		for member := range members(line) {
-			id, _, _ := strings.Cut(member, ";")
-			if strings.TrimSpace(id) == name {
-				return true
+			name, parameters, _ := strings.Cut(member, ";")
+			if strings.TrimSpace(name) != who.name {
+				continue
+			}
+			for parameter := range strings.SplitSeq(parameters, ";") {
+				if strings.TrimSpace(parameter) == "node="+who.node {
+					return true
+				}
 			}
 		}
 	}
 	return false
+}
+
+// removeMisleading removes fields by which a client could have an origin answer another
+// question than the one that the answer is stored for.
+func removeMisleading(header http.Header) {
+	for _, name := range []string{
+		"Forwarded", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Proto", "X-Forwarded-Scheme",
+		"X-Forwarded-Server", "X-Host", "X-Http-Method-Override", "X-Original-Url", "X-Rewrite-Url",
+	} {
+		delete(header, name)
+	}
 }
 
 // appendMember adds to a list, on one line.

@@ -9,9 +9,11 @@ import (
 	"time"
 )
 
-// object is a stored response.
+// object is a stored response, or a slice of one.
 type object struct {
 	key, variant string
+	slice        int64                    // which one, or whole
+	total        int64                    // bytes of the whole, of a slice
 	response     atomic.Pointer[response] // replaced when the origin says that it still is the right one
 	body         *body
 	hits         atomic.Int32 // see evictor
@@ -34,13 +36,16 @@ type shard struct {
 	entries map[string]*entry
 }
 
+// whole is the slice of an object that is no slice.
+const whole int64 = -1
+
 // entry is what there is of one address. The shard guards it.
 type entry struct {
-	objects []*object // one a variant, the newest first
+	objects map[int64][]*object // by slice: one a variant, the newest first
 	flights []*flight
 }
 
-// mostVariants bounds the objects of one address: requests choose what they say in the
+// mostVariants bounds the variants of one address: requests choose what they say in the
 // fields of Vary.
 const mostVariants = 64
 
@@ -58,20 +63,37 @@ func (x *index) shard(key string) *shard {
 
 // find returns the object that a request may be answered with. The caller holds the
 // shard.
-func (e *entry) find(header http.Header) *object {
-	for _, o := range e.objects {
-		if o.variant == variant(o.response.Load().vary, header) {
+func (e *entry) find(header http.Header, slice int64) *object {
+	var mine asker
+	for _, o := range e.objects[slice] {
+		if o.variant == mine.variant(o.response.Load().vary, header) {
 			return o
 		}
 	}
 	return nil
 }
 
+// asker knows what a request says in the fields that it was asked for last: many
+// responses are chosen by the same ones.
+type asker struct {
+	fields []string
+	text   string
+	known  bool
+}
+
+func (a *asker) variant(fields []string, header http.Header) string {
+	if !a.known || !slices.Equal(a.fields, fields) {
+		a.fields, a.text, a.known = fields, variant(fields, header), true
+	}
+	return a.text
+}
+
 // flight returns the fetch under way that a request may wait for, if there is one that
 // may bring what it needs.
-func (e *entry) flight(header http.Header) *flight {
+func (e *entry) flight(header http.Header, slice int64) *flight {
+	var mine asker
 	for _, f := range e.flights {
-		if f.suits(header) {
+		if f.slice == slice && !f.void && f.variant == mine.variant(f.fields, header) {
 			return f
 		}
 	}
@@ -82,7 +104,7 @@ func (e *entry) flight(header http.Header) *flight {
 func (s *shard) at(key string) *entry {
 	e := s.entries[key]
 	if e == nil {
-		e = &entry{}
+		e = &entry{objects: make(map[int64][]*object)}
 		s.entries[key] = e
 	}
 	return e
@@ -98,22 +120,27 @@ func (s *shard) tidy(key string) {
 // has reports whether an object is there.
 func (s *shard) has(o *object) bool {
 	e := s.entries[o.key]
-	return e != nil && slices.Contains(e.objects, o)
+	return e != nil && slices.Contains(e.objects[o.slice], o)
 }
 
 // take removes an object and reports whether it was there.
 func (s *shard) take(o *object) bool {
+	if !s.has(o) {
+		return false
+	}
 	e := s.entries[o.key]
-	if e == nil {
-		return false
-	}
-	i := slices.Index(e.objects, o)
-	if i < 0 {
-		return false
-	}
-	e.objects = slices.Delete(e.objects, i, i+1)
+	e.set(o.slice, slices.DeleteFunc(e.objects[o.slice], func(other *object) bool { return other == o }))
 	s.tidy(o.key)
 	return true
+}
+
+// set sets the objects of a slice.
+func (e *entry) set(slice int64, objects []*object) {
+	if len(objects) == 0 {
+		delete(e.objects, slice)
+		return
+	}
+	e.objects[slice] = objects
 }
 
 // passFor is how long requests do not wait for each other after an answer to one of

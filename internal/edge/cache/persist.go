@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"slices"
 	"time"
 	"unicode/utf8"
 )
@@ -20,14 +21,14 @@ func (c *Cache) keeping(o *object, requested time.Time) func() {
 	if !ok {
 		return func() {}
 	}
-	size, _ := o.body.length()
+	weight := o.size() + int64(len(record))
 	return func() {
 		if o.id == 0 {
 			if o.id = o.body.id; o.id == 0 {
 				o.id = c.files.newID()
 			}
 		}
-		c.catalog.put(o.id, keyHash(o.key), size+perObject, record)
+		c.catalog.put(o.id, keyHash(o.key), weight, record)
 	}
 }
 
@@ -57,7 +58,7 @@ func (c *Cache) record(o *object, head *response, requested time.Time) (data []b
 	b := o.body
 	b.mu.Lock()
 	s := &stored{
-		Key: o.key, Variant: o.variant, Status: head.status, Header: head.header, Requested: requested, Received: head.received,
+		Key: o.key, Variant: o.variant, Slice: o.slice, Total: o.total, Status: head.status, Header: head.header, Requested: requested, Received: head.received,
 		Size: b.size, Sum: b.sum, Inline: b.id == 0,
 	}
 	memory := b.memory
@@ -74,6 +75,10 @@ func (c *Cache) load(site *Site, key string) {
 	lock.Lock()
 	defer lock.Unlock()
 	ids := c.cold.take(hash)
+	for len(ids) > mostLoaded {
+		c.forget(ids[len(ids)-1])
+		ids = ids[:len(ids)-1]
+	}
 	for n := range ids {
 		id := ids[len(ids)-1-n] // the newest last: it comes first in the entry
 		o, err := c.read(site, id)
@@ -84,14 +89,46 @@ func (c *Cache) load(site *Site, key string) {
 		}
 		s := c.index.shard(key)
 		s.mu.Lock()
-		leave := c.put(s.at(key), o)
+		e := s.at(key)
+		var leave []*object
+		if slices.ContainsFunc(e.objects[o.slice], func(other *object) bool { return other.variant == o.variant && other.id > id }) {
+			c.catalog.remove(id) // there is a newer one
+		} else {
+			leave = c.put(e, o)
+		}
 		s.mu.Unlock()
 		o.body.release() // the index holds it
 		c.drop(leave)
 	}
 }
 
-// read reads an object of the disk, and checks all of it.
+// mostLoaded bounds what is read of a key at once: variants, and slices of a large film.
+const mostLoaded = 8192
+
+// forgetObject removes an object that is of no use any more.
+func (c *Cache) forgetObject(o *object) {
+	s := c.index.shard(o.key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.has(o) {
+		s.take(o)
+		c.discard(o)
+	}
+}
+
+// sound reports whether an object is what was written, before it is served for the first
+// time in this process. One that is not is forgotten.
+func (c *Cache) sound(o *object) bool {
+	err := o.body.check()
+	if err == nil {
+		return true
+	}
+	c.log.Warn("an object of the cache is damaged; it is fetched again", "key", o.key, "cause", err)
+	c.forgetObject(o)
+	return false
+}
+
+// read reads an object of the disk. A file is checked when it is served: see sound.
 func (c *Cache) read(site *Site, id uint64) (*object, error) {
 	data, err := c.catalog.get(id)
 	if err != nil {
@@ -101,13 +138,10 @@ func (c *Cache) read(site *Site, id uint64) (*object, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &object{key: s.Key, variant: s.Variant, id: id}
+	o := &object{key: s.Key, variant: s.Variant, slice: s.Slice, total: s.Total, id: id}
 	if s.Inline {
 		o.body = wholeBody(&c.files, 0, memory, s.Size, s.Sum)
 	} else {
-		if err := c.files.check(id, s.Size, s.Sum); err != nil {
-			return nil, err
-		}
 		o.body = wholeBody(&c.files, id, nil, s.Size, s.Sum)
 	}
 	o.response.Store(newResponse(c.name, s.Status, s.Header, s.Requested, s.Received, site.Policy))

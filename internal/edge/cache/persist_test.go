@@ -34,6 +34,19 @@ func (e *edge) bodies(t *testing.T) []string {
 	return paths
 }
 
+// outdate makes what is stored for a key stale.
+func (e *edge) outdate(key string) {
+	e.load(&Site{Name: "test"}, key)
+	s := e.index.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range s.entries[key].objects[whole] {
+		old := *o.response.Load()
+		old.lifetime = 0
+		o.response.Store(&old)
+	}
+}
+
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	large := noise(1 << 20)
@@ -98,17 +111,30 @@ func TestDamage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := inFolder(t)
-			e := newEdgeOf(t, o, Policy{}, says(large, "Cache-Control", "max-age=600"))
-			e.want(e.get("/a"), 200, large, "fwd=uri-miss")
+			e := newEdgeOf(t, o, Policy{}, says(large, "Cache-Control", "max-age=600", "Etag", `"a"`))
+			for _, path := range []string{"/a", "/stale"} {
+				e.want(e.get(path), 200, large, "fwd=uri-miss")
+			}
 			e.close()
 			for _, path := range e.bodies(t) {
 				if err := harm(path); err != nil {
 					t.Fatal(err)
 				}
 			}
-			e = e.again(t, o)
-			e.want(e.get("/a"), 200, "new", "fwd=uri-miss")
-			e.want(e.get("/a"), 200, "new", "hit")
+			e = newEdgeOf(t, o, Policy{}, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Cache-Control", "max-age=600")
+				w.Header().Set("Etag", `"a"`)
+				if r.Header.Get("If-None-Match") != "" {
+					w.WriteHeader(http.StatusNotModified)
+					return
+				}
+				w.Write([]byte("new"))
+			})
+			e.outdate("test site.test /stale")
+			for _, path := range []string{"/a", "/stale"} {
+				e.want(e.get(path), 200, "new", "fwd=")
+				e.want(e.get(path), 200, "new", "hit")
+			}
 		})
 	}
 }

@@ -52,7 +52,7 @@ func newResponse(name string, status int, header http.Header, requested, receive
 		date = received
 	}
 	r.lifetime, r.explicit = r.freshness(date, targeted, p)
-	r.initialAge = max(0, received.Sub(date), parseAge(header["Age"])+received.Sub(requested))
+	r.initialAge = min(longest, max(0, received.Sub(date), parseAge(header["Age"])+received.Sub(requested)))
 	return r
 }
 
@@ -115,8 +115,10 @@ func (r *response) storable(q *request) bool {
 		return false
 	case !r.explicit && !r.public && !heuristic(r.status):
 		return false
+	case r.header["Set-Cookie"] != nil && !r.public && r.sharedMaxAge == absent:
+		return false // who sets a cookie for all says so
 	}
-	fresh := r.lifetime > r.initialAge && !r.noCache
+	fresh := r.lifetime > 0 && !r.noCache // though it may be stale when it comes: those who wait still share it
 	stale := !r.strict() && max(r.staleWhileRevalidate, r.staleIfError) > 0
 	return fresh || stale || r.validator()
 }
@@ -144,11 +146,14 @@ func understood(status int) bool {
 // one (RFC 9111, section 3.2).
 func (r *response) freshened(name string, notModified http.Header, requested, received time.Time, p Policy) *response {
 	header := r.header.Clone()
-	delete(header, "Age") // of the first response
+	delete(header, "Age") // of the first response, as its Date
+	delete(header, "Date")
 	for field, lines := range notModified {
 		switch field {
 		case "Content-Encoding", "Content-Length", "Content-Md5", "Content-Range", "Etag":
 			continue // of the body, which stays
+		case "Set-Cookie":
+			continue // of the one who asked
 		}
 		header[field] = lines
 	}

@@ -15,6 +15,12 @@ func (c *Cache) hitStatus(v verdict) string {
 	return c.name + "; hit; ttl=" + seconds(v.ttl)
 }
 
+// staleStatus is what Cache-Status says of an answer from the cache for which the origin
+// could not be asked.
+func (c *Cache) staleStatus(v verdict) string {
+	return c.hitStatus(v) + "; detail=stale-if-error"
+}
+
 // missStatus is what Cache-Status says of an answer of the origin.
 func (c *Cache) missStatus(f *flight, v verdict, collapsed bool) string {
 	text := c.name + "; fwd=" + v.forward

@@ -12,10 +12,11 @@ func varyFields(header http.Header) []string {
 	var names []string
 	for _, line := range header["Vary"] {
 		for name := range members(line) {
-			if name == anything {
+			switch name = strings.ToLower(name); name {
+			case anything, "via", "cdn-loop", "x-forwarded-for", "surrogate-capability": // the latter we write ourselves
 				return []string{anything}
 			}
-			names = append(names, strings.ToLower(name))
+			names = append(names, name)
 		}
 	}
 	slices.Sort(names)

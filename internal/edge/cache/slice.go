@@ -1,0 +1,242 @@
+package cache
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// sliceSize is how much of a large object is asked for at once when somebody wants a part
+// of it. A film of two hours is not fetched for its last minute.
+const sliceSize = 2 << 20
+
+// slicable reports whether a request is for one part of something.
+func slicable(r *http.Request) bool {
+	_, ok := firstByte(r)
+	return ok
+}
+
+// firstByte is where the part begins that a request is for; -1 where that is said from
+// the end.
+func firstByte(r *http.Request) (first int64, ok bool) {
+	lines := r.Header["Range"]
+	if r.Method != http.MethodGet || len(lines) != 1 {
+		return 0, false
+	}
+	set, ok := strings.CutPrefix(lines[0], "bytes=")
+	if !ok || strings.Contains(set, ",") {
+		return 0, false
+	}
+	from, to, ok := strings.Cut(strings.Trim(set, " \t"), "-")
+	if !ok {
+		return 0, false
+	}
+	if from == "" {
+		_, ok = number(to)
+		return -1, ok
+	}
+	return number(from)
+}
+
+// sliceRange is the Range of a slice.
+func sliceRange(n int64) string {
+	return "bytes=" + strconv.FormatInt(n*sliceSize, 10) + "-" + strconv.FormatInt((n+1)*sliceSize-1, 10)
+}
+
+// slicesOf is what the index knows by that of a key's slices none can be had.
+func slicesOf(key string) string { return key + "\x00" }
+
+// place is the object that an answer is, without its body. ok is false where a slice was
+// asked for and something came that is neither that nor all. The answer's head is then
+// that of the whole.
+func (c *Cache) place(f *flight, in *http.Response) (o *object, ok bool) {
+	o = &object{key: f.key, slice: whole}
+	if f.slice == whole || in.StatusCode != http.StatusPartialContent && in.StatusCode != http.StatusRequestedRangeNotSatisfiable {
+		return o, true
+	}
+	from, to, total, ok := contentRange(in.Header.Get("Content-Range"))
+	if in.StatusCode != http.StatusPartialContent || !ok || from != f.slice*sliceSize || to != min(total, from+sliceSize)-1 || in.ContentLength != to-from+1 {
+		return nil, false
+	}
+	delete(in.Header, "Content-Range")
+	delete(in.Header, "Content-Length")
+	in.StatusCode = http.StatusOK
+	if to-from+1 < total {
+		o.slice, o.total = f.slice, total
+		return o, version(in.Header) != ""
+	}
+	return o, true
+}
+
+// contentRange reads what part of how much an answer is.
+func contentRange(text string) (from, to, total int64, ok bool) {
+	text, ok = strings.CutPrefix(text, "bytes ")
+	part, all, cut := strings.Cut(text, "/")
+	first, last, dash := strings.Cut(part, "-")
+	if !ok || !cut || !dash {
+		return 0, 0, 0, false
+	}
+	from, a := number(first)
+	to, b := number(last)
+	total, z := number(all)
+	return from, to, total, a && b && z && from <= to && to < total
+}
+
+// version tells one state of an object from another. It is "" where nothing does.
+func version(header http.Header) string {
+	if etag := header.Get("Etag"); etag != "" {
+		if strings.HasPrefix(etag, "W/") {
+			return ""
+		}
+		return etag
+	}
+	changed, a := httpTime(header.Get("Last-Modified"))
+	date, b := httpTime(header.Get("Date"))
+	if !a || !b || date.Sub(changed) < time.Minute {
+		return "" // it may have changed twice within a second
+	}
+	return header.Get("Last-Modified")
+}
+
+// piece is a slice, or the whole where the origin has that instead. It is held.
+type piece struct {
+	*object
+	head   *response
+	status string // for Cache-Status
+	age    time.Duration
+}
+
+var (
+	errLoose  = errors.New("the origin has no slices of this")
+	errRefuse = errors.New("the client wants nothing but what is stored")
+)
+
+// slice gets a slice, from what is stored or from the origin.
+func (c *Cache) slice(r *http.Request, site *Site, q request, key string, n int64) (piece, error) {
+	for try := range mostTries {
+		f := c.look(r, site, q, key, n, try)
+		if f.object != nil && !c.sound(f.object) {
+			f.object.body.release()
+			continue
+		}
+		switch f.action {
+		case serve, refresh:
+			f.object.hit()
+			c.counts.hits.Add(1)
+			return piece{f.object, f.stored, c.hitStatus(f.verdict), f.age}, nil
+		case fetch, validate:
+			p, err := c.awaitSlice(r, f)
+			if err != nil || p.object != nil {
+				return p, err
+			}
+			continue
+		}
+		if f.object != nil {
+			f.object.body.release()
+		}
+		if f.action == refuse {
+			return piece{}, errRefuse
+		}
+		break
+	}
+	return piece{}, errLoose
+}
+
+// awaitSlice waits for the flight that brings a slice. It returns neither a piece nor an
+// error where that is for others.
+func (c *Cache) awaitSlice(r *http.Request, f found) (piece, error) {
+	stale := func() {
+		if f.object != nil {
+			f.object.body.release()
+		}
+	}
+	select {
+	case <-f.flight.ready:
+	case <-r.Context().Done():
+		stale()
+		return piece{}, r.Context().Err()
+	}
+	c.counts.misses.Add(1)
+	if f.flight.failed() && f.onError && f.object != nil {
+		return piece{f.object, f.stored, c.staleStatus(f.verdict), f.age}, nil
+	}
+	stale()
+	switch o := f.flight.object; {
+	case f.flight.err != nil:
+		return piece{}, f.flight.err
+	case f.flight.loose:
+		return piece{}, errLoose
+	case f.flight.gives(r.Header) && o.body.hold():
+		head := o.response.Load()
+		return piece{o, head, c.missStatus(f.flight, f.verdict, !f.leads), head.age(time.Now())}, nil
+	}
+	return piece{}, nil
+}
+
+// serveSlices answers a request for a part with slices. It reports false when it has to
+// be tried again.
+func (c *Cache) serveSlices(w http.ResponseWriter, r *http.Request, site *Site, q request, key string) bool {
+	first, _ := firstByte(r)
+	p, err := c.slice(r, site, q, key, max(0, first)/sliceSize)
+	switch {
+	case errors.Is(err, errLoose):
+		c.pass(w, r, site, "uri-miss")
+		return true
+	case errors.Is(err, errRefuse):
+		c.refuse(w)
+		return true
+	case err != nil && r.Context().Err() != nil:
+		panic(http.ErrAbortHandler) // the client has left, or is to come back
+	case err != nil:
+		c.cannot(w, err, c.name+"; fwd=uri-miss")
+		return true
+	}
+	defer func() { p.body.release() }()
+	if p.slice == whole {
+		c.respond(w, r, p.body, p.head, p.status, p.age)
+		return true
+	}
+	part, partial, satisfiable := wanted(r, p.head, p.total)
+	if !partial && !notModified(r, p.head) { // it is of another version: all is wanted
+		c.pass(w, r, site, "request")
+		return true
+	}
+	if c.headOf(w, r, p.head, p.status, p.age, p.total, part, partial, satisfiable) {
+		return true
+	}
+	end := part.offset + part.length
+	for at := part.offset; at < end; {
+		n := at / sliceSize
+		if n != p.slice {
+			next, err := c.slice(r, site, q, key, n)
+			if err != nil {
+				panic(http.ErrAbortHandler) // what was sent is not all
+			}
+			p.body.release()
+			before := p
+			p = next
+			if p.slice != n || p.total != before.total || version(p.head.header) != version(before.head.header) {
+				c.invalidate(key) // it has changed: what is stored is of two versions
+				panic(http.ErrAbortHandler)
+			}
+		}
+		if (n+1)*sliceSize < end {
+			c.ahead(r, site, q, key, n+1)
+		}
+		length := min(end, (n+1)*sliceSize) - at
+		if err := p.body.send(r.Context(), w, span{at - n*sliceSize, length}); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		at += length
+	}
+	return true
+}
+
+// ahead has a slice fetched that will be wanted.
+func (c *Cache) ahead(r *http.Request, site *Site, q request, key string, n int64) {
+	if f := c.look(r, site, q, key, n, 0); f.object != nil {
+		f.object.body.release()
+	}
+}
