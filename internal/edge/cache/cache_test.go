@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -506,6 +507,44 @@ func TestSlowViewer(t *testing.T) {
 		t.Errorf("the slow one got %d bytes: %v", len(rest), err)
 	}
 	e.wantAsked(1)
+}
+
+// fileWriter notes that a file is handed to the connection, which has the kernel send it.
+type fileWriter struct {
+	http.ResponseWriter
+	files *atomic.Int64
+}
+
+func (w *fileWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *fileWriter) ReadFrom(r io.Reader) (int64, error) {
+	if limited, ok := r.(*io.LimitedReader); ok {
+		if _, ok := limited.R.(*os.File); ok {
+			w.files.Add(1)
+		}
+	}
+	return w.ResponseWriter.(io.ReaderFrom).ReadFrom(r)
+}
+
+// A large object goes from its file to the connection without a copy: nothing between
+// takes away the connection's io.ReaderFrom.
+func TestKernelSends(t *testing.T) {
+	t.Parallel()
+	body := noise(1 << 20)
+	e := newEdge(t, Policy{}, says(body, "Cache-Control", "max-age=60"))
+	e.want(e.get("/a"), 200, body, "fwd=uri-miss")
+	e.settle()
+	var files atomic.Int64
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		e.Serve(&fileWriter{w, &files}, r, &Site{Name: "test"})
+	}))
+	defer front.Close()
+	e.url = front.URL
+	e.want(e.get("/a"), 200, body, "hit")
+	e.want(e.get("/a", "Range", "bytes=5-200000"), 206, body[5:200001], "hit")
+	if n := files.Load(); n != 2 {
+		t.Errorf("the kernel was given a file %d times, not twice", n)
+	}
 }
 
 func TestLoop(t *testing.T) {
