@@ -238,6 +238,14 @@ func (s *Stream) Read() *Reader { return &Reader{stream: s} }
 // after that it comes; one that comes too late for that begins as others do.
 func (s *Stream) ReadAll() *Reader { return &Reader{stream: s, all: true} }
 
+// Tracks waits for a period that a reader would begin with, and returns its tracks.
+// Nothing is held for one who asks no more than that.
+func (s *Stream) Tracks(ctx context.Context) ([]Track, error) {
+	r := Reader{stream: s, listed: true} // in no list, and not put into one
+	item, err := r.Next(ctx)
+	return item.Tracks, err
+}
+
 // Reader reads a stream. It is used by one goroutine; it needs no closing.
 type Reader struct {
 	stream *Stream

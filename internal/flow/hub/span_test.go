@@ -68,6 +68,25 @@ func TestSpanWaitsForReaders(t *testing.T) {
 	})
 }
 
+// Nothing is held for one who has asked for the tracks alone.
+func TestTracks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Limits{Units: 60, Bytes: 1 << 20, Span: time.Second})
+		s.Begin(video())
+		s.Write(picture(0, true))
+		if tracks, err := s.Tracks(t.Context()); err != nil || len(tracks) != 2 {
+			t.Fatalf("%d tracks: %v", len(tracks), err)
+		}
+		for n := 1; n < 50; n++ {
+			s.Write(picture(byte(n), n%20 == 0))
+			time.Sleep(100 * time.Millisecond)
+		}
+		if len(s.readers) != 0 || s.count > 12 {
+			t.Errorf("%d readers are waited for, %d items are held", len(s.readers), s.count)
+		}
+	})
+}
+
 // A reader that is in a period goes on in it, though nothing is left of its beginning
 // and another one has begun.
 func TestPeriodWithoutItsBeginning(t *testing.T) {

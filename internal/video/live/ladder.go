@@ -105,8 +105,8 @@ func (r *renditions) run(ctx context.Context) {
 // begin looks at what comes first, so that AAC has its beginning too: [renditions.look]
 // sees Opus when it has gone on for a while.
 func (r *renditions) begin() {
-	first, err := r.session.source.Read().Next(r.ctx)
-	if err != nil || !slices.ContainsFunc(first.Tracks, func(t hub.Track) bool { return t.Codec == hub.Opus }) {
+	tracks, err := r.session.source.Tracks(r.ctx)
+	if err != nil || !slices.ContainsFunc(tracks, func(t hub.Track) bool { return t.Codec == hub.Opus }) {
 		return
 	}
 	r.mu.Lock()
@@ -261,12 +261,12 @@ const linger = 30 * time.Second
 
 // sound returns the sound as Opus, see [ingest.Program].
 func (r *renditions) sound(ctx context.Context) (*hub.Stream, func(), error) {
-	item, err := r.session.source.Read().Next(ctx) // the tracks come first
+	tracks, err := r.session.source.Tracks(ctx)
 	if err != nil {
 		return nil, nil, fault.Wrap(err, fault.Unavailable, "nothing is on air; come back when the stream has begun")
 	}
 	has := func(match func(hub.Codec) bool) bool {
-		return slices.ContainsFunc(item.Tracks, func(t hub.Track) bool { return match(t.Codec) })
+		return slices.ContainsFunc(tracks, func(t hub.Track) bool { return match(t.Codec) })
 	}
 	if has(func(c hub.Codec) bool { return c == hub.Opus }) {
 		return r.session.source, func() {}, nil
