@@ -3,17 +3,10 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -27,6 +20,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"liuyun/test/program"
 )
 
 // hit is one way of asking a cache for what it has.
@@ -60,7 +55,7 @@ type edgeCache struct {
 }
 
 // edgeStart starts one, pinned to a core.
-type edgeStart func(ctx context.Context, b *bench, origin string, pair *keyPair, cpu int) (*edgeCache, error)
+type edgeStart func(ctx context.Context, b *bench, origin string, with *program.Certificate, cpu int) (*edgeCache, error)
 
 // measureEdgeHit compares the cost of a hit with nginx's.
 func measureEdgeHit(ctx context.Context, b *bench) ([]result, error) {
@@ -68,7 +63,11 @@ func measureEdgeHit(ctx context.Context, b *bench) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	pair, err := newKeyPair()
+	folder, err := b.folder()
+	if err != nil {
+		return nil, err
+	}
+	pair, err := program.NewCertificate(folder)
 	if err != nil {
 		return nil, err
 	}
@@ -94,10 +93,10 @@ func measureEdgeHit(ctx context.Context, b *bench) ([]result, error) {
 		var ours, theirs, ratios []float64
 		var x, y hitCost
 		for n := range count {
-			if x, err = b.hitCost(ctx, liuyunEdge, origin.URL, pair, cores[0], h); err != nil {
+			if x, err = b.hitCost(ctx, liuyunEdge, origin.URL, &pair, cores[0], h); err != nil {
 				return nil, err
 			}
-			if y, err = b.hitCost(ctx, nginxEdge, origin.URL, pair, cores[0], h); err != nil {
+			if y, err = b.hitCost(ctx, nginxEdge, origin.URL, &pair, cores[0], h); err != nil {
 				return nil, err
 			}
 			b.say("  %s, pair %d of %d: ours %v; nginx %v", h.clip, n+1, count, x, y)
@@ -128,8 +127,8 @@ func (c hitCost) String() string {
 	return fmt.Sprintf("%.1f µs (server %.1f; %.0f a second, p50 %.2f ms, p99 %.2f ms)", c.each(), c.server/float64(c.requests)*1e6, c.perSecond, c.p50, c.p99)
 }
 
-func (b *bench) hitCost(ctx context.Context, start edgeStart, origin string, pair *keyPair, cpu int, h hit) (c hitCost, err error) {
-	var with *keyPair
+func (b *bench) hitCost(ctx context.Context, start edgeStart, origin string, pair *program.Certificate, cpu int, h hit) (c hitCost, err error) {
+	var with *program.Certificate
 	if h.secure {
 		with = pair
 	}
@@ -180,7 +179,7 @@ func (b *bench) hitCost(ctx context.Context, start edgeStart, origin string, pai
 
 // askAgain asks for the same again and again on one connection, each time when it is
 // due, and tells how long an answer took since then.
-func askAgain(ctx context.Context, address string, h hit, pair *keyPair, every, first time.Duration, took func(time.Duration)) error {
+func askAgain(ctx context.Context, address string, h hit, pair *program.Certificate, every, first time.Duration, took func(time.Duration)) error {
 	u, err := url.Parse(address)
 	if err != nil {
 		return err
@@ -193,7 +192,7 @@ func askAgain(ctx context.Context, address string, h hit, pair *keyPair, every, 
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	if h.secure {
-		conn = tls.Client(conn, &tls.Config{RootCAs: pair.pool, ServerName: "localhost"})
+		conn = tls.Client(conn, &tls.Config{RootCAs: pair.Trust, ServerName: "localhost"})
 	}
 	request := []byte("GET /file?size=" + strconv.Itoa(h.size) + " HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	in := bufio.NewReaderSize(conn, 64<<10)
@@ -228,18 +227,14 @@ func discardAnswer(in *bufio.Reader, size int) error {
 }
 
 // liuyunEdge is ours.
-func liuyunEdge(ctx context.Context, b *bench, origin string, pair *keyPair, cpu int) (*edgeCache, error) {
+func liuyunEdge(ctx context.Context, b *bench, origin string, with *program.Certificate, cpu int) (*edgeCache, error) {
 	folder, err := b.folder()
 	if err != nil {
 		return nil, err
 	}
 	args := []string{"--roles", "edge", "--origin", origin}
-	if pair != nil {
-		certificate, key, err := pair.write(folder)
-		if err != nil {
-			return nil, err
-		}
-		args = append(args, "--tls-cert", certificate, "--tls-key", key)
+	if with != nil {
+		args = append(args, "--tls-cert", with.Cert, "--tls-key", with.Key)
 	}
 	s, err := b.serve(ctx, serve{data: filepath.Join(folder, "data"), args: args, cpus: []int{cpu}})
 	if err != nil {
@@ -286,75 +281,20 @@ http {
 }
 `
 
-// nginxEdge is Debian's nginx.
-func nginxEdge(ctx context.Context, b *bench, origin string, pair *keyPair, cpu int) (*edgeCache, error) {
-	program, err := b.findNginx(ctx)
-	if err != nil {
-		return nil, err
-	}
-	folder, err := b.folder()
-	if err != nil {
-		return nil, err
-	}
-	ports, err := freePorts(1)
-	if err != nil {
-		return nil, err
-	}
-	owner, err := nginxOwner()
-	if err != nil {
-		return nil, err
-	}
-	listen, secure, scheme := ports[0], "", "http://"
-	if pair != nil {
-		certificate, key, err := pair.write(folder)
-		if err != nil {
-			return nil, err
+// nginxEdge is Debian's nginx: a worker, and two that look after the cache.
+func nginxEdge(ctx context.Context, b *bench, origin string, with *program.Certificate, cpu int) (*edgeCache, error) {
+	n, err := b.startNginx(ctx, 3, func(n *nginxServer, owner, address string) (string, error) {
+		secure := ""
+		if with != nil {
+			n.url = "https://" + address
+			address, secure = address+" ssl", fmt.Sprintf("ssl_certificate %s; ssl_certificate_key %s;", with.Cert, with.Key)
 		}
-		listen, secure, scheme = ports[0]+" ssl", fmt.Sprintf("ssl_certificate %s; ssl_certificate_key %s;", certificate, key), "https://"
-	}
-	n := &nginxServer{folder: filepath.Join(folder, "files"), log: &lastLines{}}
-	config := fmt.Sprintf(nginxCacheConfig, owner, listen, secure, origin)
-	if err := b.runNginx(ctx, n, program, folder, ports[0], config, "taskset", "-c", strconv.Itoa(cpu)); err != nil {
-		return nil, err
-	}
-	return &edgeCache{liveServer{name: "nginx", pids: n.pids, stop: n.stop}, scheme + ports[0]}, nil
-}
-
-// keyPair is a certificate for localhost.
-type keyPair struct {
-	certificate, key []byte // PEM
-	pool             *x509.CertPool
-}
-
-func newKeyPair() (*keyPair, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		return fmt.Sprintf(nginxCacheConfig, owner, address, secure, origin), nil
+	}, "taskset", "-c", strconv.Itoa(cpu))
 	if err != nil {
 		return nil, err
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return nil, err
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, err
-	}
-	p := &keyPair{
-		certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}),
-		key:         pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), pool: x509.NewCertPool(),
-	}
-	p.pool.AppendCertsFromPEM(p.certificate)
-	return p, nil
-}
-
-// write writes the pair into a folder.
-func (p *keyPair) write(folder string) (certificate, key string, err error) {
-	certificate, key = filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
-	return certificate, key, errors.Join(os.WriteFile(certificate, p.certificate, 0o600), os.WriteFile(key, p.key, 0o600))
+	return &edgeCache{liveServer{name: "nginx", pids: n.pids, stop: n.stop}, n.url}, nil
 }
 
 // pinSelf pins this program to a core, until release is called.

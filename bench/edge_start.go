@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // How many objects an edge has when it is started again, and how it came by them.
@@ -111,7 +110,6 @@ func fillEdge(ctx context.Context, address string, objects int) error {
 		})
 	}
 	clients.Wait()
-	time.Sleep(time.Second) // what was stored last is written
 	select {
 	case err := <-failed:
 		return err

@@ -76,8 +76,21 @@ func (b *bench) findNginx(ctx context.Context) (string, error) {
 	return exec.LookPath(path)
 }
 
-// nginx starts one and waits until it answers. The caller stops it.
+// nginx starts one that takes files and waits until it answers. The caller stops it.
 func (b *bench) nginx(ctx context.Context) (*nginxServer, error) {
+	return b.startNginx(ctx, 1, func(n *nginxServer, owner, address string) (string, error) {
+		for _, name := range []string{nginxPlain, nginxLarge} {
+			if err := os.MkdirAll(filepath.Join(n.folder, name), 0o755); err != nil {
+				return "", err
+			}
+		}
+		return fmt.Sprintf(nginxConfig, owner, address, serverBuffer), nil
+	})
+}
+
+// startNginx starts one with the configuration that configure returns, which has it run
+// so many processes beside the first one, and waits until it answers.
+func (b *bench) startNginx(ctx context.Context, processes int, configure func(n *nginxServer, owner, address string) (string, error), before ...string) (*nginxServer, error) {
 	program, err := b.findNginx(ctx)
 	if err != nil {
 		return nil, err
@@ -90,37 +103,30 @@ func (b *bench) nginx(ctx context.Context) (*nginxServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	address := ports[0]
 	owner, err := nginxOwner()
 	if err != nil {
 		return nil, err
 	}
-	n := &nginxServer{url: "http://" + address, folder: filepath.Join(folder, "files"), log: &lastLines{}}
-	for _, name := range []string{nginxPlain, nginxLarge} {
-		if err := os.MkdirAll(filepath.Join(n.folder, name), 0o755); err != nil {
-			return nil, err
-		}
+	n := &nginxServer{url: "http://" + ports[0], folder: filepath.Join(folder, "files"), log: &lastLines{}}
+	config, err := configure(n, owner, ports[0])
+	if err != nil {
+		return nil, err
 	}
-	return n, b.runNginx(ctx, n, program, folder, address, fmt.Sprintf(nginxConfig, owner, address, serverBuffer))
-}
-
-// runNginx starts nginx in a folder with that configuration, and waits until it answers.
-func (b *bench) runNginx(ctx context.Context, n *nginxServer, program, folder, address, config string, before ...string) error {
 	path := filepath.Join(folder, "nginx.conf")
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
-		return err
+		return nil, err
 	}
 	words := append(before, program, "-p", folder, "-c", path, "-e", "stderr")
 	n.cmd = exec.Command(words[0], words[1:]...)
 	n.cmd.Stdout, n.cmd.Stderr = n.log, n.log
 	if err := n.cmd.Start(); err != nil {
-		return err
+		return nil, err
 	}
-	if err := n.awaitStart(ctx, address); err != nil {
+	if err := n.awaitStart(ctx, ports[0], processes); err != nil {
 		n.stop()
-		return err
+		return nil, err
 	}
-	return nil
+	return n, nil
 }
 
 // nginxOwner is what nginx is told of who it runs as: its worker is another user when
@@ -136,13 +142,13 @@ func nginxOwner() (string, error) {
 	return "user " + me.Username + ";\n", nil
 }
 
-func (n *nginxServer) awaitStart(ctx context.Context, address string) error {
+func (n *nginxServer) awaitStart(ctx context.Context, address string, processes int) error {
 	deadline := time.Now().Add(10 * time.Second)
 	for {
 		connection, err := net.Dial("tcp", address)
 		if err == nil {
 			connection.Close()
-			if n.pids = append([]int{n.cmd.Process.Pid}, children(n.cmd.Process.Pid)...); len(n.pids) >= 2 {
+			if n.pids = append([]int{n.cmd.Process.Pid}, children(n.cmd.Process.Pid)...); len(n.pids) == 1+processes {
 				return nil
 			}
 		}

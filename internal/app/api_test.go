@@ -17,7 +17,7 @@ func TestDocumentIsCurrent(t *testing.T) {
 	}
 	t.Cleanup(func() { data.Close() })
 	n := &serving{
-		ServeOptions: ServeOptions{Config: DefaultConfig(), Listen: "127.0.0.1:0", Roles: Roles(), Version: "v1", Log: slog.New(slog.DiscardHandler)},
+		ServeOptions: ServeOptions{Config: DefaultConfig(), Listen: "127.0.0.1:0", Roles: DefaultRoles(), Version: "v1", Log: slog.New(slog.DiscardHandler)},
 		data:         data,
 	}
 	n.group = life.New(n.Log, drainTime)

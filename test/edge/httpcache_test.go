@@ -87,8 +87,13 @@ func TestHTTPCache(t *testing.T) {
 // edgeOf starts an edge in front of an origin.
 func edgeOf(t *testing.T, origin string, arguments ...string) *program.Server {
 	t.Helper()
-	p := program.Build(t, testkit.Root(t))
-	return p.Serve(t, filepath.Join(t.TempDir(), "data"), append([]string{"--roles", "edge", "--origin", origin}, arguments...)...)
+	return edgeIn(t, filepath.Join(t.TempDir(), "data"), origin, arguments...)
+}
+
+// edgeIn starts one in a folder, which may be that of another one before.
+func edgeIn(t *testing.T, data, origin string, arguments ...string) *program.Server {
+	t.Helper()
+	return program.Build(t, testkit.Root(t)).Serve(t, data, append([]string{"--roles", "edge", "--origin", origin}, arguments...)...)
 }
 
 // freePort is a port that nobody listens on.

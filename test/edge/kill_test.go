@@ -75,10 +75,9 @@ func TestKilledEdge(t *testing.T) {
 	defer origin.Close()
 	listen := "127.0.0.1:" + freePort(t)
 	data := filepath.Join(t.TempDir(), "data")
-	p := program.Build(t, testkit.Root(t))
 	serve := func() *program.Server {
 		// So little room that objects leave all the time.
-		return p.Serve(t, data, "--roles", "edge", "--origin", origin.URL, "--listen", listen, "--set", "edge.disk=100MiB", "--set", "edge.memory=2MiB")
+		return edgeIn(t, data, origin.URL, "--listen", listen, "--set", "edge.disk=100MiB", "--set", "edge.memory=2MiB")
 	}
 	server := serve()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -103,7 +102,9 @@ func TestKilledEdge(t *testing.T) {
 		server = serve()
 		life.Store(int64(n + 2))
 	}
-	time.Sleep(300 * time.Millisecond) // what the last one has kept is asked for
+	// The last one serves what those before it have kept.
+	before := atomic.LoadInt64(&line.Kept)
+	program.Eventually(10*time.Second, func() bool { return atomic.LoadInt64(&line.Kept) > before })
 	cancel()
 	asking.Wait()
 	line.Asked = asked.Load()
@@ -148,8 +149,11 @@ func (k *killed) ask(ctx context.Context, t *testing.T, edge string, life *atomi
 	}
 	before := life.Load()
 	in, err := http.DefaultTransport.RoundTrip(r)
-	if err != nil {
-		time.Sleep(10 * time.Millisecond) // it is being started
+	if err != nil { // it is being started
+		select {
+		case <-ctx.Done():
+		case <-time.After(10 * time.Millisecond):
+		}
 		return
 	}
 	defer in.Body.Close()

@@ -33,7 +33,7 @@ const cacheViewers = 100
 
 // cacheTime is for how long they do: longer in a soak.
 func cacheTime() time.Duration {
-	const usual, most = 20 * time.Second, 5 * time.Minute
+	const usual, most = 30 * time.Second, 5 * time.Minute
 	length, _ := time.ParseDuration(os.Getenv(soakVariable))
 	return min(max(usual, length), most)
 }

@@ -8,6 +8,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -36,7 +38,7 @@ type Options struct {
 	Log      *slog.Logger
 }
 
-// Cache is a cache. New starts nothing; see Close.
+// Cache is a cache. Who has made one closes it.
 type Cache struct {
 	identity
 	files    files
@@ -51,12 +53,11 @@ type Cache struct {
 	loading  [64]sync.Mutex // by hash of a key: see load
 	buffers  sync.Pool
 
-	life    context.Context // of fetches
-	end     context.CancelFunc
-	stop    chan struct{} // closed when the cache is
-	flights sync.WaitGroup
-	flying  atomic.Int64 // how many are under way
-	counts  counts
+	life   context.Context // of fetches, and of what goes on beside them
+	end    context.CancelFunc
+	work   sync.WaitGroup
+	flying atomic.Int64 // fetches that are under way
+	counts counts
 }
 
 // largestShare is what of the room for files one of them may take.
@@ -66,7 +67,7 @@ const largestShare = 8
 func New(o Options) (*Cache, error) {
 	c := &Cache{
 		identity: identity{o.Name, rand.Text()}, memory: newEvictor(o.Memory), disk: newEvictor(o.Disk), largest: o.Disk / largestShare,
-		patience: o.Patience, log: o.Log, index: newIndex(), cold: newCold(), stop: make(chan struct{}),
+		patience: o.Patience, log: o.Log, index: newIndex(), cold: newCold(),
 		buffers: sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }},
 	}
 	if err := c.files.open(filepath.Join(o.Folder, "files"), o.Room); err != nil {
@@ -86,16 +87,15 @@ func New(o Options) (*Cache, error) {
 	}
 	c.disk.cold, c.disk.forget = c.cold, c.forget
 	c.life, c.end = context.WithCancel(context.Background())
-	c.flights.Go(func() { c.catalog.run(c.stop) })
-	c.flights.Go(func() { c.files.sweep(c.stop, c.catalog.has) })
+	c.work.Go(func() { c.catalog.run(c.life) })
+	c.work.Go(func() { c.files.sweep(c.life, c.catalog.has) })
 	return c, nil
 }
 
 // Close ends all fetches, and writes what a later cache has to know.
 func (c *Cache) Close() error {
 	c.end()
-	close(c.stop)
-	c.flights.Wait()
+	c.work.Wait()
 	return c.catalog.close()
 }
 
@@ -133,7 +133,7 @@ func (o *object) size() int64 {
 
 // discard forgets an object that is in no entry any more. The caller holds its shard.
 func (c *Cache) discard(o *object) {
-	o.place.in.remove(o)
+	o.seat.in.remove(o)
 	if o.id != 0 {
 		c.catalog.remove(o.id)
 	}
@@ -152,7 +152,7 @@ func (c *Cache) drop(leave []*object) {
 			switch {
 			case o.id == 0:
 			case o.body.inMemory():
-				leave = append(leave, c.disk.chill(o.id, keyHash(o.key), o.place.weight)...)
+				leave = append(leave, c.disk.chill(o.id, keyHash(o.key), o.seat.weight)...)
 			default:
 				c.catalog.remove(o.id)
 			}
@@ -210,11 +210,13 @@ func (c *Cache) Serve(w http.ResponseWriter, r *http.Request, site *Site) {
 		c.pass(w, r, site, reason(&q))
 		return
 	}
-	// What the connection alone is told is not told the origin, so it chooses nothing.
-	asked := *r
-	asked.Header = r.Header.Clone()
-	removeConnectionFields(asked.Header)
-	r = &asked
+	if namesFields(r.Header) {
+		// What the connection alone is told is not told the origin, so it chooses nothing.
+		asked := *r
+		asked.Header = r.Header.Clone()
+		removeConnectionFields(asked.Header)
+		r = &asked
+	}
 	key := site.key(r.Host, r.URL)
 	for try := 0; ; try++ {
 		if c.answer(w, r, site, q, key, try) {
@@ -316,7 +318,8 @@ func (c *Cache) look(r *http.Request, site *Site, q request, key string, n int64
 				return f
 			}
 		}
-		part := n == whole && f.object == nil && slicable(r)
+		_, part := rangeOf(r)
+		part = part && n == whole && f.object == nil
 		switch {
 		case part && !c.index.passes(slicesOf(key)):
 			f.action = slice
@@ -341,12 +344,9 @@ func (c *Cache) await(w http.ResponseWriter, r *http.Request, f found) bool {
 	if f.leads {
 		defer f.flight.abandon()
 	}
-	select {
-	case <-f.flight.ready:
-	case <-r.Context().Done():
+	if c.waitFor(r, f.flight) != nil {
 		panic(http.ErrAbortHandler) // the client has left, or is to come back
 	}
-	c.counts.misses.Add(1)
 	if f.flight.failed() && f.onError && f.object != nil {
 		c.respond(w, r, f.object.body, f.stored, c.staleStatus(f.verdict), f.age)
 		return true
@@ -379,27 +379,39 @@ func (c *Cache) await(w http.ResponseWriter, r *http.Request, f found) bool {
 	return false
 }
 
+// waitFor waits until it is known what a flight brings.
+func (c *Cache) waitFor(r *http.Request, f *flight) error {
+	c.counts.misses.Add(1)
+	c.counts.waiting.Add(1)
+	defer c.counts.waiting.Add(-1)
+	select {
+	case <-f.ready:
+		return nil
+	case <-r.Context().Done():
+		return r.Context().Err()
+	}
+}
+
 // respond answers with an object.
 func (c *Cache) respond(w http.ResponseWriter, r *http.Request, b *body, stored *response, status string, age time.Duration) {
 	size, known := b.length()
 	if !known {
 		size, known = number(stored.header.Get("Content-Length"))
 	}
-	part, partial, satisfiable := span{0, -1}, false, true
+	part := extent{span: span{0, -1}}
 	if known {
-		part, partial, satisfiable = wanted(r, stored, size)
+		part = wanted(r, stored, size)
 	}
-	if c.headOf(w, r, stored, status, age, size, part, partial, satisfiable) {
+	if writeHead(w, r, stored, status, age, part) {
 		return
 	}
-	if err := b.send(r.Context(), w, part); err != nil {
+	if err := b.send(r.Context(), w, part.span); err != nil {
 		panic(http.ErrAbortHandler) // what was sent is not all: the client has to see that
 	}
 }
 
-// headOf writes the head of an answer: a part of so many bytes, or all of them where it
-// is not partial. It reports whether that is the whole answer.
-func (c *Cache) headOf(w http.ResponseWriter, r *http.Request, stored *response, status string, age time.Duration, size int64, part span, partial, satisfiable bool) (over bool) {
+// writeHead writes the head of an answer, and reports whether that is all of it.
+func writeHead(w http.ResponseWriter, r *http.Request, stored *response, status string, age time.Duration, part extent) (over bool) {
 	header := w.Header()
 	for name, lines := range stored.header {
 		header[name] = lines
@@ -412,8 +424,8 @@ func (c *Cache) headOf(w http.ResponseWriter, r *http.Request, stored *response,
 		delete(header, "Content-Length")
 		w.WriteHeader(http.StatusNotModified)
 		return true
-	case !satisfiable:
-		header["Content-Range"] = []string{"bytes */" + strconv.FormatInt(size, 10)}
+	case part.none:
+		header["Content-Range"] = []string{"bytes */" + strconv.FormatInt(part.size, 10)}
 		for _, name := range []string{"Content-Length", "Content-Type", "Content-Encoding", "Etag", "Last-Modified"} {
 			delete(header, name)
 		}
@@ -421,9 +433,9 @@ func (c *Cache) headOf(w http.ResponseWriter, r *http.Request, stored *response,
 		return true
 	}
 	code := stored.status
-	if partial {
+	if part.partial {
 		code = http.StatusPartialContent
-		header["Content-Range"] = []string{"bytes " + strconv.FormatInt(part.offset, 10) + "-" + strconv.FormatInt(part.offset+part.length-1, 10) + "/" + strconv.FormatInt(size, 10)}
+		header["Content-Range"] = []string{fmt.Sprintf("bytes %d-%d/%d", part.offset, part.offset+part.length-1, part.size)}
 	}
 	if part.length >= 0 && code != http.StatusNoContent {
 		header["Content-Length"] = []string{strconv.FormatInt(part.length, 10)}
@@ -461,7 +473,7 @@ func (c *Cache) relay(w http.ResponseWriter, r *http.Request, in *http.Response,
 			}
 		}
 		if err != nil {
-			if !isEnd(err) {
+			if !errors.Is(err, io.EOF) {
 				panic(http.ErrAbortHandler)
 			}
 			return
@@ -515,9 +527,6 @@ func (c *Cache) cannot(w http.ResponseWriter, err error, status string) {
 	var network net.Error
 	if errors.As(err, &network) && network.Timeout() || errors.Is(err, context.DeadlineExceeded) {
 		code, says = http.StatusGatewayTimeout, "the origin has not answered in time; try again in a few seconds"
-	}
-	if full := fault.CodeOf(err); full == fault.StorageFull {
-		code, says = http.StatusServiceUnavailable, fault.Message(err)
 	}
 	c.log.Warn("the origin gives no answer", "cause", err)
 	http.Error(w, says, code)

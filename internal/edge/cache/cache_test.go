@@ -1,12 +1,14 @@
 package cache
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -16,6 +18,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"liuyun/internal/testkit"
 )
 
 // edge is a cache in front of an origin of the test's.
@@ -35,7 +39,10 @@ func newEdge(t *testing.T, p Policy, origin http.HandlerFunc) *edge {
 
 func newEdgeOf(t *testing.T, o Options, p Policy, origin http.HandlerFunc) *edge {
 	t.Helper()
-	o.Name, o.Room, o.Patience, o.Log = "liuyun", func(int64) error { return nil }, time.Minute, slog.New(slog.DiscardHandler)
+	o.Name, o.Room, o.Log = "liuyun", func(int64) error { return nil }, slog.New(slog.DiscardHandler)
+	if o.Patience == 0 {
+		o.Patience = time.Minute
+	}
 	if o.Folder == "" {
 		o.Folder = t.TempDir()
 	}
@@ -53,7 +60,7 @@ func newEdgeOf(t *testing.T, o Options, p Policy, origin http.HandlerFunc) *edge
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := NewTransport(time.Minute)
+	transport := NewTransport(o.Patience)
 	site := &Site{Name: "test", Origin: address, Transport: transport, Policy: p}
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.Serve(w, r, site) }))
 	e.url = front.URL
@@ -146,11 +153,7 @@ func (e *edge) wantAsked(n int64) {
 // settle waits until nothing is fetched any more.
 func (e *edge) settle() {
 	e.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); e.flying.Load() > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			e.t.Fatal("the origin is asked for ever")
-		}
-	}
+	testkit.Until(e.t, 20*time.Second, "the origin is asked for nothing", func() bool { return e.flying.Load() == 0 })
 }
 
 // says is an origin that answers the same again and again.
@@ -307,7 +310,9 @@ func TestBrokenAnswer(t *testing.T) {
 // other.
 func TestPrivate(t *testing.T) {
 	t.Parallel()
-	together := make(chan struct{}, 10)
+	const viewers = 5
+	var together sync.WaitGroup // all of them are at the origin
+	together.Add(viewers)
 	e := newEdge(t, Policy{DefaultTTL: time.Hour}, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "private")
 		io.WriteString(w, r.Header.Get("Cookie"))
@@ -315,15 +320,13 @@ func TestPrivate(t *testing.T) {
 	e.want(e.get("/a", "Cookie", "me"), 200, "me", "fwd=uri-miss")
 	e.want(e.get("/a", "Cookie", "you"), 200, "you", "fwd=uri-miss")
 	e.answers(func(w http.ResponseWriter, r *http.Request) {
-		together <- struct{}{}
-		for len(together) < 5 && r.Context().Err() == nil {
-			time.Sleep(time.Millisecond)
-		}
+		together.Done()
+		together.Wait()
 		w.Header().Set("Cache-Control", "private")
 		io.WriteString(w, r.Header.Get("Cookie"))
 	})
 	var group sync.WaitGroup
-	for i := range 5 {
+	for i := range viewers {
 		group.Go(func() {
 			me := string(rune('a' + i))
 			if got := e.get("/a", "Cookie", me); got.body != me {
@@ -371,7 +374,7 @@ func TestVaryInFlight(t *testing.T) {
 			}
 		})
 	}
-	time.Sleep(50 * time.Millisecond)
+	testkit.Until(t, 10*time.Second, "all wait for the first answer", func() bool { return e.counts.waiting.Load() == 4 })
 	close(waiting)
 	group.Wait()
 }
@@ -410,12 +413,7 @@ func TestStaleWhileRevalidate(t *testing.T) {
 	})
 	e.want(e.get("/a"), 200, "1", "fwd=uri-miss")
 	e.want(e.get("/a"), 200, "1", "hit; ttl=")
-	for deadline := time.Now().Add(5 * time.Second); e.get("/a").body == "1"; {
-		if time.Now().After(deadline) {
-			t.Fatal("it is never refreshed")
-		}
-		time.Sleep(time.Millisecond)
-	}
+	testkit.Until(t, 10*time.Second, "it is refreshed", func() bool { return e.get("/a").body != "1" })
 }
 
 func TestOriginFails(t *testing.T) {
@@ -544,6 +542,69 @@ func TestKernelSends(t *testing.T) {
 	e.want(e.get("/a", "Range", "bytes=5-200000"), 206, body[5:200001], "hit")
 	if n := files.Load(); n != 2 {
 		t.Errorf("the kernel was given a file %d times, not twice", n)
+	}
+}
+
+// An origin that begins no answer, or stops in the middle of one, is given up.
+func TestStalledOrigin(t *testing.T) {
+	t.Parallel()
+	e := newEdgeOf(t, Options{Memory: 16 << 20, Disk: 64 << 20, Patience: 100 * time.Millisecond}, Policy{}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		if r.URL.Path == "/half" {
+			w.Header().Set("Content-Length", "10")
+			io.WriteString(w, "12345")
+			http.NewResponseController(w).Flush()
+		}
+		<-r.Context().Done()
+	})
+	if got := e.get("/none"); got.status != http.StatusGatewayTimeout {
+		t.Errorf("no answer: status %d", got.status)
+	}
+	if got := e.get("/half"); got.err == nil {
+		t.Errorf("half an answer was taken for all: %q", got.body)
+	}
+}
+
+// A WebSocket goes through; a change to anything else does not.
+func TestUpgrade(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t, Policy{}, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") == "" {
+			io.WriteString(w, "plain")
+			return
+		}
+		conn, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+r.Header.Get("Upgrade")+"\r\n\r\n")
+		line, _ := buffered.ReadString('\n')
+		io.WriteString(conn, "echo "+line)
+	})
+	for protocol, want := range map[string]string{"websocket": "HTTP/1.1 101 Switching Protocols", "h2c": "HTTP/1.1 200 OK"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(e.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		io.WriteString(conn, "GET /a HTTP/1.1\r\nHost: "+siteHost+"\r\nConnection: Upgrade\r\nUpgrade: "+protocol+"\r\nIf-Match: x\r\n\r\n")
+		in := bufio.NewReader(conn)
+		status, err := in.ReadString('\n')
+		if got := strings.TrimSpace(status); got != want {
+			t.Errorf("%s: %q, %v", protocol, got, err)
+		}
+		if protocol != "websocket" {
+			continue
+		}
+		io.WriteString(conn, "hello\n")
+		for line := ""; line != "echo hello\n"; {
+			if line, err = in.ReadString('\n'); err != nil {
+				t.Fatalf("%s: %v", protocol, err)
+			}
+		}
 	}
 }
 

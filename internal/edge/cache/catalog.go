@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -163,17 +164,17 @@ func (c *catalog) has(id uint64) (known bool) {
 	return known || err != nil
 }
 
-// run writes what changes, until stop is closed.
-func (c *catalog) run(stop <-chan struct{}) {
+// run writes what changes, until ctx ends.
+func (c *catalog) run(ctx context.Context) {
 	for {
 		select {
-		case <-stop:
+		case <-ctx.Done():
 			return
 		case <-c.wake:
 		}
 		c.flush()
 		select {
-		case <-stop:
+		case <-ctx.Done():
 			return
 		case <-time.After(writeEvery):
 		}

@@ -150,49 +150,62 @@ func matches(lines []string, etag string) bool {
 // opaque is an entity tag without its weakness.
 func opaque(etag string) string { return strings.TrimPrefix(etag, "W/") }
 
-// span is a part of a body: length bytes from an offset on.
+// span is a part of a body: length bytes from an offset on, or all there will be where
+// that is -1.
 type span struct{ offset, length int64 }
 
-// wanted is the part of a body of that size that a request asks for. partial is false
-// where all of it is the answer, satisfiable is false where there is no such part (RFC
-// 9110, section 14). Several parts at once are answered with all.
-func wanted(r *http.Request, stored *response, size int64) (s span, partial, satisfiable bool) {
-	whole := span{0, size}
+// extent is what of a body is the answer.
+type extent struct {
+	span
+	partial bool // it is a part that was asked for
+	none    bool // and there is no such part
+	size    int64
+}
+
+// byteRange is one part as a request asks for it: the first byte and the last, or -1
+// where that is open. With from being -1 it is the last so many bytes.
+type byteRange struct{ from, to int64 }
+
+// rangeOf reads what part a request is for. Where it is not for one, or for several at
+// once, all is the answer.
+func rangeOf(r *http.Request) (part byteRange, ok bool) {
 	lines := r.Header["Range"]
-	if len(lines) != 1 || r.Method != http.MethodGet || stored.status != http.StatusOK || !rangeHolds(r, stored) {
-		return whole, false, true
+	if r.Method != http.MethodGet || len(lines) != 1 {
+		return part, false
 	}
-	set, ok := strings.CutPrefix(lines[0], "bytes=")
-	if !ok || strings.Contains(set, ",") {
-		return whole, false, true
-	}
+	set, bytes := strings.CutPrefix(lines[0], "bytes=")
 	first, last, ok := strings.Cut(strings.Trim(set, " \t"), "-")
-	if !ok {
-		return whole, false, true
+	if !bytes || !ok || strings.Contains(set, ",") {
+		return part, false
 	}
-	if first == "" {
-		n, ok := number(last)
-		if !ok {
-			return whole, false, true
-		}
-		n = min(n, size)
-		return span{size - n, n}, true, n > 0
-	}
-	begin, ok := number(first)
-	end := size - 1
-	if ok && last != "" {
-		if end, ok = number(last); ok {
-			ok = end >= begin
-			end = min(end, size-1)
+	part = byteRange{-1, -1}
+	if last != "" || first == "" {
+		if part.to, ok = number(last); !ok {
+			return part, false
 		}
 	}
+	if first != "" {
+		part.from, ok = number(first)
+	}
+	return part, ok && (part.to < 0 || part.from <= part.to)
+}
+
+// wanted is what of a body of that size a request is answered with (RFC 9110, section
+// 14).
+func wanted(r *http.Request, stored *response, size int64) extent {
+	part, ok := rangeOf(r)
 	switch {
-	case !ok:
-		return whole, false, true
-	case begin >= size:
-		return span{}, true, false
+	case !ok || stored.status != http.StatusOK || !rangeHolds(r, stored):
+		return extent{span: span{0, size}, size: size}
+	case part.from < 0:
+		n := min(part.to, size)
+		return extent{span: span{size - n, n}, partial: true, none: n == 0, size: size}
+	case part.from >= size:
+		return extent{partial: true, none: true, size: size}
+	case part.to < 0 || part.to >= size:
+		part.to = size - 1
 	}
-	return span{begin, end - begin + 1}, true, true
+	return extent{span: span{part.from, part.to - part.from + 1}, partial: true, size: size}
 }
 
 // rangeHolds reports whether the part that a client has is of what is stored.

@@ -38,8 +38,8 @@ func newEvictor(limit int64) *evictor {
 	return &evictor{limit: limit, seed: maphash.MakeSeed(), ghosts: make(map[uint64]*list.Element)}
 }
 
-// place is where an object stands in an evictor, which guards it.
-type place struct {
+// seat is where an object stands in an evictor, which guards it.
+type seat struct {
 	in     *evictor
 	queue  *list.List // nil where it is in none
 	at     *list.Element
@@ -50,7 +50,7 @@ type place struct {
 func (e *evictor) add(o *object, size int64) (leave []*object) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	o.place = place{in: e, weight: size}
+	o.seat = seat{in: e, weight: size}
 	hash := e.hash(o)
 	queue := &e.small
 	if ghost, ok := e.ghosts[hash]; ok {
@@ -58,7 +58,7 @@ func (e *evictor) add(o *object, size int64) (leave []*object) {
 		delete(e.ghosts, hash)
 		queue = &e.main
 	}
-	leave = e.makeRoom(o.place.weight)
+	leave = e.makeRoom(o.seat.weight)
 	e.push(o, queue)
 	return leave
 }
@@ -105,26 +105,26 @@ func (e *evictor) chill(id, hash uint64, weight int64) (leave []*object) {
 func (e *evictor) remove(o *object) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if o.place.queue != nil {
+	if o.seat.queue != nil {
 		e.pull(o)
 	}
 }
 
 func (e *evictor) push(o *object, queue *list.List) {
-	o.place.queue, o.place.at = queue, queue.PushBack(o)
-	e.used += o.place.weight
+	o.seat.queue, o.seat.at = queue, queue.PushBack(o)
+	e.used += o.seat.weight
 	if queue == &e.small {
-		e.smallUsed += o.place.weight
+		e.smallUsed += o.seat.weight
 	}
 }
 
 func (e *evictor) pull(o *object) {
-	if o.place.queue == &e.small {
-		e.smallUsed -= o.place.weight
+	if o.seat.queue == &e.small {
+		e.smallUsed -= o.seat.weight
 	}
-	e.used -= o.place.weight
-	o.place.queue.Remove(o.place.at)
-	o.place.queue, o.place.at = nil, nil
+	e.used -= o.seat.weight
+	o.seat.queue.Remove(o.seat.at)
+	o.seat.queue, o.seat.at = nil, nil
 }
 
 // choose looks at the oldest object of a queue, and returns it if it has to leave.
@@ -176,9 +176,12 @@ func (o *object) hit() {
 	}
 }
 
-// load is how much an evictor holds.
+// load is how much an evictor holds, the cold objects among it.
 func (e *evictor) load() (objects int, bytes int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.small.Len() + e.main.Len(), e.used
+	if e.cold != nil {
+		objects, _ = e.cold.load()
+	}
+	return objects + e.small.Len() + e.main.Len(), e.taken()
 }

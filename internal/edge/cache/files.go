@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -35,10 +36,13 @@ func (f *files) open(folder string, room func(bytes int64) error) error {
 		}
 	}
 	f.folder, f.room = folder, room
-	// Greater than all ids of processes before, as far as clocks go forward.
-	f.after(uint64(time.Now().UnixMilli()) << 20)
+	f.after(idsFrom(time.Now()))
 	return nil
 }
+
+// idsFrom is where the ids of a process begin that starts then: behind those of all
+// before, as far as clocks go forward.
+func idsFrom(start time.Time) uint64 { return uint64(start.UnixMilli()) << 20 }
 
 // after has all new ids be greater than that one.
 func (f *files) after(id uint64) {
@@ -90,13 +94,11 @@ func (f *files) check(id uint64, size int64, sum uint32) error {
 	return nil
 }
 
-// sweep deletes the files of processes before that no object has, until stop is closed.
-func (f *files) sweep(stop <-chan struct{}, known func(id uint64) bool) {
+// sweep deletes the files of processes before that no object has, until ctx ends.
+func (f *files) sweep(ctx context.Context, known func(id uint64) bool) {
 	for i := range fanOut {
-		select {
-		case <-stop:
+		if ctx.Err() != nil {
 			return
-		default:
 		}
 		entries, err := os.ReadDir(filepath.Join(f.folder, fmt.Sprintf("%02x", i)))
 		if err != nil {

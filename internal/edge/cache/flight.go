@@ -30,7 +30,7 @@ type flight struct {
 	// object is the answer; nil where it is of no use for others.
 	object *object
 	status int   // of the origin's answer; 0 where there was none
-	loose  bool  // a slice was asked for, and the origin has none that is of use
+	loose  bool  // what came is of use for nobody: no slice, or a 304 that makes what is stored private
 	err    error // why there is none
 	useful bool  // the answer is stored
 
@@ -73,7 +73,7 @@ func (c *Cache) begin(e *entry, site *Site, key string, n int64, r *http.Request
 		f.stale.body.hold()
 	}
 	c.flying.Add(1)
-	c.flights.Go(func() {
+	c.work.Go(func() {
 		defer c.flying.Add(-1)
 		if stale := f.stale; stale != nil {
 			defer stale.body.release()
@@ -122,7 +122,7 @@ func (c *Cache) fly(f *flight, out *http.Request, cancel context.CancelCauseFunc
 		return false
 	}
 	q := readRequest(out)
-	o, ok := c.place(f, in)
+	o, ok := objectOf(f, in)
 	if !ok {
 		_ = in.Body.Close() // it is not read
 		c.lose(f, f.status == http.StatusPartialContent)

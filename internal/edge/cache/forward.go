@@ -146,6 +146,19 @@ func appendMember(lines []string, member string) []string {
 	return []string{strings.Join(lines, ", ") + ", " + member}
 }
 
+// namesFields reports whether Connection names fields, and not only what becomes of the
+// connection.
+func namesFields(header http.Header) bool {
+	for _, line := range header["Connection"] {
+		for name := range members(line) {
+			if !strings.EqualFold(name, "keep-alive") && !strings.EqualFold(name, "close") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // removeConnectionFields removes what concerns one connection alone (RFC 9110, section
 // 7.6.1).
 func removeConnectionFields(header http.Header) {

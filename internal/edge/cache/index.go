@@ -19,7 +19,7 @@ type object struct {
 	hits         atomic.Int32 // see evictor
 	id           uint64       // in the catalog; 0: it is not there. The shard guards it.
 
-	place place // guarded by the evictor that it says
+	seat seat // guarded by the evictor that it says
 }
 
 // index finds objects, and the fetches that are under way. It is spread over shards, so
@@ -129,18 +129,12 @@ func (s *shard) take(o *object) bool {
 		return false
 	}
 	e := s.entries[o.key]
-	e.set(o.slice, slices.DeleteFunc(e.objects[o.slice], func(other *object) bool { return other == o }))
+	e.objects[o.slice] = slices.DeleteFunc(e.objects[o.slice], func(other *object) bool { return other == o })
+	if len(e.objects[o.slice]) == 0 {
+		delete(e.objects, o.slice)
+	}
 	s.tidy(o.key)
 	return true
-}
-
-// set sets the objects of a slice.
-func (e *entry) set(slice int64, objects []*object) {
-	if len(objects) == 0 {
-		delete(e.objects, slice)
-		return
-	}
-	e.objects[slice] = objects
 }
 
 // passFor is how long requests do not wait for each other after an answer to one of
@@ -150,28 +144,28 @@ const passFor = 30 * time.Second
 // passes reports whether answers for that key were of no use for others lately. What is
 // known is bounded: a key may be forgotten for another one.
 func (x *index) passes(key string) bool {
-	place, name := x.place(key)
-	known := place.Load()
+	at, name := x.note(key)
+	known := at.Load()
 	return known != 0 && known&^secondsMask == name && x.seconds() < known&secondsMask
 }
 
 // pass notes whether an answer for that key was of no use for others.
 func (x *index) pass(key string, useless bool) {
-	place, name := x.place(key)
-	known := place.Load()
+	at, name := x.note(key)
+	known := at.Load()
 	switch {
 	case useless:
-		place.Store(name | x.seconds() + uint64(passFor/time.Second))
+		at.Store(name | x.seconds() + uint64(passFor/time.Second))
 	case known != 0 && known&^secondsMask == name:
-		place.CompareAndSwap(known, 0)
+		at.CompareAndSwap(known, 0)
 	}
 }
 
-// secondsMask is where a place has its time; the rest is of the key's name.
+// secondsMask is where a note has its time; the rest is the key's name.
 const secondsMask = 1<<32 - 1
 
-// place is where something is known of a key, and the key's name there.
-func (x *index) place(key string) (at *atomic.Uint64, name uint64) {
+// note is where something is noted of a key, and the key's name there.
+func (x *index) note(key string) (at *atomic.Uint64, name uint64) {
 	hash := maphash.String(x.seed, key)
 	return &x.passed[hash%uint64(len(x.passed))], hash &^ secondsMask
 }

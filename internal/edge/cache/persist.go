@@ -91,7 +91,7 @@ func (c *Cache) load(site *Site, key string) {
 		s.mu.Lock()
 		e := s.at(key)
 		var leave []*object
-		if slices.ContainsFunc(e.objects[o.slice], func(other *object) bool { return other.variant == o.variant && other.id > id }) {
+		if slices.ContainsFunc(e.objects[o.slice], func(other *object) bool { return other.variant == o.variant && (other.id == 0 || other.id > id) }) {
 			c.catalog.remove(id) // there is a newer one
 		} else {
 			leave = c.put(e, o)

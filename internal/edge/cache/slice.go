@@ -12,46 +12,18 @@ import (
 // of it. A film of two hours is not fetched for its last minute.
 const sliceSize = 2 << 20
 
-// slicable reports whether a request is for one part of something.
-func slicable(r *http.Request) bool {
-	_, ok := firstByte(r)
-	return ok
-}
-
-// firstByte is where the part begins that a request is for; -1 where that is said from
-// the end.
-func firstByte(r *http.Request) (first int64, ok bool) {
-	lines := r.Header["Range"]
-	if r.Method != http.MethodGet || len(lines) != 1 {
-		return 0, false
-	}
-	set, ok := strings.CutPrefix(lines[0], "bytes=")
-	if !ok || strings.Contains(set, ",") {
-		return 0, false
-	}
-	from, to, ok := strings.Cut(strings.Trim(set, " \t"), "-")
-	if !ok {
-		return 0, false
-	}
-	if from == "" {
-		_, ok = number(to)
-		return -1, ok
-	}
-	return number(from)
-}
-
 // sliceRange is the Range of a slice.
 func sliceRange(n int64) string {
 	return "bytes=" + strconv.FormatInt(n*sliceSize, 10) + "-" + strconv.FormatInt((n+1)*sliceSize-1, 10)
 }
 
-// slicesOf is what the index knows by that of a key's slices none can be had.
+// slicesOf is the name under which the index notes that no slices can be had of a key.
 func slicesOf(key string) string { return key + "\x00" }
 
-// place is the object that an answer is, without its body. ok is false where a slice was
-// asked for and something came that is neither that nor all. The answer's head is then
-// that of the whole.
-func (c *Cache) place(f *flight, in *http.Response) (o *object, ok bool) {
+// objectOf is the object that an answer is, without its body. ok is false where a slice
+// was asked for and something came that is neither that nor all. The answer's head is
+// that of the whole afterwards.
+func objectOf(f *flight, in *http.Response) (o *object, ok bool) {
 	o = &object{key: f.key, slice: whole}
 	if f.slice == whole || in.StatusCode != http.StatusPartialContent && in.StatusCode != http.StatusRequestedRangeNotSatisfiable {
 		return o, true
@@ -152,13 +124,10 @@ func (c *Cache) awaitSlice(r *http.Request, f found) (piece, error) {
 			f.object.body.release()
 		}
 	}
-	select {
-	case <-f.flight.ready:
-	case <-r.Context().Done():
+	if err := c.waitFor(r, f.flight); err != nil {
 		stale()
-		return piece{}, r.Context().Err()
+		return piece{}, err
 	}
-	c.counts.misses.Add(1)
 	if f.flight.failed() && f.onError && f.object != nil {
 		return piece{f.object, f.stored, c.staleStatus(f.verdict), f.age}, nil
 	}
@@ -178,8 +147,8 @@ func (c *Cache) awaitSlice(r *http.Request, f found) (piece, error) {
 // serveSlices answers a request for a part with slices. It reports false when it has to
 // be tried again.
 func (c *Cache) serveSlices(w http.ResponseWriter, r *http.Request, site *Site, q request, key string) bool {
-	first, _ := firstByte(r)
-	p, err := c.slice(r, site, q, key, max(0, first)/sliceSize)
+	asked, _ := rangeOf(r) // look has seen that there is one
+	p, err := c.slice(r, site, q, key, max(0, asked.from)/sliceSize)
 	switch {
 	case errors.Is(err, errLoose):
 		c.pass(w, r, site, "uri-miss")
@@ -198,12 +167,12 @@ func (c *Cache) serveSlices(w http.ResponseWriter, r *http.Request, site *Site, 
 		c.respond(w, r, p.body, p.head, p.status, p.age)
 		return true
 	}
-	part, partial, satisfiable := wanted(r, p.head, p.total)
-	if !partial && !notModified(r, p.head) { // it is of another version: all is wanted
+	part := wanted(r, p.head, p.total)
+	if !part.partial && !notModified(r, p.head) { // it is of another version: all is wanted
 		c.pass(w, r, site, "request")
 		return true
 	}
-	if c.headOf(w, r, p.head, p.status, p.age, p.total, part, partial, satisfiable) {
+	if writeHead(w, r, p.head, p.status, p.age, part) {
 		return true
 	}
 	end := part.offset + part.length

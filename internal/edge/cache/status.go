@@ -1,8 +1,6 @@
 package cache
 
 import (
-	"errors"
-	"io"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -41,18 +39,18 @@ func seconds(d time.Duration) string {
 	return strconv.FormatInt(int64(d/time.Second), 10)
 }
 
-func isEnd(err error) bool { return errors.Is(err, io.EOF) }
-
 // counts are what a cache has done.
 type counts struct {
 	hits, misses, passed atomic.Int64
+	waiting              atomic.Int64 // now
 }
 
 // Measure tells what the cache does.
 func (c *Cache) Measure(m *obs.Registry) {
-	m.Func("liuyun_edge_hits_total", "Requests answered from the cache.", func() float64 { return float64(c.counts.hits.Load()) })
-	m.Func("liuyun_edge_misses_total", "Requests that waited for the origin, some of them for the same answer.", func() float64 { return float64(c.counts.misses.Load()) })
-	m.Func("liuyun_edge_passed_total", "Requests that the origin answered itself.", func() float64 { return float64(c.counts.passed.Load()) })
+	m.FuncBy("liuyun_edge_requests_total", "Requests answered from the cache (hit), by an answer of the origin that others may have too (miss), or by the origin alone (pass).", "by", func() map[string]float64 {
+		return map[string]float64{"hit": float64(c.counts.hits.Load()), "miss": float64(c.counts.misses.Load()), "pass": float64(c.counts.passed.Load())}
+	})
+	m.Func("liuyun_edge_waiting_count", "Requests that wait for the origin to begin its answer.", func() float64 { return float64(c.counts.waiting.Load()) })
 	m.FuncBy("liuyun_edge_stored_bytes", "What is stored.", "in", func() map[string]float64 {
 		_, memory := c.memory.load()
 		_, disk := c.disk.load()

@@ -7,7 +7,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -181,13 +180,12 @@ func (t *Tools) LiveArgs(l Live) []string {
 // has a unit, or those that begin within Hold; it is written when the next one has come,
 // which says how long its last one lasts.
 func (l Live) muxer(i int) []string {
-	each := []string{"-movflags", "+empty_moov+default_base_moof+frag_every_frame+frag_discont+skip_trailer"}
-	if l.Hold > 0 {
-		each = []string{"-movflags", "+empty_moov+default_base_moof+frag_discont+skip_trailer", "-frag_duration", strconv.FormatInt(l.Hold.Microseconds(), 10)}
+	return []string{
+		"-map_metadata", "-1", "-fflags", "+bitexact", "-avoid_negative_ts", "disabled", "-flush_packets", "1",
+		"-f", "mp4", "-movflags", "+empty_moov+default_base_moof+frag_discont+skip_trailer",
+		"-frag_duration", strconv.FormatInt(max(1, l.Hold.Microseconds()), 10),
+		"-use_editlist", "0", "-video_track_timescale", strconv.FormatInt(l.Source.Clock, 10), PipeURL(i),
 	}
-	return slices.Concat([]string{
-		"-map_metadata", "-1", "-fflags", "+bitexact", "-avoid_negative_ts", "disabled", "-flush_packets", "1", "-f", "mp4",
-	}, each, []string{"-use_editlist", "0", "-video_track_timescale", strconv.FormatInt(l.Source.Clock, 10), PipeURL(i)})
 }
 
 // graph is the filter graph and the label of each output's end in it.
