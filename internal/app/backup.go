@@ -20,6 +20,7 @@ import (
 	"liuyun/internal/control/meter"
 	"liuyun/internal/control/node"
 	"liuyun/internal/control/notify"
+	"liuyun/internal/control/site"
 	"liuyun/internal/kit/blob"
 	"liuyun/internal/kit/bus"
 	"liuyun/internal/kit/job"
@@ -85,7 +86,7 @@ type BackupResult struct {
 // migrations lists the tables of all packages, in the order in which they are made.
 func migrations() []store.Migrations {
 	return []store.Migrations{
-		account.Migrations(), meter.Migrations(), bus.Migrations(), job.Migrations(), notify.Migrations(), node.Migrations(), vod.Migrations(), live.Migrations(),
+		account.Migrations(), meter.Migrations(), bus.Migrations(), job.Migrations(), notify.Migrations(), node.Migrations(), vod.Migrations(), live.Migrations(), site.Migrations(),
 	}
 }
 

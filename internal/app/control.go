@@ -3,16 +3,19 @@ package app
 import (
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"net"
 	"time"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/contract/edge"
 	"liuyun/internal/contract/encode"
 	"liuyun/internal/control/account"
 	"liuyun/internal/control/meter"
 	"liuyun/internal/control/node"
 	"liuyun/internal/control/notify"
 	"liuyun/internal/control/sched"
+	"liuyun/internal/control/site"
 	"liuyun/internal/kit/blob"
 	"liuyun/internal/kit/bus"
 	"liuyun/internal/kit/guard"
@@ -38,8 +41,10 @@ type control struct {
 	assets   *vod.Service
 	uploads  *vod.Uploads
 	streams  *live.Service
+	sites    *site.Service
 	api      *web.API
 	metrics  *obs.Registry
+	log      *slog.Logger
 }
 
 // buildControlNode makes a node that keeps records, and encodes unless it is told
@@ -77,6 +82,7 @@ func (n *serving) buildControlNode(ctx context.Context, who *self) error {
 	n.add("webhooks", c.notices.Run, nil)
 	n.add("queue", c.jobs.Run, nil)
 	n.add("nodes", c.nodes.Run, nil)
+	n.add("sites", c.sites.Run, nil)
 	if nodeListen != "" {
 		secure := guard.NodeTLS(who.server(), who.identity.Pool())
 		n.add("node listener", n.listener(nodeListen, secure, c.nodes.Handler(), nil, func(net.Addr) {}), nil)
@@ -90,7 +96,7 @@ func (n *serving) buildControlNode(ctx context.Context, who *self) error {
 
 // buildControl opens the records and makes the services that keep them.
 func (n *serving) buildControl(ctx context.Context, who *self, nodeListen, busListen string) (*control, error) {
-	c := &control{metrics: obs.NewRegistry()}
+	c := &control{metrics: obs.NewRegistry(), log: n.Log}
 	var err error
 	if c.db, err = store.Open(ctx, n.data.Join(storeName), n.Config.Store, n.Log); err != nil {
 		return nil, err
@@ -105,8 +111,7 @@ func (n *serving) buildControl(ctx context.Context, who *self, nodeListen, busLi
 	settings := n.Config.Bus
 	settings.Listen = busListen
 	options := bus.Options{Name: who.id(), Folder: n.data.Join(busName), Config: settings, Log: n.Log}
-	options.Members = job.WorkerSubjects().And(bus.Subjects{Publish: node.AgentSubjects()})
-	options.Admit = func(ctx context.Context, node string) error { return c.nodes.Admit(ctx, node) }
+	options.Admit = c.admit
 	options.Peer = func(ctx context.Context, state *tls.ConnectionState) error { return c.nodes.AdmitPeer(ctx, state) }
 	if busListen != "" || settings.Cluster.Listen != "" {
 		options.TLS = who.busTLS()
@@ -124,7 +129,7 @@ func (n *serving) buildControl(ctx context.Context, who *self, nodeListen, busLi
 		Title: "Liuyun", Version: n.Version, Authenticate: c.accounts.Authenticate, Headers: account.Headers(), Idempotency: c.accounts.Idempotency(), Metrics: c.metrics, Log: n.Log,
 	})
 	for _, routes := range []func(*web.API){
-		c.accounts.Routes, c.assets.Routes, c.uploads.Routes, c.streams.Routes, sched.New(c.db, c.jobs).Routes, c.nodes.Routes, c.notices.Routes, c.usage.Routes,
+		c.accounts.Routes, c.assets.Routes, c.uploads.Routes, c.streams.Routes, c.sites.Routes, sched.New(c.db, c.jobs).Routes, c.nodes.Routes, c.notices.Routes, c.usage.Routes,
 	} {
 		routes(c.api)
 	}
@@ -139,14 +144,18 @@ func (n *serving) buildServices(ctx context.Context, c *control, who *self, node
 	if c.notices, err = notify.New(notify.Deps{DB: c.db, Bus: c.bus, Config: n.Config.Webhook, Authenticate: c.accounts.Authenticate, Log: n.Log}); err != nil {
 		return err
 	}
-	deps := node.Deps{Records: c.db, Messages: c.bus, CA: who.ca, Blob: blob.Handler(c.objects), Expel: c.bus.Expel, Log: n.Log}
-	deps.Reach = func() node.Reach { return n.reach(who, nodeListen, busListen) }
-	c.nodes = node.New(deps)
 	secrets, err := vod.Secrets(ctx, c.db)
 	if err != nil {
 		return err
 	}
 	signer := guard.NewSigner(secrets[0], secrets[1:]...)
+	deps := node.Deps{Records: c.db, Messages: c.bus, CA: who.ca, Blob: blob.Handler(c.objects), Media: c.media(signer), Expel: c.expel, Log: n.Log}
+	deps.Reach = func() node.Reach { return n.reach(who, nodeListen, busListen) }
+	c.nodes = node.New(deps)
+	c.sites = site.New(site.Deps{
+		DB: c.db, Messages: c.bus, Secrets: secrets, Known: c.nodes.Admit, Served: c.usage.ServedOn, Log: n.Log,
+		CheckRules: func([]edge.Rule) error { return nil }, CheckPair: func(string, string, []string) error { return nil },
+	})
 	c.assets = vod.New(vod.Deps{
 		DB: c.db, Bus: c.bus, Jobs: c.jobs, Blob: c.objects, Signer: signer,
 		Viewer: n.Config.Viewer, Log: n.Log, Room: n.room,

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"liuyun/internal/control/site"
 	"liuyun/internal/engine/ffmpeg"
 	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/store"
@@ -104,9 +105,10 @@ func byKind(streams, assets http.Handler) http.Handler {
 
 // tenantHolds says what keeps a tenant from being deleted, or "".
 func tenantHolds(tx *store.Tx, tenant string) (string, error) {
-	assets, err := vod.Holds(tx, tenant)
-	if err != nil || assets != "" {
-		return assets, err
+	for _, holds := range []func(*store.Tx, string) (string, error){vod.Holds, live.Holds, site.Holds} {
+		if what, err := holds(tx, tenant); err != nil || what != "" {
+			return what, err
+		}
 	}
-	return live.Holds(tx, tenant)
+	return "", nil
 }

@@ -28,22 +28,22 @@ type Site struct {
 
 // Settings are what people say of a site.
 type Settings struct {
-	Name    string   `json:"name" minLength:"1" maxLength:"100"`
-	Hosts   []string `json:"hosts" nullable:"false" minItems:"1" maxItems:"100" doc:"The names that viewers come by. *.example.org is every name one level below it."`
-	Enabled bool     `json:"enabled"`
-	Origins []Origin `json:"origins" nullable:"false" minItems:"1" maxItems:"16"`
-	Health  *Health  `json:"health,omitempty" doc:"How origins are looked at; without it they are judged by their answers alone."`
-	Rules   []Rule   `json:"rules" nullable:"false" maxItems:"100" doc:"In their order. What several say, the last that fits says."`
-	TLS     string   `json:"tls" enum:"off,acme,uploaded" doc:"Where the certificate of the names comes from: none, an authority by ACME, or an upload."`
+	Name     string   `json:"name" minLength:"1" maxLength:"100"`
+	Hosts    []string `json:"hosts" nullable:"false" minItems:"1" maxItems:"100" doc:"The names that viewers come by. *.example.org is every name one level below it."`
+	Disabled bool     `json:"disabled,omitempty" doc:"Edges do not answer for it."`
+	Origins  []Origin `json:"origins" nullable:"false" minItems:"1" maxItems:"16"`
+	Health   *Health  `json:"health,omitempty" doc:"How origins are looked at; without it they are judged by their answers alone."`
+	Rules    []Rule   `json:"rules,omitempty" nullable:"false" maxItems:"100" doc:"In their order. What several say, the last that fits says."`
+	TLS      string   `json:"tls,omitempty" enum:"off,acme,uploaded" default:"off" doc:"Where the certificate of the names comes from: none, an authority by ACME, or an upload."`
 	// DefaultTTL and StaleIfError are in seconds.
-	DefaultTTL   int `json:"default_ttl" minimum:"0" maximum:"31536000" doc:"Seconds that a response is fresh that says nothing of it."`
-	StaleIfError int `json:"stale_if_error" minimum:"0" maximum:"31536000" doc:"Seconds that a stale response is served while the origins fail."`
+	DefaultTTL   int `json:"default_ttl,omitempty" minimum:"0" maximum:"31536000" doc:"Seconds that a response is fresh that says nothing of it."`
+	StaleIfError int `json:"stale_if_error,omitempty" minimum:"0" maximum:"31536000" doc:"Seconds that a stale response is served while the origins fail."`
 }
 
 // Origin is a server that has what a site serves.
 type Origin struct {
 	URL    string `json:"url" maxLength:"2048" format:"uri" doc:"Scheme, host and the beginning of each path."`
-	Weight int    `json:"weight" minimum:"1" maximum:"1000" default:"1" doc:"Its share of the requests."`
+	Weight int    `json:"weight,omitempty" minimum:"1" maximum:"1000" default:"1" doc:"Its share of the requests."`
 	Backup bool   `json:"backup,omitempty" doc:"It is asked only while no other can be."`
 	Host   string `json:"host,omitempty" maxLength:"255" doc:"The Host that it is asked by; that of the URL when absent."`
 	// ClientCertificate and ClientKey are what an edge shows to the origin (mTLS); CA is
@@ -56,10 +56,10 @@ type Origin struct {
 // Health is how an edge looks at the origins of a site.
 type Health struct {
 	Path     string `json:"path" maxLength:"2048" doc:"What is asked for."`
-	Every    int    `json:"every" minimum:"1" maximum:"3600" default:"10" doc:"Seconds."`
-	Timeout  int    `json:"timeout" minimum:"1" maximum:"60" default:"5" doc:"Seconds."`
+	Every    int    `json:"every,omitempty" minimum:"1" maximum:"3600" default:"10" doc:"Seconds."`
+	Timeout  int    `json:"timeout,omitempty" minimum:"1" maximum:"60" default:"5" doc:"Seconds."`
 	Status   int    `json:"status,omitempty" minimum:"100" maximum:"599" doc:"The status of a healthy answer; any below 400 when absent."`
-	Failures int    `json:"failures" minimum:"1" maximum:"20" default:"3" doc:"So many in a row, and it is not asked any more."`
+	Failures int    `json:"failures,omitempty" minimum:"1" maximum:"20" default:"3" doc:"So many in a row, and it is not asked any more."`
 }
 
 // Rule says what is special about some paths of a site.

@@ -97,10 +97,18 @@ func (s *Service) tell(err error) {
 
 // Add adds to a tenant's day. It is part of tx.
 func (s *Service) Add(tx *store.Tx, tenant string, u Usage) error {
-	return s.add(tx, tenant, u, 0)
+	return s.add(tx, tenant, s.today(), u, 0)
 }
 
-func (s *Service) add(tx *store.Tx, tenant string, u Usage, stored int64) error {
+// ServedOn adds bytes to what was served for a tenant on a day (UTC, as 2026-11-29). It
+// is part of tx.
+func (s *Service) ServedOn(tx *store.Tx, tenant, day string, bytes int64) error {
+	return s.add(tx, tenant, day, Usage{BytesServed: bytes}, 0)
+}
+
+func (s *Service) today() string { return s.now().UTC().Format(time.DateOnly) }
+
+func (s *Service) add(tx *store.Tx, tenant, day string, u Usage, stored int64) error {
 	_, err := tx.Exec(`INSERT INTO used (tenant, day, encoded_seconds, cpu_seconds, bytes_served, bytes_stored, uploads) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (tenant, day) DO UPDATE SET
 	encoded_seconds = used.encoded_seconds + excluded.encoded_seconds,
@@ -108,7 +116,7 @@ ON CONFLICT (tenant, day) DO UPDATE SET
 	bytes_served = used.bytes_served + excluded.bytes_served,
 	bytes_stored = CASE WHEN excluded.bytes_stored > used.bytes_stored THEN excluded.bytes_stored ELSE used.bytes_stored END,
 	uploads = used.uploads + excluded.uploads`,
-		tenant, s.now().UTC().Format(time.DateOnly), u.EncodedSeconds, u.CPUSeconds, u.BytesServed, stored, u.Uploads)
+		tenant, day, u.EncodedSeconds, u.CPUSeconds, u.BytesServed, stored, u.Uploads)
 	return err
 }
 
@@ -156,7 +164,7 @@ func (s *Service) flush(ctx context.Context) error {
 	}
 	err := s.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		for tenant, n := range amounts {
-			if err := s.add(tx, tenant, Usage{BytesServed: n}, 0); err != nil {
+			if err := s.add(tx, tenant, s.today(), Usage{BytesServed: n}, 0); err != nil {
 				return err
 			}
 		}
@@ -186,7 +194,7 @@ func (s *Service) sample(ctx context.Context) error {
 	}
 	return s.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		for tenant, n := range stored {
-			if err := s.add(tx, tenant, Usage{}, n); err != nil {
+			if err := s.add(tx, tenant, s.today(), Usage{}, n); err != nil {
 				return err
 			}
 		}

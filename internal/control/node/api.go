@@ -57,7 +57,7 @@ type JoinTokenAnswer struct {
 }
 
 // Roles that a join token can give.
-func roles() []string { return []string{"control", "worker"} }
+func roles() []string { return []string{"control", "worker", "edge"} }
 
 // Routes adds the operations on nodes.
 func (s *Service) Routes(a *web.API) {

@@ -41,7 +41,7 @@ type Membership struct {
 const maxApplication = 32 << 10
 
 // Handler serves the node listener: POST /join for whoever has a join token; POST
-// /renew and /blob/ for nodes whose certificate was verified (see [guard.NodeTLS])
+// /renew, /blob/ and /play/ for nodes whose certificate was verified (see [guard.NodeTLS])
 // and whose record is still there.
 func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
@@ -49,6 +49,9 @@ func (s *Service) Handler() http.Handler {
 	mux.Handle("POST /renew", s.members(http.HandlerFunc(s.renew)))
 	if s.deps.Blob != nil {
 		mux.Handle("/blob/", s.members(http.StripPrefix("/blob", s.deps.Blob)))
+	}
+	if s.deps.Media != nil {
+		mux.Handle("/play/", s.members(s.deps.Media))
 	}
 	return mux
 }

@@ -54,6 +54,7 @@ type Deps struct {
 	Messages messages
 	CA       *guard.CA    // nil where this node does not let others in
 	Blob     http.Handler // what enrolled nodes read and write; nil for none
+	Media    http.Handler // what edges ask for, below /play/; nil for none
 	// Expel ends the connections of a deleted node to this one; nil where there are
 	// none.
 	Expel func(node string)
@@ -248,10 +249,18 @@ func (s *Service) presence(node string, now time.Time) (heard, bool) {
 // Admit says whether a node with a certificate may come in: only while it has a
 // record.
 func (s *Service) Admit(ctx context.Context, node string) error {
-	return s.deps.Records.Read(ctx, func(tx *store.Tx) error {
-		_, err := get(tx, node)
+	_, err := s.Roles(ctx, node)
+	return err
+}
+
+// Roles are those of a node that has a record. It is fault.NotFound for another.
+func (s *Service) Roles(ctx context.Context, node string) ([]string, error) {
+	var n record
+	err := s.deps.Records.Read(ctx, func(tx *store.Tx) (err error) {
+		n, err = get(tx, node)
 		return err
 	})
+	return n.Roles, err
 }
 
 // AdmitPeer says whether the other end of a connection between control nodes may be

@@ -18,8 +18,7 @@ const admitTimeout = 4 * time.Second
 // admit lets in.
 type door struct {
 	token string
-	admit func(ctx context.Context, node string) error
-	may   Subjects
+	admit func(ctx context.Context, node string) (Subjects, error)
 
 	mu     sync.Mutex
 	inside map[string][]uint64 // connections by node; some may have ended
@@ -27,7 +26,7 @@ type door struct {
 }
 
 func newDoor(token string, o Options) *door {
-	return &door{token: token, admit: o.Admit, may: o.Members, inside: make(map[string][]uint64)}
+	return &door{token: token, admit: o.Admit, inside: make(map[string][]uint64)}
 }
 
 // permissions are what the server holds a joined node to: the subjects, and
@@ -59,10 +58,11 @@ func (d *door) Check(c server.ClientAuthentication) bool {
 	node := state.VerifiedChains[0][0].Subject.CommonName
 	ctx, cancel := context.WithTimeout(context.Background(), admitTimeout)
 	defer cancel()
-	if d.admit(ctx, node) != nil {
+	may, err := d.admit(ctx, node)
+	if err != nil {
 		return false
 	}
-	c.RegisterUser(&server.User{Username: node, Permissions: d.may.permissions()})
+	c.RegisterUser(&server.User{Username: node, Permissions: may.permissions()})
 	d.note(node, c.GetID())
 	return true
 }

@@ -49,14 +49,13 @@ func TestAdmit(t *testing.T) {
 		GetCertificate: ca.Server(guard.ControlName), ClientCAs: ca.Pool(), ClientAuth: tls.RequireAndVerifyClientCert,
 	}}
 	o.Config.Listen = freeAddress(t)
-	o.Members = Subjects{Publish: []string{"hello"}, Subscribe: []string{"news"}}
-	o.Admit = func(_ context.Context, node string) error {
+	o.Admit = func(_ context.Context, node string) (Subjects, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if !known[node] {
-			return errors.New("no such node")
+			return Subjects{}, errors.New("no such node")
 		}
-		return nil
+		return Subjects{Publish: []string{"hello"}, Subscribe: []string{"news"}}, nil
 	}
 	control := start(t, o)
 	stop, err := control.Serve("hello", func(context.Context, []byte) (any, error) { return "hello", nil })

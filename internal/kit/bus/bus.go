@@ -103,12 +103,10 @@ type Options struct {
 	// against. It is needed by Config.Listen and by URLs, and used between
 	// control nodes when it is set.
 	TLS *tls.Config
-	// Admit says whether the node with that name in its verified certificate may
-	// connect to Config.Listen; an error refuses it. Without Admit nobody may.
-	Admit func(ctx context.Context, node string) error
-	// Members are the subjects that joined nodes may use, besides answers to their
-	// own requests.
-	Members Subjects
+	// Admit says which subjects the node with that name in its verified certificate may
+	// use, besides answers to its own requests, when it connects to Config.Listen; an
+	// error refuses it. Without Admit nobody may.
+	Admit func(ctx context.Context, node string) (Subjects, error)
 	// Peer says whether a server with that verified certificate may be one of the
 	// cluster, which may do everything; an error refuses it. It is asked of those that
 	// come and of those that are called. Without Peer the certificate is enough.

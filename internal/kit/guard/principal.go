@@ -15,6 +15,8 @@ const (
 	AssetsWrite   = "assets:write"
 	KeysWrite     = "keys:write"
 	WebhooksWrite = "webhooks:write"
+	SitesRead     = "sites:read"
+	SitesWrite    = "sites:write"
 	UsageRead     = "usage:read"
 	NodesRead     = "nodes:read"
 	Admin         = "admin"
@@ -22,7 +24,7 @@ const (
 
 // Scopes lists every scope, in the order in which people are shown them.
 func Scopes() []string {
-	return []string{AssetsRead, AssetsWrite, KeysWrite, WebhooksWrite, UsageRead, NodesRead, Admin}
+	return []string{AssetsRead, AssetsWrite, KeysWrite, WebhooksWrite, SitesRead, SitesWrite, UsageRead, NodesRead, Admin}
 }
 
 // Principal is who makes a request: a key, acting in a tenant. It must not be

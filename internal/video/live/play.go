@@ -15,6 +15,7 @@ import (
 	"liuyun/internal/base/fault"
 	"liuyun/internal/base/id"
 	"liuyun/internal/flow/window"
+	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/store"
 )
 
@@ -101,6 +102,9 @@ func (s *Service) play(w http.ResponseWriter, r *http.Request) {
 	}
 	v, err := s.view(r.Context(), t)
 	if err == nil {
+		if guard.Relay(r, w.Header(), v.tenant, t.stream) {
+			v = &view{crowd: v.crowd} // an edge counts what its viewers get
+		}
 		err = s.answerPlay(w, r, t, v)
 	}
 	if err != nil {
@@ -279,7 +283,7 @@ func refuse(w http.ResponseWriter, status int, text string) {
 
 // view is what playing a stream needs of its record.
 type view struct {
-	tenant string
+	tenant string // that what is sent is counted for; "" for none
 	policy Policy
 	crowd  *audience
 	until  time.Time // when it is read anew

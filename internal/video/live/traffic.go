@@ -74,7 +74,9 @@ func (s *Service) served(tenant string, crowd *audience, by way, bytes int64) {
 	if bytes <= 0 {
 		return
 	}
-	s.Served(tenant, bytes)
+	if tenant != "" {
+		s.Served(tenant, bytes)
+	}
 	crowd.sent[by].Add(bytes)
 	s.traffic.sent[by].Add(bytes)
 }

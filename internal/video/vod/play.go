@@ -13,6 +13,7 @@ import (
 	"liuyun/internal/base/fault"
 	"liuyun/internal/base/id"
 	"liuyun/internal/kit/blob"
+	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/store"
 )
 
@@ -93,8 +94,9 @@ func (s *Service) play(w http.ResponseWriter, r *http.Request) {
 	if file, ok := object.(blob.Filer); ok {
 		content = file.File()
 	}
+	counted := guard.Relay(r, h, v.tenant, t.asset) // by an edge, what its viewers get
 	http.ServeContent(w, withinRangeLimit(r), "", info.Modified, content)
-	if r.Method == http.MethodGet {
+	if r.Method == http.MethodGet && !counted {
 		s.Served(v.tenant, sent(h, content))
 	}
 }

@@ -1,0 +1,201 @@
+package site
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"liuyun/internal/base/id"
+	"liuyun/internal/contract/edge"
+	"liuyun/internal/kit/store"
+)
+
+// heard is what an edge told last.
+type heard struct {
+	edge.Report
+	at    time.Time
+	known bool // it is one of the cloud; looked up once, and forgotten with it
+	rate  edge.Counts
+}
+
+const (
+	awayAfter  = 20 * time.Second // without a report
+	mostEdges  = 10_000
+	mostReport = 512 << 10 // bytes
+)
+
+// hear takes in a report.
+func (s *Service) hear(ctx context.Context, data []byte) {
+	var r edge.Report
+	if err := json.Unmarshal(data, &r); err != nil || !id.Valid("nod", r.Node) || len(data) > mostReport {
+		s.deps.Log.Warn("a report of an edge that cannot be read", "cause", err)
+		return
+	}
+	now := s.now()
+	s.mu.Lock()
+	h := s.edges[r.Node]
+	full := h == nil && len(s.edges) >= mostEdges
+	s.mu.Unlock()
+	if h == nil {
+		if full || s.deps.Known(ctx, r.Node) != nil {
+			return
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h = s.edges[r.Node]; h == nil {
+		h = &heard{}
+		s.edges[r.Node] = h
+	}
+	h.Report, h.at = r, now
+	h.rate = edge.Counts{}
+	for of, c := range r.Sites {
+		h.rate.Requests += c.Requests
+		h.rate.Hits += c.Hits
+		h.rate.Bytes += c.Bytes
+		h.rate.Fetched += c.Fetched
+		s.count(of, now, c)
+	}
+}
+
+// Forget drops a node that was deleted.
+func (s *Service) Forget(ctx context.Context, node string) error {
+	s.mu.Lock()
+	delete(s.edges, node)
+	s.mu.Unlock()
+	return s.deps.DB.Write(ctx, func(tx *store.Tx) error {
+		var revision int64
+		err := tx.QueryRow("SELECT rev FROM edge_nodes WHERE id = ?", node).Scan(&revision)
+		if errors.Is(err, store.ErrNoRows) {
+			return nil // it is no edge, or another control node has done it
+		}
+		if err != nil {
+			return err
+		}
+		before, next, err := s.begin(tx)
+		if err != nil {
+			return err
+		}
+		removed, err := tx.Exec("DELETE FROM edge_nodes WHERE id = ? AND rev = ?", node, revision)
+		if err != nil || removed == 0 {
+			return err
+		}
+		next.sum -= edge.Mark(node, revision)
+		if err := bury(tx, node, next.revision); err != nil {
+			return err
+		}
+		if _, err := tx.Exec("DELETE FROM edge_usage WHERE node = ?", node); err != nil {
+			return err
+		}
+		return s.commit(tx, before, next, edge.Delta{Gone: []string{node}})
+	})
+}
+
+// place notes where an edge is, when that has changed.
+func (s *Service) place(ctx context.Context, node string, p edge.Place) error {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	same := false
+	err = s.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		var kept string
+		err := tx.QueryRow("SELECT place FROM edge_nodes WHERE id = ?", node).Scan(&kept)
+		if errors.Is(err, store.ErrNoRows) {
+			return nil
+		}
+		same = kept == string(text)
+		return err
+	})
+	if err != nil || same {
+		return err
+	}
+	return s.deps.DB.Write(ctx, func(tx *store.Tx) error {
+		before, next, err := s.begin(tx)
+		if err != nil {
+			return err
+		}
+		var revision int64
+		err = tx.QueryRow("SELECT rev FROM edge_nodes WHERE id = ?", node).Scan(&revision)
+		switch {
+		case err == nil:
+			next.sum -= edge.Mark(node, revision)
+		case !errors.Is(err, store.ErrNoRows):
+			return err
+		}
+		next.sum += edge.Mark(node, next.revision)
+		_, err = tx.Exec("INSERT INTO edge_nodes (id, place, rev) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET place = excluded.place, rev = excluded.rev",
+			node, string(text), next.revision)
+		if err != nil {
+			return err
+		}
+		return s.commit(tx, before, next, edge.Delta{Nodes: []edge.Node{{ID: node, Revision: next.revision, Place: p}}})
+	})
+}
+
+// forgetGone drops what was heard of edges that have been away for long.
+func (s *Service) forgetGone() {
+	now := s.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for node, h := range s.edges {
+		if now.Sub(h.at) > time.Hour {
+			delete(s.edges, node)
+		}
+	}
+	for of, t := range s.traffic {
+		if now.Sub(t.last()) > trafficFor {
+			delete(s.traffic, of)
+		}
+	}
+}
+
+// nodes are the edges there are, by id.
+func nodes(tx *store.Tx) (list []edge.Node, err error) {
+	d := edge.Delta{}
+	for after := int64(0); ; after = list[len(list)-1].Revision {
+		d.Nodes = nil
+		if err := nodesSince(tx, &d, after); err != nil {
+			return nil, err
+		}
+		list = append(list, d.Nodes...)
+		if len(d.Nodes) < mostInDelta {
+			break
+		}
+	}
+	slices.SortFunc(list, func(a, b edge.Node) int { return strings.Compare(a.ID, b.ID) })
+	return list, nil
+}
+
+// takeUsage adds what an edge has served, once.
+func (s *Service) takeUsage(ctx context.Context, data []byte) (any, error) {
+	var u edge.Usage
+	if err := json.Unmarshal(data, &u); err != nil || !id.Valid("nod", u.Node) {
+		return nil, badUsage(err)
+	}
+	if _, err := time.Parse(time.DateOnly, u.Day); err != nil {
+		return nil, badUsage(err)
+	}
+	if err := s.deps.Known(ctx, u.Node); err != nil {
+		return nil, err
+	}
+	return struct{}{}, s.deps.DB.Write(ctx, func(tx *store.Tx) error {
+		taken, err := tx.Exec("INSERT INTO edge_usage (node, number) VALUES (?, ?) ON CONFLICT (node) DO UPDATE SET number = excluded.number WHERE edge_usage.number < excluded.number",
+			u.Node, u.Number)
+		if err != nil || taken == 0 {
+			return err // it was counted already
+		}
+		for tenant, bytes := range u.Bytes {
+			if bytes <= 0 {
+				continue
+			}
+			if err := s.deps.Served(tx, tenant, u.Day, bytes); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
