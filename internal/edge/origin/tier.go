@@ -1,0 +1,197 @@
+package origin
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"liuyun/internal/base/fault"
+)
+
+// Peer is another cache, which asks the origins in place of this one: a shield.
+type Peer struct {
+	ID     string   // by which all edges know it
+	URL    *url.URL // its scheme and host
+	Weight int      // its share of what is asked for; 0 is 1
+}
+
+// TierOptions are what a Tier is made of.
+type TierOptions struct {
+	Peers  http.RoundTripper // asks peers; it does not decompress
+	Next   http.RoundTripper // asks the origins, without a shield
+	Hedge  Hedge             // when a second peer is asked
+	Answer time.Duration     // until the head of a peer's answer, of all tries together; 0 is a minute
+	Log    *slog.Logger      // nil for none
+}
+
+const (
+	mostPeerTries = 2
+	mostPeers     = 256
+)
+
+// Tier asks shields, each for its own part of what there is, so that one of them has what
+// any edge has asked for before. Which one it is depends on X-Forwarded-Host, the path
+// and the query, but for the directives of HLS ("_HLS_…"), which only say what of a
+// playlist is wanted.
+//
+// A shield that cannot be reached, or that has no answer of an origin, is passed over:
+// the next one is asked, and then Next. So is one that has many more requests than the
+// others. What changes something, what upgrades a connection and what comes from a peer
+// itself (see [Direct]) goes to Next at once.
+//
+// It may be used by several goroutines.
+type Tier struct {
+	asker
+	via   http.RoundTripper
+	next  http.RoundTripper
+	set   sync.Mutex // held while peers are replaced
+	peers atomic.Pointer[[]*peer]
+}
+
+// peer is a shield as a target. Another weight makes another one of the same target.
+type peer struct {
+	*target
+	Peer
+	seed uint64
+}
+
+// NewTier returns a Tier that knows no peers: all goes to Next until [Tier.SetPeers].
+func NewTier(o TierOptions) *Tier {
+	t := &Tier{via: o.Peers, next: o.Next}
+	t.configure(o.Hedge, o.Answer, o.Log)
+	t.fails = func(r *http.Response) bool { return unavailable(r.StatusCode) && !answered(r.Header) }
+	t.peers.Store(new([]*peer))
+	return t
+}
+
+// SetPeers replaces the peers. Of those that stay, by ID and URL, it is remembered how
+// they do. The fault is invalid when one of them cannot be asked; then nothing changes.
+func (t *Tier) SetPeers(peers []Peer) error {
+	if len(peers) > mostPeers {
+		return fault.New(fault.Invalid, "there are %d shields; %d is the most", len(peers), mostPeers)
+	}
+	t.set.Lock()
+	defer t.set.Unlock()
+	known := make(map[string]*peer)
+	for _, p := range *t.peers.Load() {
+		known[p.ID] = p
+	}
+	list := make([]*peer, 0, len(peers))
+	taken := make(map[string]bool)
+	for _, p := range peers {
+		u := p.URL
+		switch {
+		case p.ID == "" || taken[p.ID]:
+			return fault.New(fault.Invalid, "the name %q of a shield is empty, or that of another one", p.ID)
+		case u == nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+			return fault.New(fault.Invalid, "the shield %s is at %q; write an address such as https://10.0.0.7:8443", p.ID, u)
+		case p.Weight < 0 || p.Weight > mostWeight:
+			return fault.New(fault.Invalid, "the weight of the shield %s is %d; choose between 1 and %d", p.ID, p.Weight, mostWeight)
+		}
+		taken[p.ID] = true
+		p.Weight = max(p.Weight, 1)
+		is := &peer{Peer: p, seed: hashString(p.ID)}
+		if was := known[p.ID]; was != nil && was.URL.Scheme == u.Scheme && was.URL.Host == u.Host {
+			is.target = was.target
+		} else {
+			is.target = &target{name: p.ID, via: t.via, address: p.direct}
+		}
+		list = append(list, is)
+	}
+	t.peers.Store(&list)
+	return nil
+}
+
+// direct makes a request one to this peer, which finds the site by the host that the
+// viewer has asked for.
+func (p Peer) direct(out *http.Request) {
+	u := *out.URL
+	u.Scheme, u.Host, u.User = p.URL.Scheme, p.URL.Host, nil
+	out.URL, out.Host = &u, viewerHost(out)
+}
+
+func viewerHost(r *http.Request) string {
+	if host := r.Header["X-Forwarded-Host"]; len(host) == 1 && host[0] != "" {
+		return host[0]
+	}
+	return r.Host
+}
+
+// answered reports whether a cache says that it has its answer from an origin: by the
+// last member of Cache-Status (RFC 9211), which is its own.
+func answered(header http.Header) bool {
+	lines := header["Cache-Status"]
+	if len(lines) == 0 {
+		return false
+	}
+	last := lines[len(lines)-1]
+	last = last[strings.LastIndexByte(last, ',')+1:]
+	for parameter := range strings.SplitSeq(last, ";") {
+		name, _, _ := strings.Cut(strings.TrimSpace(parameter), "=")
+		if name == "fwd-status" || name == "hit" {
+			return true
+		}
+	}
+	return false
+}
+
+// direct is the key of what Direct says.
+type direct struct{}
+
+// Direct returns a context whose requests no Tier sends to a peer. It is for those that
+// have come from a peer: two that take each other for the shield would ask each other
+// without end.
+func Direct(ctx context.Context) context.Context {
+	return context.WithValue(ctx, direct{}, direct{})
+}
+
+func isDirect(ctx context.Context) bool { return ctx.Value(direct{}) != nil }
+
+// RoundTrip asks a shield, or Next.
+func (t *Tier) RoundTrip(r *http.Request) (*http.Response, error) {
+	peers := *t.peers.Load()
+	if len(peers) == 0 || !repeatable(r) || isDirect(r.Context()) {
+		return t.next.RoundTrip(r)
+	}
+	q := newQuestion(r)
+	q.key = keyOf(r)
+	second := func(q *question) (chosen, bool) { return pick(peers, q, time.Now(), proven) }
+	for len(q.tried) < mostPeerTries && !t.over(q) {
+		to, ok := pick(peers, q, time.Now(), hopeful)
+		if !ok {
+			break
+		}
+		got := t.ask(q, to, second)
+		if t.answers(got) {
+			return got.response, nil
+		}
+		got.close()
+		if err := r.Context().Err(); err != nil {
+			return nil, err
+		}
+		t.log.Debug("a shield has failed a request", "name", to.name, "cause", got.err)
+	}
+	return t.next.RoundTrip(r)
+}
+
+// PeerStatus says how a shield does.
+type PeerStatus struct {
+	ID  string
+	URL string
+	Condition
+}
+
+// Status says how the shields do, in the order in which they were set.
+func (t *Tier) Status() []PeerStatus {
+	now := time.Now()
+	var list []PeerStatus
+	for _, p := range *t.peers.Load() {
+		list = append(list, PeerStatus{ID: p.ID, URL: p.URL.String(), Condition: p.condition(now)})
+	}
+	return list
+}
