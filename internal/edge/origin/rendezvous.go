@@ -31,7 +31,11 @@ func pick(peers []*peer, q *question, now time.Time, n need) (chosen, bool) {
 		if q.has(p.target) || !p.breaker.allows(now, n) || p.inFlight.Load() >= bound(load, int64(p.Weight), weight) {
 			continue
 		}
-		if score := p.score(q.key); best == nil || score > highest || score == highest && p.ID < best.ID {
+		score := p.score(q.key)
+		if score <= q.above {
+			continue
+		}
+		if best == nil || score > highest || score == highest && p.ID < best.ID {
 			best, highest = p, score
 		}
 	}
@@ -39,6 +43,17 @@ func pick(peers []*peer, q *question, now time.Time, n need) (chosen, bool) {
 		return chosen{}, false
 	}
 	return best.choose(now, n)
+}
+
+// scoreOf is what this cache draws itself, or 0 where it is no shield. It asks only those
+// that draw more, so that of two neither waits for the other, whoever is passed over.
+func scoreOf(peers []*peer, self string, key uint64) float64 {
+	for _, p := range peers {
+		if p.ID == self {
+			return p.score(key)
+		}
+	}
+	return 0
 }
 
 // idleLoad is what a shield may have in flight in any case. With less than that none is

@@ -22,11 +22,14 @@ type Peer struct {
 
 // TierOptions are what a Tier is made of.
 type TierOptions struct {
-	Peers  http.RoundTripper // asks peers; it does not decompress
-	Next   http.RoundTripper // asks the origins, without a shield
-	Hedge  Hedge             // when a second peer is asked
-	Answer time.Duration     // until the head of a peer's answer, of all tries together; 0 is a minute
-	Log    *slog.Logger      // nil for none
+	Peers http.RoundTripper // asks peers; it does not decompress
+	Next  http.RoundTripper // asks the origins, without a shield
+	// Self is the ID of this cache where others ask it; empty where they do not. It asks
+	// only shields that come before it, so that no two wait for each other.
+	Self   string
+	Hedge  Hedge         // when a second peer is asked
+	Answer time.Duration // until the head of a peer's answer, of all tries together; 0 is a minute
+	Log    *slog.Logger  // nil for none
 }
 
 const (
@@ -49,6 +52,7 @@ type Tier struct {
 	asker
 	via   http.RoundTripper
 	next  http.RoundTripper
+	self  string
 	set   sync.Mutex // held while peers are replaced
 	peers atomic.Pointer[[]*peer]
 }
@@ -62,7 +66,7 @@ type peer struct {
 
 // NewTier returns a Tier that knows no peers: all goes to Next until [Tier.SetPeers].
 func NewTier(o TierOptions) *Tier {
-	t := &Tier{via: o.Peers, next: o.Next}
+	t := &Tier{via: o.Peers, next: o.Next, self: o.Self}
 	t.configure(o.Hedge, o.Answer, o.Log)
 	t.fails = func(r *http.Response) bool { return unavailable(r.StatusCode) && !answered(r.Header) }
 	t.peers.Store(new([]*peer))
@@ -160,6 +164,7 @@ func (t *Tier) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	q := newQuestion(r)
 	q.key = keyOf(r)
+	q.above = scoreOf(peers, t.self, q.key)
 	second := func(q *question) (chosen, bool) { return pick(peers, q, time.Now(), proven) }
 	for len(q.tried) < mostPeerTries && !t.over(q) {
 		to, ok := pick(peers, q, time.Now(), hopeful)

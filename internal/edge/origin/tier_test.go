@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"liuyun/internal/base/fault"
+
+	"pgregory.net/rapid"
 )
 
 // shields answers in place of all peers, by the host that is called.
@@ -327,4 +329,32 @@ func TestTierOverConnections(t *testing.T) {
 	if len(asked) != len(peers) {
 		t.Errorf("of %d shields %d were asked", len(peers), len(asked))
 	}
+}
+
+// Shields that are asked for the same never wait for each other, whoever of them is passed
+// over: each asks only those that come before it.
+func TestShieldsDoNotWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		list := drawPeers(t)
+		key := rapid.Uint64().Draw(t, "key")
+		asks := make(map[string]string) // by whom who is asked
+		for _, p := range list {
+			q := &question{key: key, above: scoreOf(list, p.ID, key)}
+			for range rapid.IntRange(0, len(list)).Draw(t, "passed over") {
+				q.tried = append(q.tried, rapid.SampledFrom(list).Draw(t, "one").target)
+			}
+			if to, ok := pick(list, q, time.Now(), hopeful); ok {
+				asks[p.name] = to.name
+			}
+		}
+		for _, p := range list {
+			at := p.name
+			for range list {
+				if at = asks[at]; at == p.name {
+					t.Fatalf("%s waits for itself: %v", p.name, asks)
+				}
+			}
+		}
+	})
 }

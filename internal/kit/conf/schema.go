@@ -82,6 +82,12 @@ func walk(outer field, add func(field)) error {
 	fieldName := regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 	for i := range outer.value.NumField() {
 		tag := outer.value.Type().Field(i)
+		if tag.Anonymous && tag.IsExported() && tag.Type.Kind() == reflect.Struct { // a section of two packages
+			if err := walk(field{section: outer.section, name: outer.name, help: outer.help, value: outer.value.Field(i)}, add); err != nil {
+				return err
+			}
+			continue
+		}
 		f := field{section: outer.section, name: tag.Tag.Get("conf"), help: tag.Tag.Get("help"), value: outer.value.Field(i)}
 		where := fmt.Sprintf("%s.%s in section %s", outer.value.Type(), tag.Name, outer.section)
 		switch {
