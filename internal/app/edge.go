@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/edge/cache"
+	"liuyun/internal/kit/h3"
 	"liuyun/internal/kit/obs"
 )
 
@@ -78,14 +80,43 @@ func (n *serving) buildEdgeNode() error {
 	if n.security.config != nil {
 		scheme = "https://"
 	}
-	serve := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.Serve(w, r, site) })
-	n.add("edge", n.listener(n.Listen, n.security.config, serve, nil, func(at net.Addr) { ready.URL = scheme + at.String() }), nil)
+	n.addEdgeListeners(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.Serve(w, r, site) }), func(at net.Addr) { ready.URL = scheme + at.String() })
 	if n.security.acme != nil {
 		ready.URL = scheme + n.Config.ACME.Domains[0]
 		n.add("certificates", n.security.acme.Run, nil)
 	}
 	n.addReady(&ready)
 	return nil
+}
+
+// addEdgeListeners adds what viewers come to. By UDP they come to the same port as by TCP.
+func (n *serving) addEdgeListeners(serve http.Handler, listening func(net.Addr)) {
+	if n.security.config == nil || !n.Config.Edge.HTTP3 {
+		n.add("edge", n.listener(n.Listen, n.security.config, serve, nil, listening), nil)
+		return
+	}
+	server := &h3.Server{
+		Handler: serve, TLS: n.security.config, LargestHeader: largestHeader,
+		Header: headerTimeout, Idle: idleTimeout, Stall: stallTimeout, Finish: finishTime, Log: n.Log,
+	}
+	address := "" // known when the first of both is ready
+	n.add("edge", n.listener(n.Listen, n.security.config, server.Announce(serve), nil, func(at net.Addr) {
+		address = at.String()
+		listening(at)
+	}), nil)
+	n.add("http3", func(ctx context.Context, ready func()) error {
+		var config net.ListenConfig
+		socket, err := config.ListenPacket(ctx, "udp", address)
+		if err != nil {
+			// Clients learn of HTTP/3 by TCP only, and are not told of it now: none is lost.
+			// An edge that does not start would lose them all.
+			n.Log.Warn("viewers come by HTTP/1.1 and HTTP/2 only: the UDP port cannot be listened on; free it, or set edge.http3=false", "address", address, "cause", err)
+			ready()
+			<-ctx.Done()
+			return nil
+		}
+		return server.Serve(ctx, socket, ready)
+	}, nil)
 }
 
 const (

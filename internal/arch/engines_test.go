@@ -50,6 +50,7 @@ func families() []family {
 		{"github.com/pion/sdp/v3", "internal/flow/peer", "as pion/webrtc"},
 		{"github.com/pion/logging", "internal/flow/peer", "pion logs to it, and we hand that to slog"},
 		{"golang.org/x/exp", "internal/video/vod", "only because tusd logs through it"},
+		{"github.com/quic-go/quic-go", "internal/kit/h3", "others see a server beside one for TCP"},
 		{"github.com/pb33f/libopenapi", "", "the API's document is held against answers by test/api only"},
 		{"github.com/pb33f/libopenapi-validator", "", "as libopenapi"},
 		{"github.com/google/go-cmp", "internal/testkit", "for tests"},

@@ -498,6 +498,7 @@ func (c *Cache) pass(w http.ResponseWriter, r *http.Request, site *Site, why str
 		Transport: site.Transport, FlushInterval: -1, ErrorLog: slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
 		ModifyResponse: func(in *http.Response) error {
 			delete(in.Header, "Surrogate-Control")
+			delete(in.Header, altSvc)
 			in.Header["Cache-Status"] = appendMember(in.Header["Cache-Status"], c.name+"; fwd="+why+"; fwd-status="+strconv.Itoa(in.StatusCode))
 			if changes(r.Method, in.StatusCode) {
 				c.invalidate(site.key(r.Host, r.URL))

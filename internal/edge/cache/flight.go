@@ -116,6 +116,7 @@ func (c *Cache) fly(f *flight, out *http.Request, cancel context.CancelCauseFunc
 	}
 	f.status = in.StatusCode
 	removeConnectionFields(in.Header)
+	delete(in.Header, altSvc)
 	if in.StatusCode == http.StatusNotModified && f.stale != nil {
 		_ = in.Body.Close() // there is none
 		c.validated(f, in.Header, requested, received)
