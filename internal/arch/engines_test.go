@@ -146,15 +146,15 @@ func TestDependencyPage(t *testing.T) {
 // goModules lists the direct requirements and the tools of a go.mod.
 func goModules(t *testing.T, path string) (names []string) {
 	t.Helper()
-	required := false
+	block := "" // the directive whose lines these are
 	for line := range strings.Lines(string(readFile(t, path))) {
 		fields := strings.Fields(line)
 		switch {
-		case len(fields) == 2 && fields[0] == "require" && fields[1] == "(":
-			required = true
+		case len(fields) == 2 && fields[1] == "(":
+			block = fields[0]
 		case len(fields) == 1 && fields[0] == ")":
-			required = false
-		case required && len(fields) == 2:
+			block = ""
+		case block == "require" && len(fields) == 2, block == "tool" && len(fields) == 1:
 			names = append(names, fields[0])
 		case len(fields) == 3 && fields[0] == "require":
 			names = append(names, fields[1])
