@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
 	"net/url"
 	"os"
 	"os/exec"
@@ -46,6 +48,9 @@ func h3Origin(t *testing.T) *httptest.Server {
 			http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		case "/page":
+			w.Header().Set("Link", "</film>; rel=preload")
+			w.WriteHeader(http.StatusEarlyHints)
+			w.Header().Del("Link")
 			w.Header().Set("Content-Type", "text/html")
 			io.WriteString(w, "<!doctype html><title>page</title>")
 		default:
@@ -115,6 +120,24 @@ func TestHTTP3(t *testing.T) {
 	in.Body.Close()
 	if in.StatusCode != http.StatusPartialContent || string(text) != string(film()[4000000:4000017]) || err != nil {
 		t.Errorf("a part: %s, %q, %v", in.Status, text, err)
+	}
+	hints := 0
+	hinted := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(status int, header textproto.MIMEHeader) error {
+		if hints++; status != http.StatusEarlyHints || header.Get("Link") == "" {
+			t.Errorf("before the page: %d, %v", status, header)
+		}
+		return nil
+	}})
+	page, err := http.NewRequestWithContext(hinted, "GET", e.URL+"/page", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in, err = viewer.Do(page); err != nil {
+		t.Fatal(err)
+	}
+	in.Body.Close()
+	if hints != 1 || in.StatusCode != http.StatusOK || in.Header["Link"] != nil {
+		t.Errorf("the page: %d hints, %s, %v", hints, in.Status, in.Header)
 	}
 	body := strings.Repeat("what is sent ", 50_000)
 	in, err = viewer.Post(e.URL+"/echo", "text/plain", strings.NewReader(body))

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"liuyun/internal/kit/guard"
+	"liuyun/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -307,9 +308,7 @@ func TestShutdown(t *testing.T) {
 		t.Error("nothing is announced")
 	}
 	s.stop()
-	for s.alt.Load() != nil {
-		time.Sleep(time.Millisecond)
-	}
+	testkit.Until(t, 10*time.Second, "nothing is announced any more", func() bool { return s.alt.Load() == nil })
 	close(release)
 	stopping := time.Now()
 	if got := <-answered; got.err != nil || got.size != 1<<20 {
@@ -361,9 +360,7 @@ func TestAdmit(t *testing.T) {
 		t.Errorf("one too many: %v", err)
 	}
 	cancel()
-	for s.count.Load() != mostConnections-1 {
-		time.Sleep(time.Millisecond)
-	}
+	testkit.Until(t, 10*time.Second, "there is room again", func() bool { return s.count.Load() == mostConnections-1 })
 	s.second = time.Now().Unix() + 1 // it is not there within this test
 	known := 0
 	for range 3 * mostStrangers {
