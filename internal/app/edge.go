@@ -2,10 +2,15 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 
 	"liuyun/internal/base/fault"
@@ -80,7 +85,10 @@ func (n *serving) buildEdgeNode() error {
 	if n.security.config != nil {
 		scheme = "https://"
 	}
-	n.addEdgeListeners(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.Serve(w, r, site) }), func(at net.Addr) { ready.URL = scheme + at.String() })
+	serve := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.Serve(w, r, site) })
+	if err := n.addEdgeListeners(serve, func(at net.Addr) { ready.URL = scheme + at.String() }); err != nil {
+		return err
+	}
 	if n.security.acme != nil {
 		ready.URL = scheme + n.Config.ACME.Domains[0]
 		n.add("certificates", n.security.acme.Run, nil)
@@ -90,13 +98,17 @@ func (n *serving) buildEdgeNode() error {
 }
 
 // addEdgeListeners adds what viewers come to. By UDP they come to the same port as by TCP.
-func (n *serving) addEdgeListeners(serve http.Handler, listening func(net.Addr)) {
+func (n *serving) addEdgeListeners(serve http.Handler, listening func(net.Addr)) error {
 	if n.security.config == nil || !n.Config.Edge.HTTP3 {
 		n.add("edge", n.listener(n.Listen, n.security.config, serve, nil, listening), nil)
-		return
+		return nil
+	}
+	secret, err := n.quicSecret()
+	if err != nil {
+		return err
 	}
 	server := &h3.Server{
-		Handler: serve, TLS: n.security.config, LargestHeader: largestHeader,
+		Handler: serve, TLS: n.security.config, Secret: secret, LargestHeader: largestHeader,
 		Header: headerTimeout, Idle: idleTimeout, Stall: stallTimeout, Finish: finishTime, Log: n.Log,
 	}
 	address := "" // known when the first of both is ready
@@ -117,9 +129,30 @@ func (n *serving) addEdgeListeners(serve http.Handler, listening func(net.Addr))
 		}
 		return server.Serve(ctx, socket, ready)
 	}, nil)
+	return nil
+}
+
+// quicSecret is what HTTP/3 has to know after a restart. It is made when it is not there,
+// or not whole.
+func (n *serving) quicSecret() (secret [32]byte, err error) {
+	path := n.data.Join(quicSecretName)
+	file, err := os.Open(path)
+	if err == nil {
+		defer file.Close()
+		if _, err = io.ReadFull(file, secret[:]); err == nil {
+			return secret, nil
+		}
+	}
+	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return secret, explainFolder(err, n.data.Path())
+	}
+	rand.Read(secret[:]) // never fails
+	return secret, explainFolder(writeWhole(path, secret[:]), n.data.Path())
 }
 
 const (
 	cacheName   = "liuyun"
 	cacheFolder = "cache" // what an edge has stored
+
+	quicSecretName = "quic.secret" // see quicSecret, 0600
 )

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 
 	"liuyun/test/program"
@@ -95,9 +96,9 @@ func TestHTTP3(t *testing.T) {
 			t.Errorf("by %s, %d bytes, Alt-Svc is %q", in.Proto, len(text), alt)
 		}
 	}
-	quic := &http3.Transport{TLSClientConfig: trust}
-	defer quic.Close()
-	viewer := &http.Client{Transport: quic}
+	udp := &http3.Transport{TLSClientConfig: trust}
+	defer udp.Close()
+	viewer := &http.Client{Transport: udp}
 	if !program.Eventually(10*time.Second, func() bool {
 		in, text := ask(t, viewer, e.URL+"/film")
 		if in.ProtoMajor != 3 || text != string(film()) || in.Header["Alt-Svc"] != nil {
@@ -162,6 +163,38 @@ func TestHTTP3(t *testing.T) {
 	}
 	if code := e.Stop(); code != 0 {
 		t.Errorf("exit status %d", code)
+	}
+}
+
+// Clients of an edge that was killed find out at once when it is back, and come again:
+// without a word they would wait for as long as they take a silent server to be there.
+func TestHTTP3AfterKill(t *testing.T) {
+	t.Parallel()
+	origin := h3Origin(t).URL
+	e, certificate := tlsEdge(t, origin)
+	transport := &http3.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: certificate.Trust, ServerName: "localhost"},
+		QUICConfig:      &quic.Config{MaxIdleTimeout: 10 * time.Minute},
+	}
+	defer transport.Close()
+	viewer := &http.Client{Transport: transport}
+	ask(t, viewer, e.URL+"/page")
+	e.Kill()
+	at, err := url.Parse(e.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := edgeIn(t, e.Data, origin, "--listen", at.Host, "--tls-cert", certificate.Cert, "--tls-key", certificate.Key)
+	if !program.Eventually(time.Minute, func() bool {
+		in, err := viewer.Get(again.URL + "/page")
+		if err != nil {
+			t.Log(err)
+			return false
+		}
+		in.Body.Close()
+		return in.StatusCode == http.StatusOK
+	}) {
+		t.Error("the client does not find its way back")
 	}
 }
 

@@ -5,6 +5,7 @@ package h3
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"log/slog"
@@ -24,6 +25,10 @@ import (
 type Server struct {
 	Handler http.Handler
 	TLS     *tls.Config // its certificates; protocols and versions are HTTP/3's own
+	// Secret is this server's, and the same after a restart: clients of one that was killed
+	// are told at once that their connection is gone (RFC 9000, section 10.3), and not
+	// left to find out.
+	Secret [32]byte
 	// LargestHeader is how many bytes the header of a request may have.
 	LargestHeader int
 	// Header is how long a connection may be without its first request, Idle how long
@@ -70,7 +75,11 @@ func (s *Server) Serve(ctx context.Context, socket net.PacketConn, ready func())
 	defer socket.Close()
 	s.none = make(chan struct{}, 1)
 	s.buffers.New = func() any { b := make([]byte, largestWrite); return &b }
-	transport := &quic.Transport{Conn: socket, VerifySourceAddress: s.strange, ConnContext: s.admit}
+	resets, tokens := quic.StatelessResetKey(s.derived("reset")), quic.TokenGeneratorKey(s.derived("token"))
+	transport := &quic.Transport{
+		Conn: socket, VerifySourceAddress: s.strange, ConnContext: s.admit,
+		StatelessResetKey: &resets, TokenGeneratorKey: &tokens,
+	}
 	defer transport.Close()
 	listener, err := transport.Listen(http3.ConfigureTLSConfig(s.TLS), &quic.Config{
 		HandshakeIdleTimeout: s.Header / 2, // the whole of it may take twice that
@@ -114,6 +123,11 @@ func (s *Server) Serve(ctx context.Context, socket net.PacketConn, ready func())
 	}
 	<-stopped
 	return nil
+}
+
+// derived is a key for one use of the secret.
+func (s *Server) derived(use string) [sha256.Size]byte {
+	return sha256.Sum256(append(s.Secret[:], use...))
 }
 
 // shutdown tells clients that there is an end (GOAWAY), and lets them have what they have
