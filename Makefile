@@ -75,7 +75,7 @@ test: $(TESTSUM) ## every check and test; installs what they need
 	scripts/need.sh ffmpeg chromium fonts-noto-cjk postgresql iproute2 srt-tools nginx varnish $(gstreamer)
 	rm -rf build/results
 	@status=0; \
-	$(TESTSUM) step -name build -- $(MAKE) --no-print-directory build build/staticcheck $(PEERS) $(E2E_NPM) || status=1; \
+	$(TESTSUM) step -name build -- $(MAKE) --no-print-directory build build/staticcheck build/h2spec $(PEERS) $(E2E_NPM) || status=1; \
 	$(MAKE) --no-print-directory --keep-going check || status=1; \
 	$(MAKE) --no-print-directory e2e || status=1; \
 	$(TESTSUM) total || status=1; \
@@ -114,7 +114,7 @@ check-web: $(TESTSUM) web/$(NPM_DONE)
 	@$(TESTSUM) vitest -name web-unit -- npm --prefix web run --silent test --
 
 .PHONY: e2e
-e2e: build $(TESTSUM) $(E2E_NPM) ## the built program against players that are not ours
+e2e: build build/h2spec $(TESTSUM) $(E2E_NPM) ## the built program against players that are not ours
 	@scripts/need.sh ffmpeg chromium fonts-noto-cjk postgresql iproute2 srt-tools nginx varnish $(gstreamer)
 	@$(if $(E2E_NODE),$(TESTSUM) node -name e2e-node -- node --test $(E2E_NODE))
 	@$(if $(E2E_GO),$(TESTSUM) go -name e2e -again 3 -- go test -json -count=1 -timeout=20m ./test/...)
@@ -142,6 +142,9 @@ build/testsum: $(wildcard tools/testsum/*.go) tools/go.mod
 
 build/staticcheck: tools/go.mod tools/go.sum
 	go build -C tools -o ../$@ honnef.co/go/tools/cmd/staticcheck
+
+build/h2spec: tools/go.mod tools/go.sum
+	go build -C tools -o ../$@ github.com/summerwind/h2spec/cmd/h2spec
 
 # A real S3 server and a real ACME authority for tests, installed by version, away
 # from both go.mod.

@@ -1,14 +1,21 @@
 package app
 
 import (
+	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/edge/cache"
+	"liuyun/internal/kit/h3"
 	"liuyun/internal/kit/obs"
 )
 
@@ -79,7 +86,9 @@ func (n *serving) buildEdgeNode() error {
 		scheme = "https://"
 	}
 	serve := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.Serve(w, r, site) })
-	n.add("edge", n.listener(n.Listen, n.security.config, serve, nil, func(at net.Addr) { ready.URL = scheme + at.String() }), nil)
+	if err := n.addEdgeListeners(serve, func(at net.Addr) { ready.URL = scheme + at.String() }); err != nil {
+		return err
+	}
 	if n.security.acme != nil {
 		ready.URL = scheme + n.Config.ACME.Domains[0]
 		n.add("certificates", n.security.acme.Run, nil)
@@ -88,7 +97,62 @@ func (n *serving) buildEdgeNode() error {
 	return nil
 }
 
+// addEdgeListeners adds what viewers come to. By UDP they come to the same port as by TCP.
+func (n *serving) addEdgeListeners(serve http.Handler, listening func(net.Addr)) error {
+	if n.security.config == nil || !n.Config.Edge.HTTP3 {
+		n.add("edge", n.listener(n.Listen, n.security.config, serve, nil, listening), nil)
+		return nil
+	}
+	secret, err := n.quicSecret()
+	if err != nil {
+		return err
+	}
+	server := &h3.Server{
+		Handler: serve, TLS: n.security.config, Secret: secret, LargestHeader: largestHeader,
+		Header: headerTimeout, Idle: idleTimeout, Stall: stallTimeout, Finish: finishTime, Log: n.Log,
+	}
+	address := "" // known when the first of both is ready
+	n.add("edge", n.listener(n.Listen, n.security.config, server.Announce(serve), nil, func(at net.Addr) {
+		address = at.String()
+		listening(at)
+	}), nil)
+	n.add("http3", func(ctx context.Context, ready func()) error {
+		var config net.ListenConfig
+		socket, err := config.ListenPacket(ctx, "udp", address)
+		if err != nil {
+			// Clients learn of HTTP/3 by TCP only, and are not told of it now: none is lost.
+			// An edge that does not start would lose them all.
+			n.Log.Warn("viewers come by HTTP/1.1 and HTTP/2 only: the UDP port cannot be listened on; free it, or set edge.http3=false", "address", address, "cause", err)
+			ready()
+			<-ctx.Done()
+			return nil
+		}
+		return server.Serve(ctx, socket, ready)
+	}, nil)
+	return nil
+}
+
+// quicSecret is what HTTP/3 has to know after a restart. It is made when it is not there,
+// or not whole.
+func (n *serving) quicSecret() (secret [32]byte, err error) {
+	path := n.data.Join(quicSecretName)
+	file, err := os.Open(path)
+	if err == nil {
+		defer file.Close()
+		if _, err = io.ReadFull(file, secret[:]); err == nil {
+			return secret, nil
+		}
+	}
+	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return secret, explainFolder(err, n.data.Path())
+	}
+	rand.Read(secret[:]) // never fails
+	return secret, explainFolder(writeWhole(path, secret[:]), n.data.Path())
+}
+
 const (
 	cacheName   = "liuyun"
 	cacheFolder = "cache" // what an edge has stored
+
+	quicSecretName = "quic.secret" // see quicSecret, 0600
 )

@@ -50,6 +50,7 @@ func families() []family {
 		{"github.com/pion/sdp/v3", "internal/flow/peer", "as pion/webrtc"},
 		{"github.com/pion/logging", "internal/flow/peer", "pion logs to it, and we hand that to slog"},
 		{"golang.org/x/exp", "internal/video/vod", "only because tusd logs through it"},
+		{"github.com/quic-go/quic-go", "internal/kit/h3", "others see a server beside one for TCP"},
 		{"github.com/pb33f/libopenapi", "", "the API's document is held against answers by test/api only"},
 		{"github.com/pb33f/libopenapi-validator", "", "as libopenapi"},
 		{"github.com/google/go-cmp", "internal/testkit", "for tests"},
@@ -145,15 +146,15 @@ func TestDependencyPage(t *testing.T) {
 // goModules lists the direct requirements and the tools of a go.mod.
 func goModules(t *testing.T, path string) (names []string) {
 	t.Helper()
-	required := false
+	block := "" // the directive whose lines these are
 	for line := range strings.Lines(string(readFile(t, path))) {
 		fields := strings.Fields(line)
 		switch {
-		case len(fields) == 2 && fields[0] == "require" && fields[1] == "(":
-			required = true
+		case len(fields) == 2 && fields[1] == "(":
+			block = fields[0]
 		case len(fields) == 1 && fields[0] == ")":
-			required = false
-		case required && len(fields) == 2:
+			block = ""
+		case block == "require" && len(fields) == 2, block == "tool" && len(fields) == 1:
 			names = append(names, fields[0])
 		case len(fields) == 3 && fields[0] == "require":
 			names = append(names, fields[1])

@@ -344,7 +344,7 @@ func (c *Cache) await(w http.ResponseWriter, r *http.Request, f found) bool {
 	if f.leads {
 		defer f.flight.abandon()
 	}
-	if c.waitFor(r, f.flight) != nil {
+	if c.waitFor(w, r, f) != nil {
 		panic(http.ErrAbortHandler) // the client has left, or is to come back
 	}
 	if f.flight.failed() && f.onError && f.object != nil {
@@ -379,16 +379,29 @@ func (c *Cache) await(w http.ResponseWriter, r *http.Request, f found) bool {
 	return false
 }
 
-// waitFor waits until it is known what a flight brings.
-func (c *Cache) waitFor(r *http.Request, f *flight) error {
+// waitFor waits until it is known what a flight brings. Who began it is told what the
+// origin says before.
+func (c *Cache) waitFor(w http.ResponseWriter, r *http.Request, f found) error {
 	c.counts.misses.Add(1)
 	c.counts.waiting.Add(1)
 	defer c.counts.waiting.Add(-1)
-	select {
-	case <-f.ready:
-		return nil
-	case <-r.Context().Done():
-		return r.Context().Err()
+	var said chan early // from which nothing comes
+	if f.leads {
+		said = f.flight.said
+	}
+	for {
+		select {
+		case e := <-said:
+			e.send(w)
+		case <-f.flight.ready:
+			for len(said) > 0 { // it was before
+				e := <-said
+				e.send(w)
+			}
+			return nil
+		case <-r.Context().Done():
+			return r.Context().Err()
+		}
 	}
 }
 
@@ -495,9 +508,10 @@ func (c *Cache) pass(w http.ResponseWriter, r *http.Request, site *Site, why str
 				p.Out.Header.Del("Connection")
 			}
 		},
-		Transport: site.Transport, FlushInterval: -1, ErrorLog: slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
+		Transport: passing{site.Transport, w, r}, FlushInterval: -1, ErrorLog: slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
 		ModifyResponse: func(in *http.Response) error {
 			delete(in.Header, "Surrogate-Control")
+			delete(in.Header, altSvc)
 			in.Header["Cache-Status"] = appendMember(in.Header["Cache-Status"], c.name+"; fwd="+why+"; fwd-status="+strconv.Itoa(in.StatusCode))
 			if changes(r.Method, in.StatusCode) {
 				c.invalidate(site.key(r.Host, r.URL))

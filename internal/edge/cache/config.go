@@ -15,12 +15,13 @@ type Config struct {
 	DefaultTTL    time.Duration `conf:"default_ttl" help:"How long a response is fresh that says nothing of it, as a 200 or a 404 without Cache-Control; 0 asks the origin each time."`
 	StaleIfError  time.Duration `conf:"stale_if_error" help:"How long after its freshness a response is served while the origin fails, where it does not say that itself or forbids it."`
 	AnswerTimeout time.Duration `conf:"answer_timeout" help:"How long an origin may take to begin an answer, and to go on with one."`
+	HTTP3         bool          `conf:"http3" help:"Where viewers come by HTTPS, serve HTTP/3 too, at the UDP port of the same number, and announce it."`
 	StatusListen  string        `conf:"status_listen" help:"Where /healthz, /readyz and /metrics are answered, host:port; empty for nowhere. Everything at --listen is the origin's."`
 }
 
 // DefaultConfig is for a small machine.
 func DefaultConfig() Config {
-	return Config{Memory: 128 << 20, Disk: 8 << 30, StaleIfError: time.Hour, AnswerTimeout: time.Minute}
+	return Config{Memory: 128 << 20, Disk: 8 << 30, StaleIfError: time.Hour, AnswerTimeout: time.Minute, HTTP3: true}
 }
 
 // Validate checks the section.

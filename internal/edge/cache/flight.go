@@ -25,6 +25,10 @@ type flight struct {
 	variant string      // of header in fields
 	stale   *object     // that is validated, and held; nil for none
 	spare   bool        // what is stored may be served instead of a failure
+	// said is what the origin says before its answer, for the request that began this; nil
+	// where that wants none of it, as for a slice or beside what is served. It has room for
+	// all.
+	said chan early
 
 	ready chan struct{} // closed when what follows is known
 	// object is the answer; nil where it is of no use for others.
@@ -64,7 +68,7 @@ func (c *Cache) begin(e *entry, site *Site, key string, n int64, r *http.Request
 	}
 	e.flights = append(e.flights, f)
 	ctx, cancel := context.WithCancelCause(c.life)
-	out := site.outgoing(ctx, r, c.identity)
+	out := site.outgoing(f.listen(ctx, r, leads), r, c.identity)
 	if n != whole {
 		out.Header.Set("Range", sliceRange(n))
 	}
@@ -88,6 +92,17 @@ func (c *Cache) begin(e *entry, site *Site, key string, n int64, r *http.Request
 		}
 	})
 	return f
+}
+
+// listen returns a context for the request to the origin, by which is heard what that says
+// before its answer.
+func (f *flight) listen(ctx context.Context, r *http.Request, leads bool) context.Context {
+	if !leads || !r.ProtoAtLeast(1, 1) {
+		return ctx
+	}
+	f.said = make(chan early, mostEarly)
+	ears := &ears{tell: func(e early) { f.said <- e }}
+	return ears.trace(ctx)
 }
 
 // abandon says that nobody takes what is handed.
@@ -116,6 +131,7 @@ func (c *Cache) fly(f *flight, out *http.Request, cancel context.CancelCauseFunc
 	}
 	f.status = in.StatusCode
 	removeConnectionFields(in.Header)
+	delete(in.Header, altSvc)
 	if in.StatusCode == http.StatusNotModified && f.stale != nil {
 		_ = in.Body.Close() // there is none
 		c.validated(f, in.Header, requested, received)

@@ -175,6 +175,10 @@ func removeConnectionFields(header http.Header) {
 	}
 }
 
+// altSvc is a field by which an origin says where else it can be reached (RFC 7838): by
+// us, not by viewers, who know this cache by its name. They are told of its own listeners.
+const altSvc = "Alt-Svc"
+
 // NewTransport returns what asks origins. It takes their answers as they are.
 func NewTransport(answer time.Duration) *http.Transport {
 	const dial, idle, perOrigin = 10 * time.Second, 90 * time.Second, 256

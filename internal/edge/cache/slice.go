@@ -124,7 +124,7 @@ func (c *Cache) awaitSlice(r *http.Request, f found) (piece, error) {
 			f.object.body.release()
 		}
 	}
-	if err := c.waitFor(r, f.flight); err != nil {
+	if err := c.waitFor(nil, r, f); err != nil {
 		stale()
 		return piece{}, err
 	}
