@@ -4,14 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -30,61 +28,6 @@ func freePort(t *testing.T) (address string, port int) {
 	}
 	defer l.Close()
 	return l.Addr().String(), l.Addr().(*net.TCPAddr).Port
-}
-
-func start(t *testing.T, env []string, name string, args ...string) {
-	t.Helper()
-	cmd := exec.Command(name, args...)
-	cmd.Env = append(os.Environ(), env...)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-}
-
-// startPebble runs an ACME server that checks names at tlsPort of this machine,
-// and returns its directory and what it is trusted by.
-func startPebble(t *testing.T, tlsPort int) (directory string, roots *x509.CertPool) {
-	t.Helper()
-	pebble, dns := testkit.Peer(t, "pebble"), testkit.Peer(t, "pebble-challtestsrv")
-	folder := t.TempDir()
-	ca, err := guard.OpenCA(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := ca.Server()(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certPath, keyPath := writePair(t, folder, certificate)
-	dnsAddress, _ := freePort(t)
-	management, _ := freePort(t)
-	listen, _ := freePort(t)
-	start(t, nil, dns, "-dns01", dnsAddress, "-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "", "-management", management, "-defaultIPv6", "", "-defaultIPv4", "127.0.0.1")
-	config, _ := json.Marshal(map[string]any{"pebble": map[string]any{
-		"listenAddress": listen, "certificate": certPath, "privateKey": keyPath, "httpPort": 1, "tlsPort": tlsPort,
-		"profiles": map[string]any{"default": map[string]any{"description": "d", "validityPeriod": 7776000}},
-	}})
-	path := filepath.Join(folder, "pebble.json")
-	if err := os.WriteFile(path, config, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	start(t, []string{"PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0"}, pebble, "-config", path, "-dnsserver", dnsAddress)
-	directory = "https://" + listen + "/dir"
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.Pool()}, DisableKeepAlives: true}}
-	for range 100 {
-		answer, err := client.Get(directory)
-		if err == nil {
-			answer.Body.Close()
-			return directory, ca.Pool()
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	t.Fatal("pebble does not answer")
-	return "", nil
 }
 
 func writePair(t *testing.T, folder string, certificate *tls.Certificate) (certPath, keyPath string) {
@@ -112,7 +55,9 @@ func writePair(t *testing.T, folder string, certificate *tls.Certificate) (certP
 func TestACME(t *testing.T) {
 	t.Parallel()
 	address, port := freePort(t)
-	directory, roots := startPebble(t, port)
+	directory, trusted := testkit.Pebble(t, port)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(trusted)
 	folder := t.TempDir()
 	o := guard.ACMEOptions{Domains: []string{"video.example.net"}, Directory: directory, Roots: roots, Folder: folder, Listen: address, Log: slog.New(slog.DiscardHandler)}
 	first := issued(t, o)
