@@ -11,6 +11,7 @@ import (
 	"liuyun/internal/contract/edge"
 	"liuyun/internal/contract/encode"
 	"liuyun/internal/control/account"
+	"liuyun/internal/control/cert"
 	"liuyun/internal/control/meter"
 	"liuyun/internal/control/node"
 	"liuyun/internal/control/notify"
@@ -83,6 +84,7 @@ func (n *serving) buildControlNode(ctx context.Context, who *self) error {
 	n.add("queue", c.jobs.Run, nil)
 	n.add("nodes", c.nodes.Run, nil)
 	n.add("sites", c.sites.Run, nil)
+	n.add("certificates of sites", cert.New(cert.Deps{Records: c.db, Messages: c.bus, Log: n.Log}).Run, nil)
 	if nodeListen != "" {
 		secure := guard.NodeTLS(who.server(), who.identity.Pool())
 		n.add("node listener", n.listener(nodeListen, secure, c.nodes.Handler(), nil, func(net.Addr) {}), nil)
@@ -154,7 +156,7 @@ func (n *serving) buildServices(ctx context.Context, c *control, who *self, node
 	c.nodes = node.New(deps)
 	c.sites = site.New(site.Deps{
 		DB: c.db, Messages: c.bus, Secrets: secrets, Known: c.nodes.Admit, Served: c.usage.ServedOn, Log: n.Log,
-		CheckRules: func([]edge.Rule) error { return nil }, CheckPair: func(string, string, []string) error { return nil },
+		CheckRules: func([]edge.Rule) error { return nil }, CheckPair: checkPair, CheckManaged: guard.CheckManaged,
 	})
 	c.assets = vod.New(vod.Deps{
 		DB: c.db, Bus: c.bus, Jobs: c.jobs, Blob: c.objects, Signer: signer,

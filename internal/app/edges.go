@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"liuyun/internal/control/cert"
 	"liuyun/internal/control/node"
 	"liuyun/internal/control/site"
 	"liuyun/internal/kit/bus"
@@ -23,9 +24,15 @@ func (c *control) admit(ctx context.Context, name string) (bus.Subjects, error) 
 	}
 	if slices.Contains(roles, RoleEdge) {
 		publish, subscribe := site.Subjects()
-		may = may.And(bus.Subjects{Publish: publish, Subscribe: subscribe})
+		may = may.And(bus.Subjects{Publish: append(publish, cert.Subjects()...), Subscribe: subscribe})
 	}
 	return may, err
+}
+
+// checkPair says what is wrong with an uploaded certificate.
+func checkPair(certificate, key string, hosts []string) error {
+	_, err := guard.CheckPair([]byte(certificate), []byte(key), hosts, time.Now())
+	return err
 }
 
 // expel shuts a node out that was deleted.

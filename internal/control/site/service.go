@@ -35,6 +35,8 @@ type Deps struct {
 	CheckRules func([]edge.Rule) error
 	// CheckPair says what is wrong with a certificate and its key, in PEM, for names.
 	CheckPair func(certificate, key string, hosts []string) error
+	// CheckManaged says why no authority gives a certificate for a name by ACME.
+	CheckManaged func(host string) error
 	// Secrets are what playback addresses are signed with, the newest first.
 	Secrets [][]byte
 	// Served adds to what was served of a tenant on a day. It is part of tx.

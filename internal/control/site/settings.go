@@ -18,6 +18,7 @@ const mostSites = 1000
 
 const (
 	tlsOff      = "off"
+	tlsACME     = "acme"
 	tlsUploaded = "uploaded"
 )
 
@@ -57,6 +58,13 @@ func (s *Service) check(r *record, before []edge.Origin) error {
 	if r.TLS == tlsUploaded {
 		if err := s.deps.CheckPair(r.Certificate, r.Key, r.Hosts); err != nil {
 			return err
+		}
+	}
+	if r.TLS == tlsACME {
+		for _, host := range r.Hosts {
+			if err := s.deps.CheckManaged(host); err != nil {
+				return err
+			}
 		}
 	}
 	return s.deps.CheckRules(r.Rules)

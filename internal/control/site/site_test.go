@@ -95,6 +95,12 @@ func newCloud(t *testing.T, c store.Config) *cloud {
 			}
 			return nil
 		},
+		CheckManaged: func(host string) error {
+			if strings.HasPrefix(host, "*") {
+				return fault.New(fault.Invalid, "tls: upload a certificate for %s", host)
+			}
+			return nil
+		},
 		Served: func(_ *store.Tx, tenant, day string, bytes int64) error {
 			k.served = append(k.served, served{tenant, day, bytes})
 			return nil
@@ -182,6 +188,7 @@ func testSites(t *testing.T, k *cloud) {
 		`{"name":"x","hosts":["a.example"],"origins":[{"url":"https://o","backup":true}]}`:                                  "no backup",
 		`{"name":"x","hosts":["a.example"],"origins":[{"url":"https://o","ca":"x"}]}`:                                       "no certificate",
 		`{"name":"x","hosts":["a.example"],"origins":[{"url":"https://o"}],"rules":[{"path":"bad"}]}`:                       "rule 1",
+		`{"name":"x","hosts":["*.a.example"],"origins":[{"url":"https://o"}],"tls":"acme"}`:                                 "upload a certificate for",
 		`{"name":"x","hosts":["a.example"],"origins":[{"url":"https://o"}],"tls":"uploaded"}`:                               "upload a certificate",
 		`{"name":"x","hosts":["a.example"],"origins":[{"url":"https://o"}],"health":{"path":"x"}}`:                          "begin with /",
 		`{"name":"x","hosts":["a.example"],"origins":[{"url":"http://o","client_certificate":"x","client_key":"y"}]}`:       "needs https",
