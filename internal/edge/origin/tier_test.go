@@ -245,6 +245,27 @@ func TestTierHedges(t *testing.T) {
 	})
 }
 
+// Two shields are asked for one request, and never a third.
+func TestTierAsksTwoPeersAtMost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := shields{"a": nil, "b": nil, "c": nil}
+		x := tier(t, s, says("next"), TierOptions{})
+		by := order(t, x, "/")
+		third := says("third")
+		s[by[0]], s[by[1]], s[by[2]] = &counted{fake: refuses}, &sleeper{takes: time.Second, code: 200}, third
+		for _, p := range *x.peers.Load() {
+			for range leastHeads {
+				p.heads.add(100 * time.Millisecond)
+			}
+		}
+		x.budget.saved.Store(mostSaved * whole)
+		if _, text, err := get(t, x, "/"); text != by[1] || third.n.Load() != 0 {
+			t.Errorf("got %q, %v; the third was asked %d times", text, err, third.n.Load())
+		}
+	})
+}
+
 func TestSetPeers(t *testing.T) {
 	t.Parallel()
 	s := shields{"a": &counted{fake: refuses}, "b": says("b")}
