@@ -82,7 +82,9 @@ func TestSteadyStreamIsNotHeldBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source, sender := io.Pipe()
 		body, _ := NewCompressor(1).compress(codingZstd, source)
+		over := make(chan struct{})
 		go func() {
+			defer close(over)
 			for {
 				time.Sleep(time.Millisecond)
 				if _, err := sender.Write([]byte("x")); err != nil {
@@ -98,6 +100,7 @@ func TestSteadyStreamIsNotHeldBack(t *testing.T) {
 			t.Errorf("5 bytes took %v", took)
 		}
 		_ = body.Close()
+		<-over
 	})
 }
 

@@ -130,7 +130,7 @@ func apply(fields []field, header http.Header) {
 			delete(header, f.name)
 			continue
 		}
-		header[f.name] = f.value[:1:1] // who appends to it gets another one
+		header[f.name] = f.value // it has room for one: who appends to it gets another
 	}
 }
 
