@@ -109,7 +109,7 @@ func (c *fakeCloud) purge(value string) edge.Delta {
 // answer is what a control node says is new, in the order of revisions.
 func (c *fakeCloud) answer(q edge.Ask) edge.Delta {
 	d := edge.Delta{From: q.Revision, Revision: c.revision, Sum: c.sum(), Secrets: c.secrets}
-	if d.Whole = q.Revision == 0 || q.Revision < c.from || q.Revision > c.revision; d.Whole {
+	if d.Whole = q.Revision == 0 || q.Revision < c.from && !q.Rest || q.Revision > c.revision; d.Whole {
 		d.From = 0
 		d.Purges = []edge.Purge{{Revision: c.revision, Kind: edge.PurgeAll}}
 	}
@@ -148,12 +148,12 @@ func (c *fakeCloud) answer(q edge.Ask) edge.Delta {
 		}
 	}
 	for id, r := range c.gone {
-		if in(r) && !d.Whole {
+		if in(r) && !d.Whole && !q.Rest {
 			d.Gone = append(d.Gone, id)
 		}
 	}
 	for _, p := range c.purges {
-		if in(p.Revision) && !d.Whole {
+		if in(p.Revision) && !d.Whole && !q.Rest {
 			d.Purges = append(d.Purges, p)
 		}
 	}

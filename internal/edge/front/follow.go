@@ -136,7 +136,7 @@ func (c *follower) ask(ctx context.Context) {
 	q := edge.Ask{Node: c.deps.Node, Place: c.deps.Place, Revision: c.State().Revision}
 	switch {
 	case c.staged != nil:
-		q.Revision = c.staged.Revision
+		q.Revision, q.Rest = c.staged.Revision, true
 	case c.distrust:
 		q.Revision = 0
 	}
@@ -238,6 +238,8 @@ func (c *follower) apply(d *edge.Delta) error {
 	switch {
 	case d.Revision < 0, d.Revision < d.From && !d.Whole:
 		return fmt.Errorf("what was told is from revision %d to %d", d.From, d.Revision)
+	case d.Whole && d.More && c.staged != nil:
+		return errors.New("asked for the rest of all, told its beginning again")
 	case d.Whole:
 		base = &State{Secrets: base.Secrets}
 		c.staged, c.purges = nil, nil

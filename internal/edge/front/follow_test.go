@@ -165,7 +165,9 @@ func TestSum(t *testing.T) {
 		c.setSite("a", "a.example")
 		f := start(t, deps(t, c, s))
 		wait(time.Second)
-		c.set(func() { c.sites["lost"] = edge.Site{ID: "lost", Revision: 1, Settings: edge.Settings{Name: "found", Hosts: []string{"lost.example"}, Enabled: true}} })
+		c.set(func() {
+			c.sites["lost"] = edge.Site{ID: "lost", Revision: 1, Settings: edge.Settings{Name: "found", Hosts: []string{"lost.example"}, Enabled: true}}
+		})
 		if wait(askEveryMost); get(f.Front, "lost.example") != "found" {
 			t.Error("what was lost is not found")
 		}

@@ -82,9 +82,6 @@ func (s *spool) open() error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if s.kept.Days == nil {
-		s.kept.Days = make(map[string]map[string]int64)
-	}
 	s.count()
 	return nil
 }
@@ -93,6 +90,9 @@ func (s *spool) open() error {
 func (s *spool) add(bytes map[string]int64, now time.Time) {
 	if len(bytes) == 0 {
 		return
+	}
+	if s.kept.Days == nil {
+		s.kept.Days = make(map[string]map[string]int64)
 	}
 	name := now.UTC().Format(time.DateOnly)
 	day := s.kept.Days[name]
