@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"liuyun/internal/contract/edge"
@@ -108,7 +109,7 @@ func (r *reporter) counts() (map[string]edge.Counts, map[*siteTally]totals) {
 		c := sums[s].since(r.told[s])
 		paths := r.tally.takePaths(s)
 		for path := range paths {
-			room -= perPath + len(path)
+			room -= perPath + written(path)
 		}
 		if room > 0 {
 			c.Paths = paths
@@ -137,11 +138,26 @@ func (r *reporter) origins() map[string][]edge.OriginState {
 					continue
 				}
 				o.Reason = o.Reason[:min(len(o.Reason), longestReason)]
-				if room -= perOrigin + len(site) + len(o.URL) + len(o.Reason); room > 0 {
+				if room -= perOrigin + len(site) + written(o.URL) + written(o.Reason); room > 0 {
 					told[site] = append(told[site], o)
 				}
 			}
 		}
 	}
 	return told
+}
+
+// written is how long a text is in JSON at most, without its quotes. Clients choose paths,
+// and some characters take six bytes there.
+func written(text string) int {
+	n := 0
+	for _, c := range []byte(text) {
+		switch {
+		case c < ' ' || c >= 0x7f || strings.IndexByte(`"\\<>&`, c) >= 0:
+			n += len(`\u0000`)
+		default:
+			n++
+		}
+	}
+	return n
 }

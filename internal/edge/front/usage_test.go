@@ -139,7 +139,7 @@ func TestUsageBatches(t *testing.T) {
 				t.Fatalf("%d tenants and days are counted after %d batches, the next in %s", len(c.counted), batches+1, wait)
 			}
 		}
-		if batches != 3 || len(c.counted) != 30_001 {
+		if batches != 4 || len(c.counted) != 30_001 {
 			t.Errorf("%d batches, %d tenants and days counted", batches, len(c.counted))
 		}
 	})
