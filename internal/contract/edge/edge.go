@@ -125,7 +125,10 @@ type Place struct {
 type Ask struct {
 	Node     string `json:"node"`
 	Revision int64  `json:"revision"`
-	Place    Place  `json:"place"`
+	// Rest says that up to Revision it is only half of a whole answer: what follows is
+	// asked for, even where nobody knows any more what has gone since.
+	Rest  bool  `json:"rest,omitempty"`
+	Place Place `json:"place"`
 }
 
 // Delta is what has changed after From, up to Revision.
