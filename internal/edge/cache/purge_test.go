@@ -181,8 +181,26 @@ type gate struct {
 func newGate() *gate { return &gate{make(chan struct{}), make(chan http.HandlerFunc)} }
 
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	g.asked <- struct{}{}
-	(<-g.answer)(w, r)
+	for asked := g.asked; ; asked = nil {
+		select {
+		case asked <- struct{}{}:
+			continue
+		case answer := <-g.answer:
+			answer(w, r)
+		case <-r.Context().Done():
+		}
+		return
+	}
+}
+
+// wait waits until the origin is asked.
+func (g *gate) wait(t *testing.T) {
+	t.Helper()
+	select {
+	case <-g.asked:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the origin is not asked")
+	}
 }
 
 // A purge while the origin answers is for that answer too; who asks afterwards does not
@@ -202,11 +220,11 @@ func TestPurgeDuringFlight(t *testing.T) {
 			var before, after answer
 			var group sync.WaitGroup
 			group.Go(func() { before = e.get("/a") })
-			<-g.asked
+			g.wait(t)
 			p.Sequence = 1
 			e.purge(p)
 			group.Go(func() { after = e.get("/a") })
-			<-g.asked // another time
+			g.wait(t) // another time
 			for range 2 {
 				g.answer <- says("new", fields...)
 			}
@@ -221,7 +239,7 @@ func TestPurgeDuringFlight(t *testing.T) {
 			p.Sequence, p.Effect = 2, Forget
 			e.purge(p)
 			group.Go(func() { before = e.get("/a") })
-			<-g.asked
+			g.wait(t)
 			p.Sequence, p.Effect = 3, Outdate
 			e.purge(p)
 			g.answer <- says("old", fields...)
@@ -229,7 +247,7 @@ func TestPurgeDuringFlight(t *testing.T) {
 			e.want(before, 200, "old", "fwd=uri-miss")
 			e.settle()
 			group.Go(func() { after = e.get("/a") })
-			<-g.asked
+			g.wait(t)
 			g.answer <- says("newer", fields...)
 			group.Wait()
 			e.want(after, 200, "newer", "fwd=stale")
