@@ -50,6 +50,7 @@ type Cache struct {
 	index    *index
 	cold     *cold
 	catalog  *catalog
+	marks    *marks
 	loading  [64]sync.Mutex // by hash of a key: see load
 	buffers  sync.Pool
 
@@ -67,7 +68,7 @@ const largestShare = 8
 func New(o Options) (*Cache, error) {
 	c := &Cache{
 		identity: identity{o.Name, rand.Text()}, memory: newEvictor(o.Memory), disk: newEvictor(o.Disk), largest: o.Disk / largestShare,
-		patience: o.Patience, log: o.Log, index: newIndex(), cold: newCold(),
+		patience: o.Patience, log: o.Log, index: newIndex(), cold: newCold(), marks: newMarks(),
 		buffers: sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }},
 	}
 	if err := c.files.open(filepath.Join(o.Folder, "files"), o.Room); err != nil {
@@ -78,12 +79,12 @@ func New(o Options) (*Cache, error) {
 	c.catalog, complete, err = openCatalog(filepath.Join(o.Folder, "catalog.db"), o.Log, func(id, hash uint64, weight int64) {
 		c.files.after(id)
 		c.cold.add(id, hash, weight)
-	})
+	}, c.marks.restore)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Unavailable, "the cache's folder %s cannot be used", o.Folder)
 	}
 	if !complete {
-		c.cold = newCold()
+		c.cold, c.marks = newCold(), newMarks()
 	}
 	c.disk.cold, c.disk.forget = c.cold, c.forget
 	c.life, c.end = context.WithCancel(context.Background())
@@ -265,7 +266,7 @@ func (c *Cache) answer(w http.ResponseWriter, r *http.Request, site *Site, q req
 	case serve, refresh:
 		f.object.hit()
 		c.counts.hits.Add(1)
-		c.respond(w, r, f.object.body, f.stored, c.hitStatus(f.verdict), f.age)
+		c.respond(w, r, site.Audience, f.object.body, f.stored, c.hitStatus(f.verdict), f.age)
 		return true
 	case refuse:
 		c.refuse(w)
@@ -276,7 +277,7 @@ func (c *Cache) answer(w http.ResponseWriter, r *http.Request, site *Site, q req
 		c.pass(w, r, site, f.forward)
 		return true
 	}
-	return c.await(w, r, f)
+	return c.await(w, r, site.Audience, f)
 }
 
 // look decides what is done with a request for an object or a slice of it, and begins to
@@ -295,17 +296,23 @@ func (c *Cache) look(r *http.Request, site *Site, q request, key string, n int64
 	if e != nil {
 		f.object = e.find(r.Header, n)
 	}
+	var stands standing
 	if f.object != nil {
 		f.stored = f.object.response.Load()
 		f.object.body.hold() // it is in the index
+		stands = c.marks.standing(key, f.stored)
 	}
-	f.verdict = decide(time.Now(), q, f.stored, site.Policy)
+	f.verdict = decide(time.Now(), q, f.stored, stands, site.Policy)
+	if stands.gone {
+		f.bury(c, s)
+		e = s.entries[key]
+	}
 	if f.action == fetch && f.object == nil && e != nil && len(e.objects[n]) > 0 {
 		f.forward = "vary-miss"
 	}
 	switch f.action {
 	case refresh:
-		if e.flight(r.Header, n) == nil && c.flying.Load() < mostFlights {
+		if e.flight(r.Header, n, c.marks) == nil && c.flying.Load() < mostFlights {
 			c.begin(e, site, key, n, r, f, false)
 		}
 	case fetch, validate:
@@ -314,7 +321,7 @@ func (c *Cache) look(r *http.Request, site *Site, q request, key string, n int64
 			return f
 		}
 		if e != nil {
-			if f.flight = e.flight(r.Header, n); f.flight != nil {
+			if f.flight = e.flight(r.Header, n, c.marks); f.flight != nil {
 				return f
 			}
 		}
@@ -334,13 +341,21 @@ func (c *Cache) look(r *http.Request, site *Site, q request, key string, n int64
 	return f
 }
 
+// bury forgets what is stored for a request. The caller holds its shard.
+func (f *found) bury(c *Cache, s *shard) {
+	s.take(f.object)
+	c.discard(f.object)
+	f.object.body.release()
+	f.object, f.stored = nil, nil
+}
+
 // mostFlights bounds the fetches that are under way. Above it the origin answers each
 // request itself, for as long as that is there.
 const mostFlights = 4096
 
 // await answers a request with what a flight brings. It reports false when that is not
 // for this request.
-func (c *Cache) await(w http.ResponseWriter, r *http.Request, f found) bool {
+func (c *Cache) await(w http.ResponseWriter, r *http.Request, to Audience, f found) bool {
 	if f.leads {
 		defer f.flight.abandon()
 	}
@@ -348,7 +363,7 @@ func (c *Cache) await(w http.ResponseWriter, r *http.Request, f found) bool {
 		panic(http.ErrAbortHandler) // the client has left, or is to come back
 	}
 	if f.flight.failed() && f.onError && f.object != nil {
-		c.respond(w, r, f.object.body, f.stored, c.staleStatus(f.verdict), f.age)
+		c.respond(w, r, to, f.object.body, f.stored, c.staleStatus(f.verdict), f.age)
 		return true
 	}
 	status := c.missStatus(f.flight, f.verdict, !f.leads)
@@ -365,12 +380,12 @@ func (c *Cache) await(w http.ResponseWriter, r *http.Request, f found) bool {
 		}
 		defer o.body.release()
 		head := o.response.Load()
-		c.respond(w, r, o.body, head, status, head.age(time.Now()))
+		c.respond(w, r, to, o.body, head, status, head.age(time.Now()))
 		return true
 	case f.leads && f.flight.object == nil:
 		select {
 		case in := <-f.flight.handed:
-			c.relay(w, r, in, status)
+			c.relay(w, r, to, in, status)
 		case <-r.Context().Done():
 			panic(http.ErrAbortHandler)
 		}
@@ -406,7 +421,7 @@ func (c *Cache) waitFor(w http.ResponseWriter, r *http.Request, f found) error {
 }
 
 // respond answers with an object.
-func (c *Cache) respond(w http.ResponseWriter, r *http.Request, b *body, stored *response, status string, age time.Duration) {
+func (c *Cache) respond(w http.ResponseWriter, r *http.Request, to Audience, b *body, stored *response, status string, age time.Duration) {
 	size, known := b.length()
 	if !known {
 		size, known = number(stored.header.Get("Content-Length"))
@@ -415,7 +430,7 @@ func (c *Cache) respond(w http.ResponseWriter, r *http.Request, b *body, stored 
 	if known {
 		part = wanted(r, stored, size)
 	}
-	if writeHead(w, r, stored, status, age, part) {
+	if writeHead(w, r, to, stored, status, age, part) {
 		return
 	}
 	if err := b.send(r.Context(), w, part.span); err != nil {
@@ -424,12 +439,14 @@ func (c *Cache) respond(w http.ResponseWriter, r *http.Request, b *body, stored 
 }
 
 // writeHead writes the head of an answer, and reports whether that is all of it.
-func writeHead(w http.ResponseWriter, r *http.Request, stored *response, status string, age time.Duration, part extent) (over bool) {
+func writeHead(w http.ResponseWriter, r *http.Request, to Audience, stored *response, status string, age time.Duration, part extent) (over bool) {
 	header := w.Header()
 	for name, lines := range stored.header {
 		header[name] = lines
 	}
-	delete(header, "Surrogate-Control") // it is for us, not for browsers
+	if to.curtail(header); to == Caches {
+		stamp(header, stored.asOf)
+	}
 	header["Age"] = []string{seconds(age)}
 	header["Cache-Status"] = appendMember(stored.header["Cache-Status"], status)
 	switch {
@@ -458,7 +475,7 @@ func writeHead(w http.ResponseWriter, r *http.Request, stored *response, status 
 }
 
 // relay gives an answer of the origin to one client.
-func (c *Cache) relay(w http.ResponseWriter, r *http.Request, in *http.Response, status string) {
+func (c *Cache) relay(w http.ResponseWriter, r *http.Request, to Audience, in *http.Response, status string) {
 	defer in.Body.Close()
 	stop := context.AfterFunc(r.Context(), func() { _ = in.Body.Close() }) // reading it ends then
 	defer stop()
@@ -466,7 +483,7 @@ func (c *Cache) relay(w http.ResponseWriter, r *http.Request, in *http.Response,
 	for name, lines := range in.Header {
 		header[name] = lines
 	}
-	delete(header, "Surrogate-Control")
+	to.curtail(header)
 	header["Cache-Status"] = appendMember(header["Cache-Status"], status)
 	w.WriteHeader(in.StatusCode)
 	out := http.NewResponseController(w)
@@ -497,6 +514,7 @@ func (c *Cache) relay(w http.ResponseWriter, r *http.Request, in *http.Response,
 // pass has the origin answer, and stores nothing.
 func (c *Cache) pass(w http.ResponseWriter, r *http.Request, site *Site, why string) {
 	c.counts.passed.Add(1)
+	asOf := c.marks.latest.Load()
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL, p.Out.Host = site.address(r.URL), site.Origin.Host
@@ -510,8 +528,9 @@ func (c *Cache) pass(w http.ResponseWriter, r *http.Request, site *Site, why str
 		},
 		Transport: passing{site.Transport, w, r}, FlushInterval: -1, ErrorLog: slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
 		ModifyResponse: func(in *http.Response) error {
-			delete(in.Header, "Surrogate-Control")
 			delete(in.Header, altSvc)
+			stamp(in.Header, asOf)
+			site.Audience.curtail(in.Header)
 			in.Header["Cache-Status"] = appendMember(in.Header["Cache-Status"], c.name+"; fwd="+why+"; fwd-status="+strconv.Itoa(in.StatusCode))
 			if changes(r.Method, in.StatusCode) {
 				c.invalidate(site.key(r.Host, r.URL))

@@ -27,6 +27,7 @@ type edge struct {
 	*Cache
 	t      *testing.T
 	url    string
+	site   *Site
 	asked  atomic.Int64 // requests that came to the origin
 	origin atomic.Pointer[http.HandlerFunc]
 	close  func() // the cache, and what is in front of it
@@ -61,8 +62,8 @@ func newEdgeOf(t *testing.T, o Options, p Policy, origin http.HandlerFunc) *edge
 		t.Fatal(err)
 	}
 	transport := NewTransport(o.Patience)
-	site := &Site{Name: "test", Origin: address, Transport: transport, Policy: p}
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.Serve(w, r, site) }))
+	e.site = &Site{Name: "test", Origin: address, Transport: transport, Policy: p}
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.Serve(w, r, e.site) }))
 	e.url = front.URL
 	e.close = sync.OnceFunc(func() {
 		front.Close()

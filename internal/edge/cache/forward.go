@@ -5,20 +5,65 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
 
 // Site is what the cache needs to know of one origin.
 type Site struct {
-	// Name tells the objects of sites apart.
+	// Name tells the objects of sites apart, and is what they are purged by. It has no
+	// blanks.
 	Name string
+	// Audience is who asks. What is stored is the same for both.
+	Audience Audience
 	// Origin is where it is: scheme, host and the beginning of each path.
 	Origin *url.URL
 	// Transport asks it. It must not decompress, and bounds how long an origin may take
 	// to answer.
 	Transport http.RoundTripper
 	Policy    Policy
+}
+
+// Audience is who asks through a Site.
+type Audience int
+
+// The audiences.
+const (
+	// Viewers are not told what concerns caches alone.
+	Viewers Audience = iota
+	// Caches are others of the same cloud. They are told as of which purge an answer is, so
+	// that it makes no difference in which order purges come to them and to this one.
+	Caches
+)
+
+// sequenceField has the sequence of the last purge before an answer was asked for.
+const sequenceField = "Purge-Sequence"
+
+// stamp notes that an answer was asked for as of that sequence, unless it says itself
+// that it is older.
+func stamp(header http.Header, asOf int64) {
+	if header[sequenceField] != nil {
+		asOf = min(asOf, takeSequence(header))
+	}
+	header[sequenceField] = []string{strconv.FormatInt(asOf, 10)}
+}
+
+// takeSequence takes the sequence from the fields of an answer. It is 0 where none can be
+// read.
+func takeSequence(header http.Header) int64 {
+	n, _ := number(header.Get(sequenceField))
+	delete(header, sequenceField)
+	return n
+}
+
+// curtail removes fields that are not for those who ask.
+func (a Audience) curtail(header http.Header) {
+	if a == Viewers {
+		for _, name := range [...]string{"Surrogate-Control", "Surrogate-Key", "Cache-Tag", sequenceField} {
+			delete(header, name)
+		}
+	}
 }
 
 // key is the address that objects are stored by. The host is part of it: what an origin

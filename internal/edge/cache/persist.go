@@ -58,7 +58,7 @@ func (c *Cache) record(o *object, head *response, requested time.Time) (data []b
 	b := o.body
 	b.mu.Lock()
 	s := &stored{
-		Key: o.key, Variant: o.variant, Slice: o.slice, Total: o.total, Status: head.status, Header: head.header, Requested: requested, Received: head.received,
+		Key: o.key, Variant: o.variant, Slice: o.slice, Total: o.total, Status: head.status, Header: head.header, Requested: requested, Received: head.received, AsOf: head.asOf,
 		Size: b.size, Sum: b.sum, Inline: b.id == 0,
 	}
 	memory := b.memory
@@ -144,7 +144,9 @@ func (c *Cache) read(site *Site, id uint64) (*object, error) {
 	} else {
 		o.body = wholeBody(&c.files, id, nil, s.Size, s.Sum)
 	}
-	o.response.Store(newResponse(c.name, s.Status, s.Header, s.Requested, s.Received, site.Policy))
+	head := newResponse(c.name, s.Status, s.Header, s.Requested, s.Received, site.Policy)
+	head.asOf = s.AsOf
+	o.response.Store(head)
 	return o, nil
 }
 

@@ -43,9 +43,10 @@ func (e *edge) outdate(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, o := range s.entries[key].objects[whole] {
-		old := *o.response.Load()
-		old.lifetime = 0
-		o.response.Store(&old)
+		was := o.response.Load()
+		old := newResponse("liuyun", was.status, was.header, was.received, was.received, Policy{})
+		old.lifetime, old.asOf = 0, was.asOf
+		o.response.Store(old)
 	}
 }
 

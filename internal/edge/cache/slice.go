@@ -164,7 +164,7 @@ func (c *Cache) serveSlices(w http.ResponseWriter, r *http.Request, site *Site, 
 	}
 	defer func() { p.body.release() }()
 	if p.slice == whole {
-		c.respond(w, r, p.body, p.head, p.status, p.age)
+		c.respond(w, r, site.Audience, p.body, p.head, p.status, p.age)
 		return true
 	}
 	part := wanted(r, p.head, p.total)
@@ -172,7 +172,7 @@ func (c *Cache) serveSlices(w http.ResponseWriter, r *http.Request, site *Site, 
 		c.pass(w, r, site, "request")
 		return true
 	}
-	if writeHead(w, r, p.head, p.status, p.age, part) {
+	if writeHead(w, r, site.Audience, p.head, p.status, p.age, part) {
 		return true
 	}
 	end := part.offset + part.length
