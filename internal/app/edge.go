@@ -85,7 +85,7 @@ func (n *serving) buildEdgeNode() error {
 	if n.security.config != nil {
 		scheme = "https://"
 	}
-	serve := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.Serve(w, r, site) })
+	serve := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.Serve(w, r, site, new(cache.Outcome)) })
 	if err := n.addEdgeListeners(serve, func(at net.Addr) { ready.URL = scheme + at.String() }); err != nil {
 		return err
 	}

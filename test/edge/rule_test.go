@@ -61,7 +61,7 @@ func TestRulesAroundACache(t *testing.T) {
 		}
 		w := httptest.NewRecorder()
 		if r, done := set.Before(w, r); !done {
-			kept.Serve(w, r, site)
+			kept.Serve(w, r, site, new(cache.Outcome))
 			set.After(r, w.Code, w.Header())
 		}
 		return w.Code, w.Header(), w.Body.String()

@@ -63,7 +63,7 @@ func newEdgeOf(t *testing.T, o Options, p Policy, origin http.HandlerFunc) *edge
 	}
 	transport := NewTransport(o.Patience)
 	e.site = &Site{Name: "test", Origin: address, Transport: transport, Policy: p}
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.Serve(w, r, e.site) }))
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.Serve(w, r, e.site, new(Outcome)) }))
 	e.url = front.URL
 	e.close = sync.OnceFunc(func() {
 		front.Close()
@@ -539,7 +539,7 @@ func TestKernelSends(t *testing.T) {
 	e.settle()
 	var files atomic.Int64
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		e.Serve(&fileWriter{w, &files}, r, &Site{Name: "test"})
+		e.Serve(&fileWriter{w, &files}, r, &Site{Name: "test"}, new(Outcome))
 	}))
 	defer front.Close()
 	e.url = front.URL

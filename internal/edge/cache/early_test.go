@@ -232,7 +232,7 @@ func TestEarlyKeepsHeader(t *testing.T) {
 	site := &Site{Name: "other", Origin: address, Transport: NewTransport(e.patience)}
 	front := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Alt-Svc", "ours")
-		e.Serve(w, r, site)
+		e.Serve(w, r, site, new(Outcome))
 	}))
 	front.EnableHTTP2 = true
 	front.StartTLS()

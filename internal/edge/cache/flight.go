@@ -29,7 +29,7 @@ type flight struct {
 	// where that wants none of it, as for a slice or beside what is served. It has room for
 	// all.
 	said chan early
-	asOf    int64       // sequence of the last purge before
+	asOf int64 // sequence of the last purge before
 
 	ready chan struct{} // closed when what follows is known
 	// object is the answer; nil where it is of no use for others.

@@ -23,6 +23,11 @@ type Site struct {
 	// to answer.
 	Transport http.RoundTripper
 	Policy    Policy
+	// Finish, where there is one, has the last word on the head of an answer.
+	Finish func(r *http.Request, status int, header http.Header)
+	// CountFor is a field, in its canonical form, that says for whom an answer counts;
+	// viewers are not told. "" is none.
+	CountFor string
 }
 
 // Audience is who asks through a Site.
@@ -57,11 +62,19 @@ func takeSequence(header http.Header) int64 {
 	return n
 }
 
-// curtail removes fields that are not for those who ask.
-func (a Audience) curtail(header http.Header) {
-	if a == Viewers {
+// curtail removes fields that are not for those who ask, and notes for whom it counts.
+func (s *Site) curtail(header http.Header, out *Outcome) {
+	if s.CountFor != "" {
+		if lines := header[s.CountFor]; len(lines) > 0 {
+			out.For = lines[0]
+		}
+	}
+	if s.Audience == Viewers {
 		for _, name := range [...]string{"Surrogate-Control", "Surrogate-Key", "Cache-Tag", sequenceField} {
 			delete(header, name)
+		}
+		if s.CountFor != "" {
+			delete(header, s.CountFor)
 		}
 	}
 }
@@ -111,8 +124,7 @@ func (s *Site) outgoing(ctx context.Context, r *http.Request, who identity) *htt
 	for _, field := range []string{"If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "If-Range", "Range"} {
 		out.Header.Del(field)
 	}
-	removeMisleading(out.Header)
-	introduce(out.Header, r, who)
+	s.introduce(out.Header, r, who)
 	return out
 }
 
@@ -131,23 +143,28 @@ func (s *Site) address(u *url.URL) *url.URL {
 // caches of that name, of which one may stand in front of another.
 type identity struct{ name, node string }
 
-// introduce says who asks, for whom (RFC 9110, section 7.6.3; RFC 8586).
-func introduce(header http.Header, r *http.Request, who identity) {
+// introduce says who asks, for whom (RFC 9110, section 7.6.3; RFC 8586). What another
+// cache of the same cloud says of the viewer is believed.
+func (s *Site) introduce(header http.Header, r *http.Request, who identity) {
 	header["Via"] = appendMember(header["Via"], protocolVersion(r)+" "+who.name)
 	header["Cdn-Loop"] = appendMember(header["Cdn-Loop"], who.name+"; node="+who.node)
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		header["X-Forwarded-For"] = appendMember(header["X-Forwarded-For"], host)
 	}
 	header["Surrogate-Capability"] = appendMember(header["Surrogate-Capability"], who.name+`="Surrogate/1.0"`)
+	if header["User-Agent"] == nil {
+		header["User-Agent"] = []string{""} // as the client: none
+	}
+	if s.Audience == Caches {
+		return
+	}
+	removeMisleading(header)
 	header.Set("X-Forwarded-Host", r.Host)
 	proto := "http"
 	if r.TLS != nil {
 		proto = "https"
 	}
 	header.Set("X-Forwarded-Proto", proto)
-	if header["User-Agent"] == nil {
-		header["User-Agent"] = []string{""} // as the client: none
-	}
 }
 
 func protocolVersion(r *http.Request) string {

@@ -471,7 +471,7 @@ func TestAudience(t *testing.T) {
 func (e *edge) through(t *testing.T, to Audience) *edge {
 	site := *e.site
 	site.Audience = to
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.Serve(w, r, &site) }))
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.Serve(w, r, &site, new(Outcome)) }))
 	t.Cleanup(front.Close)
 	return &edge{Cache: e.Cache, t: t, url: front.URL, site: &site}
 }
