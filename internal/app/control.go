@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"liuyun/internal/base/fault"
-	"liuyun/internal/contract/edge"
 	"liuyun/internal/contract/encode"
 	"liuyun/internal/control/account"
 	"liuyun/internal/control/cert"
@@ -156,7 +155,7 @@ func (n *serving) buildServices(ctx context.Context, c *control, who *self, node
 	c.nodes = node.New(deps)
 	c.sites = site.New(site.Deps{
 		DB: c.db, Messages: c.bus, Secrets: secrets, Known: c.nodes.Admit, Served: c.usage.ServedOn, Log: n.Log,
-		CheckRules: func([]edge.Rule) error { return nil }, CheckPair: checkPair, CheckManaged: guard.CheckManaged,
+		CheckRules: checkRules, CheckPair: checkPair, CheckManaged: guard.CheckManaged,
 	})
 	c.assets = vod.New(vod.Deps{
 		DB: c.db, Bus: c.bus, Jobs: c.jobs, Blob: c.objects, Signer: signer,

@@ -7,9 +7,11 @@ import (
 	"strings"
 	"time"
 
+	"liuyun/internal/contract/edge"
 	"liuyun/internal/control/cert"
 	"liuyun/internal/control/node"
 	"liuyun/internal/control/site"
+	"liuyun/internal/edge/rule"
 	"liuyun/internal/kit/bus"
 	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/job"
@@ -27,6 +29,12 @@ func (c *control) admit(ctx context.Context, name string) (bus.Subjects, error) 
 		may = may.And(bus.Subjects{Publish: append(publish, cert.Subjects()...), Subscribe: subscribe})
 	}
 	return may, err
+}
+
+// checkRules says what is wrong with rules of a site.
+func checkRules(rules []edge.Rule) error {
+	_, err := rule.Compile(rules)
+	return err
 }
 
 // checkPair says what is wrong with an uploaded certificate.

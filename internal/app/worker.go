@@ -41,16 +41,7 @@ func (n *serving) buildWorkerNode(ctx context.Context, who *self) error {
 // control nodes how it is.
 func (n *serving) addWork(ctx context.Context, who *self, b *bus.Bus, objects blob.Backend) error {
 	reserve := n.Config.Blob.Reserve(n.data.Path())
-	agent := &node.Agent{
-		Line: b, Node: who.id(), Name: n.Name, Version: n.Version, Folder: n.data.Path(), Reserve: int64(n.Config.Blob.ReserveBytes), Log: n.Log,
-	}
-	if who.joined() {
-		agent.Learn = func(reach node.Reach) {
-			if err := who.learn(reach); err != nil {
-				n.Log.Warn("where the control nodes are now was not kept", "cause", err)
-			}
-		}
-	}
+	agent := n.agent(who, b)
 	if slices.Contains(n.Roles, RoleWorker) {
 		tools, err := ffmpeg.Find(ctx, n.Config.FFmpeg)
 		if err != nil {
@@ -67,6 +58,21 @@ func (n *serving) addWork(ctx context.Context, who *self, b *bus.Bus, objects bl
 	}
 	n.add("heartbeat", agent.Run, nil)
 	return nil
+}
+
+// agent makes what tells the control nodes how this node is.
+func (n *serving) agent(who *self, b *bus.Bus) *node.Agent {
+	agent := &node.Agent{
+		Line: b, Node: who.id(), Name: n.Name, Version: n.Version, Folder: n.data.Path(), Reserve: int64(n.Config.Blob.ReserveBytes), Log: n.Log,
+	}
+	if who.joined() {
+		agent.Learn = func(reach node.Reach) {
+			if err := who.learn(reach); err != nil {
+				n.Log.Warn("where the control nodes are now was not kept", "cause", err)
+			}
+		}
+	}
+	return agent
 }
 
 // worker makes what takes jobs and does them.

@@ -105,6 +105,10 @@ const (
 // Cloud is the site of what the cloud itself serves: films and streams.
 const Cloud = "cloud"
 
+// CloudHost is the host that edges store films and streams by, whatever names they have
+// themselves: so that shields have one copy for all.
+const CloudHost = "cloud.liuyun.internal"
+
 // Node is an edge as others see it.
 type Node struct {
 	ID       string `json:"id"`

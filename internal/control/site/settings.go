@@ -150,6 +150,9 @@ func checkPurge(p *edge.Purge, hosts []string) error {
 	value := strings.TrimPrefix(strings.TrimPrefix(p.Value, "https://"), "http://")
 	host, path, slash := strings.Cut(value, "/")
 	host = strings.ToLower(host)
+	if p.Site == edge.Cloud { // edges have names of their own
+		host = edge.CloudHost
+	}
 	if host == "" {
 		return fault.New(fault.Invalid, "value: it has to begin with a host, as www.example.org/film.mp4")
 	}

@@ -15,6 +15,7 @@ type Config struct {
 	Region       string   `conf:"region" help:"Where this edge is, in a word: viewers whose network is of that region are sent here first."`
 	Capacity     int      `conf:"capacity" help:"Megabits a second that this edge can send to viewers; 0 where that is not known."`
 	ShieldListen string   `conf:"shield_listen" help:"Where other edges ask this one before they ask an origin, host:port; empty for nowhere. It is reached by node.address."`
+	HTTPListen   string   `conf:"http_listen" help:"Where viewers come by plain HTTP as well, host:port, where --listen is secured; empty for nowhere."`
 	Allow        []string `conf:"allow" help:"Private addresses that origins of sites may have, as networks (10.0.0.0/8) or host names; all others that are private, local or reserved are refused. It does not hold for --origin."`
 }
 
@@ -31,6 +32,9 @@ func (c Config) Validate() error {
 	}
 	if _, port, err := net.SplitHostPort(c.ShieldListen); c.ShieldListen != "" && (err != nil || port == "0") {
 		return fault.New(fault.Invalid, "shield_listen %q: write host:port, as in 0.0.0.0:8452", c.ShieldListen)
+	}
+	if _, _, err := net.SplitHostPort(c.HTTPListen); c.HTTPListen != "" && err != nil {
+		return fault.New(fault.Invalid, "http_listen %q: write host:port, as in 0.0.0.0:80", c.HTTPListen)
 	}
 	_, err := dial.New(c.Allow)
 	return err

@@ -158,7 +158,6 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type Outcome struct {
 	Status   int
 	Bytes    int64  // sent to the viewer
-	Fetched  int64  // that came from origins and shields for it
 	Cache    string // hit, miss or pass
 	Tenant   string // who pays; that of the site when empty
 	Method   string
@@ -176,6 +175,9 @@ func (f *Front) Note(site string, o Outcome) {
 		f.tails.note(site, o)
 	}
 }
+
+// Fetched counts bytes that came from origins and shields for a site.
+func (f *Front) Fetched(site string, bytes int64) { f.tally.fetched(site, bytes) }
 
 // Measure tells how the Front is.
 func (f *Front) Measure(m *obs.Registry) {

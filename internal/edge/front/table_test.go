@@ -217,7 +217,7 @@ func TestWriterIsNotWrapped(t *testing.T) {
 }
 
 func outcome() Outcome {
-	return Outcome{Status: 200, Bytes: 1000, Fetched: 10, Cache: "hit", Method: "GET", Host: "A.example:443", Path: "/play/~token/film/seg-1.m4s", Client: "192.0.2.7:1234", Duration: time.Millisecond}
+	return Outcome{Status: 200, Bytes: 1000, Cache: "hit", Method: "GET", Host: "A.example:443", Path: "/play/~token/film/seg-1.m4s", Client: "192.0.2.7:1234", Duration: time.Millisecond}
 }
 
 // BenchmarkRequest is what a request costs here: its site is found, held, and counted.

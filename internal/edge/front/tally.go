@@ -105,9 +105,6 @@ func (t *tally) note(site string, o *Outcome) {
 		c := &s.cells[rand.Uint32()&uint32(t.cells-1)]
 		c.requests.Add(1)
 		c.bytes.Add(o.Bytes)
-		if o.Fetched != 0 {
-			c.fetched.Add(o.Fetched)
-		}
 		if o.Cache == "hit" {
 			c.hits.Add(1)
 		}
@@ -118,6 +115,12 @@ func (t *tally) note(site string, o *Outcome) {
 	}
 	if tenant != "" && o.Bytes > 0 {
 		t.addTenant(tenant, o.Bytes)
+	}
+}
+
+func (t *tally) fetched(site string, bytes int64) {
+	if s := (*t.sites.Load())[site]; s != nil {
+		s.cells[rand.Uint32()&uint32(t.cells-1)].fetched.Add(bytes)
 	}
 }
 

@@ -52,8 +52,9 @@ func TestTally(t *testing.T) {
 	for i := range 8 {
 		work.Go(func() {
 			for n := range 1000 {
-				o := &Outcome{Status: 200 + 100*(n%5), Bytes: 3, Fetched: 1, Cache: []string{"hit", "miss"}[n%2]}
+				o := &Outcome{Status: 200 + 100*(n%5), Bytes: 3, Cache: []string{"hit", "miss"}[n%2]}
 				ta.note("a", o)
+				ta.fetched("a", 1)
 				ta.note("unknown", &Outcome{Bytes: 1, Tenant: "t2"})
 				if i == 0 && n%100 == 0 {
 					ta.follow(sites(&edge.Site{ID: "a", Tenant: "t1"}, &edge.Site{ID: fmt.Sprint(n)}))
@@ -162,6 +163,8 @@ func TestReport(t *testing.T) {
 		wait(reportEvery)
 		c.set(func() { c.deaf = true })
 		f.Note("a", outcome())
+		f.Fetched("a", 20)
+		f.Fetched("unknown", 20)
 		wait(2 * reportEvery)
 		c.set(func() { c.deaf = false })
 		f.Note("a", outcome())
