@@ -153,7 +153,7 @@ func (n *serving) buildServices(ctx context.Context, c *control, who *self, node
 	deps.Reach = func() node.Reach { return n.reach(who, nodeListen, busListen) }
 	c.nodes = node.New(deps)
 	c.sites = site.New(site.Deps{
-		DB: c.db, Messages: c.bus, Secrets: secrets, Known: c.nodes.Admit, Served: c.usage.ServedOn, Log: n.Log,
+		DB: c.db, Messages: c.bus, Secrets: secrets, Known: c.nodes.Admit, Served: c.usage.ServedOn, Authenticate: c.accounts.Authenticate, Log: n.Log,
 		CheckRules: func([]edge.Rule) error { return nil }, CheckPair: func(string, string, []string) error { return nil },
 	})
 	c.assets = vod.New(vod.Deps{

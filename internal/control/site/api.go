@@ -3,6 +3,7 @@ package site
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -405,7 +406,7 @@ func (s *Service) getTraffic(ctx context.Context, in *sitePath) (*struct{ Body T
 	return &struct{ Body Traffic }{shown}, nil
 }
 
-func (s *Service) listEdges(ctx context.Context, _ *struct{}) (*struct{ Body web.Page[Edge] }, error) {
+func (s *Service) listEdges(ctx context.Context, in *web.PageQuery) (*struct{ Body web.Page[Edge] }, error) {
 	var all []edge.Node
 	var st state
 	err := s.deps.DB.Read(ctx, func(tx *store.Tx) (err error) {
@@ -418,7 +419,14 @@ func (s *Service) listEdges(ctx context.Context, _ *struct{}) (*struct{ Body web
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, n := range all {
+	for _, n := range slices.Backward(all) {
+		if in.After != "" && n.ID >= in.After {
+			continue
+		}
+		if len(page.Data) == in.Limit {
+			page.Next = page.Data[in.Limit-1].ID
+			break
+		}
 		page.Data = append(page.Data, showEdge(n, s.edges[n.ID], st.revision, now))
 	}
 	return &struct{ Body web.Page[Edge] }{page}, err
