@@ -181,7 +181,7 @@ func (s *Service) list(ctx context.Context, in *web.PageQuery) (*struct{ Body we
 }
 
 func (s *Service) create(ctx context.Context, in *struct{ Body edge.Settings }) (*siteOutput, error) {
-	now := s.now()
+	now := s.moment()
 	r := record{Site: edge.Site{ID: s.ids.New("sit"), Tenant: tenantOf(ctx), Settings: in.Body}, Created: now, Updated: now}
 	if err := s.check(&r, nil); err != nil {
 		return nil, err
@@ -240,7 +240,7 @@ func (s *Service) change(ctx context.Context, id, match string, fn func(*record)
 		if err := fn(&r); err != nil {
 			return err
 		}
-		r.Updated = s.now()
+		r.Updated = s.moment()
 		return s.put(tx, &r)
 	})
 	return output(r), err
@@ -284,11 +284,11 @@ func (s *Service) createPurge(ctx context.Context, in *purgeInput) (*purgeOutput
 		if err != nil {
 			return err
 		}
-		p = purgeRecord{edge.Purge{Site: in.ID, Kind: in.Body.Kind, Value: in.Body.Value, Hard: in.Body.Hard}, s.now().UTC().Truncate(time.Microsecond)}
-		if err := checkPurge(&p.Purge, hosts); err != nil {
+		what := edge.Purge{Site: in.ID, Kind: in.Body.Kind, Value: in.Body.Value, Hard: in.Body.Hard}
+		if err := checkPurge(&what, hosts); err != nil {
 			return err
 		}
-		p.Purge, err = s.addPurge(tx, tenantOf(ctx), p.Purge)
+		p, err = s.addPurge(tx, tenantOf(ctx), what)
 		return err
 	})
 	if err != nil {
