@@ -187,6 +187,10 @@ func (s *session) edgeTraffic() *cobra.Command {
 func (s *session) edgeTail() *cobra.Command {
 	return s.newAction(action{use: "tail ID", short: "Watch requests as edges answer them, until Ctrl-C", example: "  liuyun edge tail sit_…\n  liuyun edge tail sit_… --json", args: cobra.ExactArgs(1),
 		run: func(ctx context.Context, c *client.Client, args []string) error {
+			// Requests waits for a cloud that is away; one that was never there is told of.
+			if _, err := c.Sites.Traffic(ctx, args[0]); err != nil {
+				return err
+			}
 			for r, err := range c.Sites.Requests(ctx, args[0]) {
 				if err != nil {
 					return err
