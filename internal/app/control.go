@@ -154,7 +154,7 @@ func (n *serving) buildServices(ctx context.Context, c *control, who *self, node
 	deps.Reach = func() node.Reach { return n.reach(who, nodeListen, busListen) }
 	c.nodes = node.New(deps)
 	c.sites = site.New(site.Deps{
-		DB: c.db, Messages: c.bus, Secrets: secrets, Known: c.nodes.Admit, Served: c.usage.ServedOn, Log: n.Log,
+		DB: c.db, Messages: c.bus, Secrets: secrets, Known: c.nodes.Admit, Served: c.usage.ServedOn, Authenticate: c.accounts.Authenticate, Log: n.Log,
 		CheckRules: checkRules, CheckPair: checkPair, CheckManaged: guard.CheckManaged,
 	})
 	c.assets = vod.New(vod.Deps{

@@ -16,9 +16,8 @@ import (
 // heard is what an edge told last.
 type heard struct {
 	edge.Report
-	at    time.Time
-	known bool // it is one of the cloud; looked up once, and forgotten with it
-	rate  edge.Counts
+	at   time.Time
+	rate edge.Counts
 }
 
 const (
