@@ -70,7 +70,7 @@ func New(o Options) (*Cache, error) {
 	complete := false
 	c.catalog, complete, err = openCatalog(filepath.Join(o.Folder, "catalog.db"), o.Log, func(id, hash uint64, weight int64) {
 		c.files.after(id)
-		c.cold.add(id, hash, weight)
+		c.cold.again.add(id, hash, weight, 0)
 	}, c.marks.restore)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Unavailable, "the cache's folder %s cannot be used", o.Folder)
@@ -145,7 +145,7 @@ func (c *Cache) drop(leave []*object) {
 			switch {
 			case o.id == 0:
 			case o.body.inMemory():
-				leave = append(leave, c.disk.chill(o.id, keyHash(o.key), o.seat.weight)...)
+				leave = append(leave, c.disk.chill(o)...)
 			default:
 				c.catalog.remove(o.id)
 			}

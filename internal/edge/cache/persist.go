@@ -94,6 +94,7 @@ func (c *Cache) load(site *Site, key string) {
 		if slices.ContainsFunc(e.objects[o.slice], func(other *object) bool { return other.variant == o.variant && (other.id == 0 || other.id > id) }) {
 			c.catalog.remove(id) // there is a newer one
 		} else {
+			o.hits.Store(1) // it was here before: if it is what is asked for, that is again
 			leave = c.put(e, o)
 		}
 		s.mu.Unlock()
