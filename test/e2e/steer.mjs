@@ -52,8 +52,8 @@ async function play([kill, to]) {
   video().muted = true;
   video().play();
   await until('playback', () => video().currentTime > 0.3, 30);
-  await fetch(kill, { method: 'POST' });
   const begun = performance.now();
+  await fetch(kill, { method: 'POST' });
   video().currentTime = to;
   await until('playback from another server', () => video().currentTime > to + 0.1, 30);
   return (performance.now() - begun) / 1000 - 0.1;

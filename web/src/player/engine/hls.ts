@@ -122,7 +122,8 @@ function leaveTheDead(hls: Hls, source: Source): void {
     const order = hls.pathwayPriority;
     const url = data.frag?.url ?? data.url ?? data.context?.url;
     const status = data.response?.code ?? 0;
-    if (data.fatal || data.type !== ErrorTypes.NETWORK_ERROR || (status >= 400 && status < 500) || !order || !url) return;
+    // A seek aborts what is on its way, and hls.js calls that an error of the network.
+    if (data.details === ErrorDetails.INTERNAL_ABORTED || data.fatal || data.type !== ErrorTypes.NETWORK_ERROR || (status >= 400 && status < 500) || !order || !url) return;
     const now = hls.levels[hls.loadLevel];
     // What was still asked of the server that has been left says nothing of the next.
     if (!now || new URL(now.uri).host !== new URL(url).host) return;
