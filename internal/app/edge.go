@@ -26,12 +26,18 @@ func (o ServeOptions) checkEdge() error {
 	switch {
 	case !edge && o.Origin != "":
 		return fault.New(fault.Invalid, "--origin is for an edge: add --roles edge")
+	case o.TLS.Mode == TLSSites && slices.Contains(o.Roles, RoleControl):
+		return fault.New(fault.Invalid, "--tls sites is for an edge alone; use local, acme, or --tls-cert and --tls-key, beside which certificates of sites are shown")
 	case !edge && o.TLS.Mode == TLSSites:
 		return fault.New(fault.Invalid, "--tls sites is for an edge: its certificates are those of the sites")
 	case !edge:
 		return nil
+	case len(o.Roles) > 1 && o.Origin != "":
+		return fault.New(fault.Invalid, "--origin is for an edge without a cloud: use --roles edge alone")
+	case slices.Contains(o.Roles, RoleControl):
+		return nil // it serves the sites of its cloud
 	case len(o.Roles) > 1:
-		return fault.New(fault.Invalid, "an edge is a node of its own: use --roles edge alone")
+		return fault.New(fault.Invalid, "an edge is a node of its own, or beside the role control: use --roles edge alone")
 	case o.Join != "" && o.Origin != "":
 		return fault.New(fault.Invalid, "an edge is of a cloud or in front of one origin: use --join or --origin")
 	case o.TLS.Mode == TLSSites && o.Origin != "":

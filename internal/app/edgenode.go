@@ -39,8 +39,8 @@ type edgeNode struct {
 	transports *origin.Transports // to the origins of sites
 	compressor *rule.Compressor
 	shields    *shields
-	agent      *node.Agent
 	cloud      *edgeSite
+	routes     *routes
 	pages      http.Handler // for pages that show a film or a stream
 	signer     atomic.Pointer[guard.Signer]
 	// certificates are those of sites, beside the listener's own.
@@ -53,8 +53,9 @@ type edgeNode struct {
 // mostCompressing bounds the bodies that are compressed at once. Above it they stay as they are.
 const mostCompressing = 64
 
-// newEdgeNode makes an edge. What it is made of is closed with the node.
-func (n *serving) newEdgeNode(who *self, b *bus.Bus, c *cache.Cache) (*edgeNode, error) {
+// newEdgeNode makes an edge. What it is made of is closed with the node. Own answers for
+// hosts that no site has; nil is the edge's own way to films and streams of its cloud.
+func (n *serving) newEdgeNode(who *self, b *bus.Bus, c *cache.Cache, agent *node.Agent, own http.Handler) (*edgeNode, error) {
 	allowed, err := dial.New(n.Config.Edge.Allow)
 	if err != nil {
 		return nil, err
@@ -74,17 +75,30 @@ func (n *serving) newEdgeNode(who *self, b *bus.Bus, c *cache.Cache) (*edgeNode,
 	if err != nil {
 		return nil, err
 	}
-	e.agent = n.agent(who, b)
+	if own == nil {
+		own = http.HandlerFunc(e.serveCloud)
+	}
+	viewers := own
+	own = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asksForAnother(r) && r.Host != edge.CloudHost {
+			unknown(w)
+			return
+		}
+		viewers.ServeHTTP(w, r)
+	})
+	if e.routes, err = newRoutes(e.config.Regions); err != nil {
+		return nil, err
+	}
 	e.front = front.New(front.Deps{
 		Node: who.id(), Place: place, Folder: n.data.Join(edgeFolder), Bus: b, Seal: seal, Log: n.Log,
-		Open: e.open, Cloud: http.HandlerFunc(e.serveCloud), Purge: e.purge, Changed: e.learn,
-		Load: func() float64 { return e.agent.Last().Load }, Stored: c.Stored, Waiting: c.Waiting, Origins: e.origins,
+		Open: e.open, Cloud: own, Purge: e.purge, Changed: e.learn, Present: e.present,
+		Load: func() float64 { return agent.Last().Load }, Stored: c.Stored, Waiting: c.Waiting, Origins: e.origins,
 	})
 	if err := n.secureSites(e, b); err != nil {
 		return nil, err
 	}
-	own := edge.Site{ID: edge.Cloud, Settings: edge.Settings{Origins: []edge.Origin{{URL: "https://" + guard.ControlName}}}}
-	if e.cloud, err = e.openSite(own, origin.NewTransports(who.dialControl), who); err != nil {
+	films := edge.Site{ID: edge.Cloud, Settings: edge.Settings{Origins: []edge.Origin{{URL: "https://" + guard.ControlName}}}}
+	if e.cloud, err = e.openSite(films, origin.NewTransports(who.dialControl), who); err != nil {
 		return nil, err
 	}
 	n.onClose(e.cloud.Close)
@@ -126,9 +140,6 @@ func (e *edgeNode) certify(now *front.State) {
 
 // secureSites has the listener of viewers show certificates of sites, where it shows any.
 func (n *serving) secureSites(e *edgeNode, b *bus.Bus) (err error) {
-	if n.security, err = n.secure(nil); err != nil {
-		return err
-	}
 	client := cert.NewClient(b)
 	options := guard.SiteOptions{
 		Storage: guard.NewSharedStorage(client, client), Email: n.Config.ACME.Email, Directory: n.Config.ACME.Directory,
@@ -304,6 +315,9 @@ func (e *edgeNode) serveCloud(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.Path
 	switch {
 	case strings.HasPrefix(path, "/play/"):
+	case routed(path):
+		e.routes.router.ServeHTTP(w, r)
+		return
 	case strings.HasPrefix(path, "/embed/"), path == "/embed.js":
 		e.pages.ServeHTTP(w, r)
 		return
@@ -327,6 +341,10 @@ func (e *edgeNode) serveCloud(w http.ResponseWriter, r *http.Request) {
 		u := *r.URL
 		u.Path, u.RawPath = checked, ""
 		asked.URL = &u
+	}
+	if as == e.cloud.viewers && e.steers(r) {
+		e.serveSteered(w, r, &asked)
+		return
 	}
 	e.answer(w, &asked, e.cloud, as)
 }
@@ -379,30 +397,39 @@ func (n *serving) buildEdgeOfCloud(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if e, err = n.newEdgeNode(who, b, c); err != nil {
+	if n.security, err = n.secure(nil); err != nil {
+		return err
+	}
+	agent := n.agent(who, b)
+	if e, err = n.newEdgeNode(who, b, c, agent, nil); err != nil {
 		return err
 	}
 	// An edge serves what it knows while the control nodes are away: nothing waits for the bus.
 	n.add("bus", func(ctx context.Context, ready func()) error { ready(); return b.Run(ctx, func() {}) }, nil)
 	n.add("certificate", n.keepIdentity(who), nil)
-	n.add("configuration", e.front.Run, nil)
-	if e.config.ShieldListen != "" {
-		secure := guard.NodeTLS(who.identity.Server, who.identity.Pool())
-		n.add("shield", n.listener(e.config.ShieldListen, secure, http.HandlerFunc(e.serveEdge), nil, func(net.Addr) {}), nil)
-	}
-	n.add("heartbeat", e.agent.Run, nil)
+	n.addEdge(e)
+	n.add("heartbeat", agent.Run, nil)
 	metrics := obs.NewRegistry()
 	c.Measure(metrics)
 	e.front.Measure(metrics)
 	n.addStatus(metrics)
-	if plain := e.config.HTTPListen; plain != "" {
-		n.add("plain listener", n.listener(plain, nil, e.front, nil, func(net.Addr) {}), nil)
-	}
 	if err := n.addViewers(e.front, who.id()); err != nil {
 		return err
 	}
 	n.add("certificates of sites", e.certificates.Run, nil)
 	return nil
+}
+
+// addEdge adds what an edge does beside answering at the listener.
+func (n *serving) addEdge(e *edgeNode) {
+	n.add("configuration", e.front.Run, nil)
+	if e.config.ShieldListen != "" {
+		secure := guard.NodeTLS(e.who.identity.Server, e.who.identity.Pool())
+		n.add("shield", n.listener(e.config.ShieldListen, secure, http.HandlerFunc(e.serveEdge), nil, func(net.Addr) {}), nil)
+	}
+	if plain := e.config.HTTPListen; plain != "" {
+		n.add("plain listener", n.listener(plain, nil, e.front, nil, func(net.Addr) {}), nil)
+	}
 }
 
 // endpointOf is an origin as it is asked.

@@ -36,14 +36,14 @@ const (
 	RoleControl = "control" // records, queue, API, console, viewers
 	RoleWorker  = "worker"  // encodes
 	RoleLive    = "live"    // takes streams in; beside control
-	RoleEdge    = "edge"    // a cache in front of origins; alone
+	RoleEdge    = "edge"    // a cache in front of origins; alone, or beside control
 )
 
 // Roles lists all roles.
-func Roles() []string { return append(DefaultRoles(), RoleEdge) }
+func Roles() []string { return DefaultRoles() }
 
 // DefaultRoles are those of a node that is told none.
-func DefaultRoles() []string { return []string{RoleControl, RoleWorker, RoleLive} }
+func DefaultRoles() []string { return []string{RoleControl, RoleWorker, RoleLive, RoleEdge} }
 
 // ServeOptions is what one run of the server is given.
 type ServeOptions struct {
@@ -134,7 +134,7 @@ func (n *serving) build(ctx context.Context) error {
 	if slices.Contains(n.Roles, RoleEdge) && n.Origin != "" {
 		return n.buildLoneEdge()
 	}
-	if slices.Contains(n.Roles, RoleEdge) {
+	if slices.Equal(n.Roles, []string{RoleEdge}) {
 		return n.buildEdgeOfCloud(ctx)
 	}
 	who, err := n.whoAmI(ctx)

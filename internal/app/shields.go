@@ -109,3 +109,9 @@ func (e *edgeNode) serveEdge(w http.ResponseWriter, r *http.Request) {
 	}
 	e.front.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), forAnother{}, true)))
 }
+
+// unknown answers another edge that asks for a site which is not known here yet. It is no
+// answer of an origin, so that the other one asks that.
+func unknown(w http.ResponseWriter) {
+	http.Error(w, "this edge does not know that site yet", http.StatusServiceUnavailable)
+}

@@ -30,18 +30,17 @@ func (n *serving) buildWorkerNode(ctx context.Context, who *self) error {
 	}
 	n.add("bus", b.Run, b.Healthy)
 	n.add("certificate", n.keepIdentity(who), nil)
-	if err := n.addWork(ctx, who, b, objects); err != nil {
+	if err := n.addWork(ctx, who, b, objects, n.agent(who, b)); err != nil {
 		return err
 	}
 	n.addReady(&Ready{Data: n.data.Path(), Node: who.id()})
 	return nil
 }
 
-// addWork adds what takes jobs, where this node has that role, and what tells the
-// control nodes how it is.
-func (n *serving) addWork(ctx context.Context, who *self, b *bus.Bus, objects blob.Backend) error {
+// addWork adds what takes jobs, where this node has that role, and the agent, which tells
+// the control nodes how it is.
+func (n *serving) addWork(ctx context.Context, who *self, b *bus.Bus, objects blob.Backend, agent *node.Agent) error {
 	reserve := n.Config.Blob.Reserve(n.data.Path())
-	agent := n.agent(who, b)
 	if slices.Contains(n.Roles, RoleWorker) {
 		tools, err := ffmpeg.Find(ctx, n.Config.FFmpeg)
 		if err != nil {

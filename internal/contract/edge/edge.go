@@ -10,6 +10,7 @@ const (
 	SubjectChanged = "edge.changed" // control nodes tell what has changed just now: Delta
 	SubjectReport  = "edge.report"  // each edge tells how it goes: Report
 	SubjectUsage   = "edge.usage"   // an edge hands over what it has served: Usage, answered when it is kept
+	SubjectPresent = "edge.present" // control nodes tell every few seconds how edges are: Presence
 	SubjectTail    = "edge.tail"    // somebody looks at requests: Tail
 	SubjectSeen    = "edge.seen"    // and an edge shows some: Seen
 )
@@ -123,6 +124,19 @@ type Place struct {
 	URL      string   `json:"url"`      // by which viewers reach it; "" where they are not sent to it
 	Shield   []string `json:"shield"`   // host:port at which other edges ask it; none: they do not
 	Capacity int64    `json:"capacity"` // bits a second that it can send; 0: not known
+}
+
+// Presence is how edges are that viewers are sent to.
+type Presence struct {
+	Edges []Present `json:"edges"`
+}
+
+// Present is how one of them is.
+type Present struct {
+	ID     string  `json:"id"`
+	Away   float64 `json:"away"`   // seconds since it was heard of
+	Load   float64 `json:"load"`   // part of the cores that is busy
+	Egress int64   `json:"egress"` // bits a second to viewers
 }
 
 // Ask is an edge that asks what has changed. All up to Revision is applied there.

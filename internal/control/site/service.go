@@ -74,7 +74,7 @@ func New(d Deps) *Service {
 // Subjects are what an edge says and hears on the bus.
 func Subjects() (publish, subscribe []string) {
 	return []string{edge.SubjectAsk, edge.SubjectReport, edge.SubjectUsage, edge.SubjectSeen},
-		[]string{edge.SubjectChanged, edge.SubjectTail}
+		[]string{edge.SubjectChanged, edge.SubjectPresent, edge.SubjectTail}
 }
 
 // Run answers edges until ctx ends.

@@ -13,6 +13,7 @@ import (
 type Config struct {
 	URL          string   `conf:"url" help:"The address by which viewers reach this edge, such as https://edge1.example.org; empty sends none to it."`
 	Region       string   `conf:"region" help:"Where this edge is, in a word: viewers whose network is of that region are sent here first."`
+	Regions      string   `conf:"regions" help:"A file that says of networks in which region they are, a line each, as 192.0.2.0/24 eu. By it viewers are sent to an edge of their region; empty for none."`
 	Capacity     int      `conf:"capacity" help:"Megabits a second that this edge can send to viewers; 0 where that is not known."`
 	ShieldListen string   `conf:"shield_listen" help:"Where other edges ask this one before they ask an origin, host:port; empty for nowhere. It is reached by node.address."`
 	HTTPListen   string   `conf:"http_listen" help:"Where viewers come by plain HTTP as well, host:port, where --listen is secured; empty for nowhere."`

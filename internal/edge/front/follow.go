@@ -51,6 +51,7 @@ type follower struct {
 	doubt    time.Duration // how long all is not asked for again
 	believe  time.Time     // until then
 	eager    time.Duration
+	failures int  // in a row, that were not logged
 	silent   bool // control nodes do not answer, and that was logged
 	stuck    bool // purges do not work, and that was logged
 }
@@ -173,6 +174,7 @@ func (c *follower) answered(a answer) time.Duration {
 	case a.delta.More || c.distrust:
 		return 0
 	}
+	c.failures = 0
 	if c.silent {
 		c.deps.Log.Info("control nodes answer again", "revision", c.State().Revision)
 		c.silent = false
@@ -190,6 +192,8 @@ func (c *follower) failed(err error) time.Duration {
 		return between(time.Second, 2*time.Second)
 	case errors.Is(err, context.Canceled) || code == fault.Canceled:
 		return reconnectSpread // see run
+	case !c.silent && c.failures == 0: // it may only be that the bus is not connected yet
+		c.failures++
 	case !c.silent:
 		c.deps.Log.Warn("control nodes do not say what has changed; what is known is served, and they are asked again", "error", fault.Message(err), "revision", c.State().Revision)
 		c.silent = true

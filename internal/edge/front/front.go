@@ -9,6 +9,7 @@ package front
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -20,7 +21,6 @@ import (
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/contract/edge"
-	"liuyun/internal/kit/bus"
 	"liuyun/internal/kit/obs"
 )
 
@@ -45,7 +45,7 @@ type Backend interface {
 	Close() error
 }
 
-// Deps are what a Front stands on. All must be set but Changed.
+// Deps are what a Front stands on. All must be set but Changed and Present.
 type Deps struct {
 	Node   string // id
 	Place  edge.Place
@@ -62,6 +62,8 @@ type Deps struct {
 	// Changed is told what is known now, before a site of it is opened. It and Open and
 	// Purge are called by one goroutine.
 	Changed func(now *State)
+	// Present is told every few seconds how edges are; nil where nobody wants to know.
+	Present func(edge.Presence)
 	Load    func() float64 // part of the cores that is busy
 	Stored  func() int64   // bytes in the cache
 	Waiting func() int64   // requests that wait for an origin
@@ -99,14 +101,6 @@ func New(d Deps) *Front {
 	f.table.hosts.Store(&hosts{})
 	f.tally.follow(nil)
 	return f
-}
-
-// Subjects are what an edge says and hears on the bus.
-func Subjects() bus.Subjects {
-	return bus.Subjects{
-		Publish:   []string{edge.SubjectAsk, edge.SubjectReport, edge.SubjectUsage, edge.SubjectSeen},
-		Subscribe: []string{edge.SubjectChanged, edge.SubjectTail},
-	}
 }
 
 // Run follows the control nodes until ctx ends. It is ready at once when it knows from a
@@ -191,9 +185,17 @@ func (f *Front) Measure(m *obs.Registry) {
 	})
 }
 
+// hearPresence takes how edges are.
+func (f *Front) hearPresence(data []byte) {
+	var p edge.Presence
+	if f.deps.Present != nil && json.Unmarshal(data, &p) == nil {
+		f.deps.Present(p)
+	}
+}
+
 // listen subscribes to what control nodes tell, as soon as the bus lets it.
 func (f *Front) listen(ctx context.Context) {
-	hear := map[string]func(data []byte){edge.SubjectChanged: f.hearChange, edge.SubjectTail: f.hearTail}
+	hear := map[string]func(data []byte){edge.SubjectChanged: f.hearChange, edge.SubjectTail: f.hearTail, edge.SubjectPresent: f.hearPresence}
 	for len(hear) > 0 {
 		for subject, fn := range hear {
 			stop, err := f.deps.Bus.Subscribe(subject, func(_ string, data []byte) { fn(data) })
@@ -205,12 +207,15 @@ func (f *Front) listen(ctx context.Context) {
 			delete(hear, subject)
 			nudge(f.missed)
 		}
-		if len(hear) > 0 && !pause(ctx, between(time.Second, 3*time.Second)) {
+		if len(hear) > 0 && !pause(ctx, between(subscribeAgain, 2*subscribeAgain)) {
 			return
 		}
 	}
 	<-ctx.Done()
 }
+
+// subscribeAgain is how soon it is tried again where the bus is not connected.
+const subscribeAgain = 200 * time.Millisecond
 
 // nudge wakes whoever reads from c, which holds one nudge.
 func nudge(c chan struct{}) {
