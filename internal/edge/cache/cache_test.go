@@ -61,7 +61,7 @@ func newEdgeOf(t *testing.T, o Options, p Policy, origin http.HandlerFunc) *edge
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := NewTransport(o.Patience)
+	transport := transportOf(o.Patience)
 	e.site = &Site{Name: "test", Origin: address, Transport: transport, Policy: p}
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.Serve(w, r, e.site, new(Outcome)) }))
 	e.url = front.URL
@@ -742,4 +742,9 @@ func TestClose(t *testing.T) {
 	if got := <-done; got.status != http.StatusBadGateway {
 		t.Errorf("status %d", got.status)
 	}
+}
+
+// transportOf takes the answers of an origin as they are.
+func transportOf(patience time.Duration) *http.Transport {
+	return &http.Transport{DisableCompression: true, ResponseHeaderTimeout: patience, ForceAttemptHTTP2: true, MaxResponseHeaderBytes: 64 << 10}
 }

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Site is what the cache needs to know of one origin.
@@ -240,15 +239,3 @@ func removeConnectionFields(header http.Header) {
 // altSvc is a field by which an origin says where else it can be reached (RFC 7838): by
 // us, not by viewers, who know this cache by its name. They are told of its own listeners.
 const altSvc = "Alt-Svc"
-
-// NewTransport returns what asks origins. It takes their answers as they are.
-func NewTransport(answer time.Duration) *http.Transport {
-	const dial, idle, perOrigin = 10 * time.Second, 90 * time.Second, 256
-	dialer := &net.Dialer{Timeout: dial}
-	return &http.Transport{
-		DialContext: dialer.DialContext, TLSHandshakeTimeout: dial,
-		ResponseHeaderTimeout: answer, IdleConnTimeout: idle, MaxIdleConnsPerHost: perOrigin,
-		DisableCompression: true, ForceAttemptHTTP2: true, MaxResponseHeaderBytes: 64 << 10,
-		ReadBufferSize: 64 << 10,
-	}
-}
