@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"context"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -84,6 +85,11 @@ func (n *serving) runRoutes(c *control, r *routes) func(context.Context, func())
 		for {
 			list, are, err := c.sites.Edges(ctx)
 			if err == nil {
+				for i := range are.Edges {
+					if c.bus.Left(are.Edges[i].ID) { // it need not be waited for
+						are.Edges[i].Away = math.MaxInt32
+					}
+				}
 				places := make(map[string]edge.Place, len(list))
 				for _, node := range list {
 					places[node.ID] = node.Place

@@ -102,6 +102,23 @@ func (d *door) opened(s *server.Server) {
 	clear(d.inside)
 }
 
+// Left reports whether a node was connected to this server, which is the only one, and is
+// not any more. Where there are several servers nobody knows: it is false.
+func (b *Bus) Left(node string) bool {
+	b.door.mu.Lock()
+	defer b.door.mu.Unlock()
+	connections := b.door.inside[node]
+	if b.clustered() || b.door.server == nil {
+		return false
+	}
+	for _, connection := range connections {
+		if b.door.server.GetClient(connection) != nil {
+			return false
+		}
+	}
+	return len(connections) > 0
+}
+
 // Expel ends the connections of a node to this server. It may come back if Admit
 // lets it in.
 func (b *Bus) Expel(node string) {

@@ -118,6 +118,15 @@ func TestAdmit(t *testing.T) {
 	if name := <-back; name != "bad" || len(back) > 0 {
 		t.Errorf("%s is told to be back", name)
 	}
+
+	if control.Left("good") || control.Left("bad") || control.Left("stranger") {
+		t.Error("who is here, or never was, has left")
+	}
+	nodes["good"].disconnect()
+	testkit.Until(t, 20*time.Second, "a node that has gone has left", func() bool { return control.Left("good") })
+	if control.Left("bad") {
+		t.Error("the other has left too")
+	}
 }
 
 // A server is of the cluster when Peer lets it be: the certificate of a node alone,
