@@ -97,7 +97,10 @@ func (n *serving) newEdgeNode(who *self, b *bus.Bus, c *cache.Cache, agent *node
 	if err := n.secureSites(e, b); err != nil {
 		return nil, err
 	}
-	films := edge.Site{ID: edge.Cloud, Settings: edge.Settings{Origins: []edge.Origin{{URL: "https://" + guard.ControlName}}}}
+	films := edge.Site{ID: edge.Cloud, Settings: edge.Settings{
+		Origins:    []edge.Origin{{URL: "https://" + guard.ControlName}},
+		DefaultTTL: int(e.config.DefaultTTL / time.Second), StaleIfError: int(e.config.StaleIfError / time.Second),
+	}}
 	if e.cloud, err = e.openSite(films, origin.NewTransports(who.dialControl), who); err != nil {
 		return nil, err
 	}

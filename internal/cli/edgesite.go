@@ -20,7 +20,7 @@ func (s *session) edgeCreate() *cobra.Command {
 	var settings client.SiteSettings
 	var origins []string
 	cmd := s.newAction(action{use: "create", short: "Have edges serve a site",
-		example: "  liuyun edge create --name Films --host www.example.org --host '*.films.example.org' --origin https://origin.example.org --tls acme", args: cobra.NoArgs,
+		example: "  liuyun edge create --name Films --host www.example.org --host films.example.org --origin https://origin.example.org --tls acme", args: cobra.NoArgs,
 		run: func(ctx context.Context, c *client.Client, _ []string) error {
 			if len(settings.Hosts) == 0 || len(origins) == 0 {
 				return fault.New(fault.Invalid, "a site needs the names that viewers come by, and a server that has it: --host www.example.org --origin https://origin.example.org")

@@ -48,18 +48,19 @@ func (s *Service) Handler() http.Handler {
 	mux.HandleFunc("POST /join", s.join)
 	mux.Handle("POST /renew", s.members(http.HandlerFunc(s.renew)))
 	if s.deps.Blob != nil {
-		mux.Handle("/blob/", s.members(http.StripPrefix("/blob", s.deps.Blob)))
+		mux.Handle("/blob/", s.members(http.StripPrefix("/blob", s.deps.Blob), "worker", "control"))
 	}
 	if s.deps.Media != nil {
-		mux.Handle("/play/", s.members(s.deps.Media))
+		mux.Handle("/play/", s.members(s.deps.Media, "edge"))
 	}
 	return mux
 }
 
-// members lets only nodes through that still have a record.
-func (s *Service) members(next http.Handler) http.Handler {
+// members lets only nodes through that still have a record, and one of the roles where
+// some are given.
+func (s *Service) members(next http.Handler, roles ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := s.member(r); err != nil {
+		if err := s.member(r, roles); err != nil {
 			web.Problem(w, r, err)
 			return
 		}
@@ -67,16 +68,21 @@ func (s *Service) members(next http.Handler) http.Handler {
 	})
 }
 
-func (s *Service) member(r *http.Request) error {
+func (s *Service) member(r *http.Request, roles []string) error {
 	node, ok := guard.PeerNode(r.TLS)
 	if !ok {
 		return fault.New(fault.Forbidden, "only nodes may come here; join with a token first")
 	}
-	err := s.Admit(r.Context(), node)
-	if fault.CodeOf(err) == fault.NotFound {
+	has, err := s.Roles(r.Context(), node)
+	switch {
+	case fault.CodeOf(err) == fault.NotFound:
 		return fault.New(fault.Forbidden, "this node was deleted; join again with a new token")
+	case err != nil:
+		return err
+	case len(roles) > 0 && !slices.ContainsFunc(has, func(role string) bool { return slices.Contains(roles, role) }):
+		return fault.New(fault.Forbidden, "this is for nodes of the role %s; join with a token for it", strings.Join(roles, " or "))
 	}
-	return err
+	return nil
 }
 
 func readApplication(w http.ResponseWriter, r *http.Request) (a application, err error) {

@@ -221,6 +221,25 @@ func TestJoin(t *testing.T) {
 	c.ask(t, "DELETE", "/v1/nodes/"+m.Node, "", 404, nil)
 }
 
+// Objects are for those who work on them: what faces viewers has no business there.
+func TestEdgesSeeNoObjects(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	var made JoinTokenAnswer
+	c.ask(t, "POST", "/v1/nodes/join_tokens", `{"expires_in":60,"roles":["edge"]}`, 201, &made)
+	token, err := guard.ParseJoinToken(made.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity, _, err := Join(t.Context(), token, "edge", t.TempDir(), "edge")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, text := c.blob(t, identity); status != 403 || !strings.Contains(text, "worker or control") {
+		t.Errorf("an edge: got %d %s", status, text)
+	}
+}
+
 func TestRenewGivesANewCertificate(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)

@@ -210,6 +210,14 @@ func testSites(t *testing.T, k *cloud) {
 	if status, got := k.ask("a", guard.SitesWrite, http.MethodPut, "/v1/sites/"+made+"/certificate", `{"certificate":"bad","key":"x"}`); status != http.StatusBadRequest {
 		t.Errorf("a bad certificate: got %d %v", status, got)
 	}
+	if err := k.place(t.Context(), k.ids.New("nod"), edge.Place{Name: "one", URL: "https://Edge1.example.net:8443"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{"edge1.example.net", "*.example.net"} {
+		if status, got := k.ask("b", guard.SitesWrite, http.MethodPost, "/v1/sites", strings.Replace(example, "WWW.Example.org.", host, 1)); status != http.StatusConflict {
+			t.Errorf("%s, the name of an edge: got %d %v, want 409", host, status, got)
+		}
+	}
 	if held, err := holds(t, k, "a"); held != "1 site" || err != nil {
 		t.Errorf("holds: %q, %v", held, err)
 	}

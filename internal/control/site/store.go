@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
+	"strings"
 	"time"
 
 	"liuyun/internal/base/fault"
@@ -188,6 +190,9 @@ func takeHosts(tx *store.Tx, r *record) error {
 	if _, err := tx.Exec("DELETE FROM site_hosts WHERE site = ?", r.ID); err != nil {
 		return err
 	}
+	if err := reserved(tx, r.Hosts); err != nil {
+		return err
+	}
 	for _, host := range r.Hosts {
 		taken, err := tx.Exec("INSERT INTO site_hosts (host, site) VALUES (?, ?) ON CONFLICT (host) DO NOTHING", host, r.ID)
 		if err != nil {
@@ -195,6 +200,27 @@ func takeHosts(tx *store.Tx, r *record) error {
 		}
 		if taken == 0 {
 			return fault.New(fault.Conflict, "another site has the name %s; remove it there first", host)
+		}
+	}
+	return nil
+}
+
+// reserved refuses names by which edges serve what is the cloud's own: whoever has one of
+// them would answer in its place.
+func reserved(tx *store.Tx, hosts []string) error {
+	all, err := nodes(tx)
+	if err != nil {
+		return err
+	}
+	for _, n := range all {
+		u, err := url.Parse(n.URL)
+		if err != nil || n.URL == "" {
+			continue
+		}
+		for _, host := range hosts {
+			if fits(host, strings.ToLower(u.Host)) {
+				return fault.New(fault.Conflict, "the edge %s serves the cloud's own films by the name %s; choose another one", n.Name, host)
+			}
 		}
 	}
 	return nil
