@@ -43,7 +43,7 @@ type edgeNode struct {
 	cloud      *edgeSite
 	pages      http.Handler // for pages that show a film or a stream
 	signer     atomic.Pointer[guard.Signer]
-	// certificates are those of sites, beside the listener's own.
+	// certificates are those of sites, beside the listener's own; nil where it shows none.
 	certificates *guard.SiteCertificates
 
 	mu    sync.Mutex
@@ -108,6 +108,9 @@ func (e *edgeNode) learn(now *front.State) {
 
 // certify has the certificates of sites shown that are known now.
 func (e *edgeNode) certify(now *front.State) {
+	if e.certificates == nil {
+		return
+	}
 	var names []string
 	var uploaded []guard.UploadedPair
 	for _, site := range now.Sites {
@@ -129,6 +132,9 @@ func (n *serving) secureSites(e *edgeNode, b *bus.Bus) (err error) {
 	if n.security, err = n.secure(nil); err != nil {
 		return err
 	}
+	if n.security.config == nil && n.TLS.Mode != TLSSites {
+		return nil // no authority that calls would be answered here
+	}
 	client := cert.NewClient(b)
 	options := guard.SiteOptions{
 		Storage: guard.NewSharedStorage(client, client), Email: n.Config.ACME.Email, Directory: n.Config.ACME.Directory,
@@ -140,9 +146,7 @@ func (n *serving) secureSites(e *edgeNode, b *bus.Bus) (err error) {
 	if e.certificates, err = guard.NewSiteCertificates(options); err != nil {
 		return err
 	}
-	if n.security.config != nil || n.TLS.Mode == TLSSites {
-		n.security.config = e.certificates.TLS()
-	}
+	n.security.config = e.certificates.TLS()
 	return nil
 }
 
@@ -401,7 +405,9 @@ func (n *serving) buildEdgeOfCloud(ctx context.Context) error {
 	if err := n.addViewers(e.front, who.id()); err != nil {
 		return err
 	}
-	n.add("certificates of sites", e.certificates.Run, nil)
+	if e.certificates != nil {
+		n.add("certificates of sites", e.certificates.Run, nil)
+	}
 	return nil
 }
 
