@@ -307,6 +307,9 @@ func (e *edgeNode) answer(w http.ResponseWriter, r *http.Request, s *edgeSite, a
 func (e *edgeNode) serveCloud(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.Path
 	switch {
+	case asksForAnother(r) && r.Host != edge.CloudHost: // for a site that is new
+		notHeard(w)
+		return
 	case strings.HasPrefix(path, "/play/"):
 	case strings.HasPrefix(path, "/embed/"), path == "/embed.js":
 		e.pages.ServeHTTP(w, r)
