@@ -190,6 +190,7 @@ func (c *follower) failed(err error) time.Duration {
 		return between(time.Second, 2*time.Second)
 	case errors.Is(err, context.Canceled) || code == fault.Canceled:
 		return reconnectSpread // see run
+	case c.State().Revision == 0 && c.eager == eagerFirst: // the bus has just begun to connect
 	case !c.silent:
 		c.deps.Log.Warn("control nodes do not say what has changed; what is known is served, and they are asked again", "error", fault.Message(err), "revision", c.State().Revision)
 		c.silent = true
