@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/contract/edge"
 	"liuyun/internal/contract/encode"
 	"liuyun/internal/control/account"
 	"liuyun/internal/control/cert"
@@ -107,11 +108,14 @@ func (n *serving) buildControlNode(ctx context.Context, who *self) error {
 		return err
 	}
 	own := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if asksForAnother(r) {
+		switch {
+		case !asksForAnother(r):
+			serve.ServeHTTP(w, r)
+		case r.Host != edge.CloudHost: // for a site that is new
+			notHeard(w)
+		default:
 			c.films.ServeHTTP(w, r)
-			return
 		}
-		serve.ServeHTTP(w, r)
 	})
 	e, err := n.newEdgeNode(who, c.bus, store, agent, own)
 	if err != nil {
@@ -121,7 +125,9 @@ func (n *serving) buildControlNode(ctx context.Context, who *self) error {
 	e.front.Measure(c.metrics)
 	n.addEdge(e)
 	n.addListener(c, who, e.front)
-	n.add("certificates of sites", e.certificates.Run, nil)
+	if e.certificates != nil {
+		n.add("certificates that are shown", e.certificates.Run, nil)
+	}
 	return nil
 }
 

@@ -43,7 +43,7 @@ type edgeNode struct {
 	routes     *routes
 	pages      http.Handler // for pages that show a film or a stream
 	signer     atomic.Pointer[guard.Signer]
-	// certificates are those of sites, beside the listener's own.
+	// certificates are those of sites, beside the listener's own; nil where it shows none.
 	certificates *guard.SiteCertificates
 
 	mu    sync.Mutex
@@ -78,14 +78,6 @@ func (n *serving) newEdgeNode(who *self, b *bus.Bus, c *cache.Cache, agent *node
 	if own == nil {
 		own = http.HandlerFunc(e.serveCloud)
 	}
-	viewers := own
-	own = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if asksForAnother(r) && r.Host != edge.CloudHost {
-			unknown(w)
-			return
-		}
-		viewers.ServeHTTP(w, r)
-	})
 	if e.routes, err = newRoutes(e.config.Regions); err != nil {
 		return nil, err
 	}
@@ -125,6 +117,9 @@ func (e *edgeNode) learn(now *front.State) {
 
 // certify has the certificates of sites shown that are known now.
 func (e *edgeNode) certify(now *front.State) {
+	if e.certificates == nil {
+		return
+	}
 	var names []string
 	var uploaded []guard.UploadedPair
 	for _, site := range now.Sites {
@@ -143,6 +138,9 @@ func (e *edgeNode) certify(now *front.State) {
 
 // secureSites has the listener of viewers show certificates of sites, where it shows any.
 func (n *serving) secureSites(e *edgeNode, b *bus.Bus) (err error) {
+	if n.security.config == nil && n.TLS.Mode != TLSSites {
+		return nil // no authority that calls would be answered here
+	}
 	client := cert.NewClient(b)
 	options := guard.SiteOptions{
 		Storage: guard.NewSharedStorage(client, client), Email: n.Config.ACME.Email, Directory: n.Config.ACME.Directory,
@@ -154,9 +152,7 @@ func (n *serving) secureSites(e *edgeNode, b *bus.Bus) (err error) {
 	if e.certificates, err = guard.NewSiteCertificates(options); err != nil {
 		return err
 	}
-	if n.security.config != nil || n.TLS.Mode == TLSSites {
-		n.security.config = e.certificates.TLS()
-	}
+	n.security.config = e.certificates.TLS()
 	return nil
 }
 
@@ -317,6 +313,9 @@ func (e *edgeNode) answer(w http.ResponseWriter, r *http.Request, s *edgeSite, a
 func (e *edgeNode) serveCloud(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.Path
 	switch {
+	case asksForAnother(r) && r.Host != edge.CloudHost: // for a site that is new
+		notHeard(w)
+		return
 	case strings.HasPrefix(path, "/play/"):
 	case routed(path):
 		e.routes.router.ServeHTTP(w, r)
@@ -419,7 +418,9 @@ func (n *serving) buildEdgeOfCloud(ctx context.Context) error {
 	if err := n.addViewers(e.front, who.id()); err != nil {
 		return err
 	}
-	n.add("certificates of sites", e.certificates.Run, nil)
+	if e.certificates != nil {
+		n.add("certificates that are shown", e.certificates.Run, nil)
+	}
 	return nil
 }
 

@@ -103,15 +103,19 @@ func asksForAnother(r *http.Request) bool { return r.Context().Value(forAnother{
 // serveEdge answers other edges of the cloud, which are known by their certificates.
 func (e *edgeNode) serveEdge(w http.ResponseWriter, r *http.Request) {
 	id, ok := guard.PeerNode(r.TLS)
-	if !ok || e.front.State().Nodes[id] == nil {
+	if !ok {
 		http.Error(w, "only edges of this cloud are answered here", http.StatusForbidden)
+		return
+	}
+	if e.front.State().Nodes[id] == nil {
+		notHeard(w) // it is new, or was deleted
 		return
 	}
 	e.front.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), forAnother{}, true)))
 }
 
-// unknown answers another edge that asks for a site which is not known here yet. It is no
-// answer of an origin, so that the other one asks that.
-func unknown(w http.ResponseWriter) {
-	http.Error(w, "this edge does not know that site yet", http.StatusServiceUnavailable)
+// notHeard answers another edge that knows more than this one does. It asks somebody else
+// then: what is said here of a viewer's request would be given to the viewer, and kept.
+func notHeard(w http.ResponseWriter) {
+	http.Error(w, "this edge has not heard of that yet", http.StatusServiceUnavailable)
 }

@@ -1,3 +1,3 @@
 // Package edge tests edges of the built program: by tests for HTTP caches that are not
-// ours, and under kills.
+// ours, under kills, and as edges of a cloud, with its control node and without.
 package edge

@@ -50,7 +50,7 @@ func (p Program) Serve(t testing.TB, data string, arguments ...string) *Server {
 		t.Fatal(err)
 	}
 	s := &Server{Data: data, Pid: command.Process.Pid, command: command, log: log, ended: make(chan struct{})}
-	type readyLine struct{ URL, Node string }
+	type readyLine struct{ Type, URL, Node, Message string }
 	ready := make(chan readyLine, 1)
 	go func() {
 		defer close(s.ended)
@@ -69,6 +69,9 @@ func (p Program) Serve(t testing.TB, data string, arguments ...string) *Server {
 	})
 	select {
 	case line := <-ready:
+		if line.Type != "ready" {
+			t.Fatalf("the server is not ready: %s\n%s", line.Message, s.Log())
+		}
 		s.URL, s.Node = line.URL, line.Node
 	case <-s.ended:
 		t.Fatalf("the server ended before it was ready:\n%s", s.Log())

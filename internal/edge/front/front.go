@@ -193,10 +193,17 @@ func (f *Front) hearPresence(data []byte) {
 	}
 }
 
+// Until the bus lets it, an edge asks to subscribe at times that grow from the first of
+// these to the second: one that has just started hears of changes soon.
+const (
+	listenFirst = 200 * time.Millisecond
+	listenMost  = 3 * time.Second
+)
+
 // listen subscribes to what control nodes tell, as soon as the bus lets it.
 func (f *Front) listen(ctx context.Context) {
 	hear := map[string]func(data []byte){edge.SubjectChanged: f.hearChange, edge.SubjectTail: f.hearTail, edge.SubjectPresent: f.hearPresence}
-	for len(hear) > 0 {
+	for wait := listenFirst; len(hear) > 0; wait = min(2*wait, listenMost) {
 		for subject, fn := range hear {
 			stop, err := f.deps.Bus.Subscribe(subject, func(_ string, data []byte) { fn(data) })
 			if err != nil {
@@ -207,15 +214,12 @@ func (f *Front) listen(ctx context.Context) {
 			delete(hear, subject)
 			nudge(f.missed)
 		}
-		if len(hear) > 0 && !pause(ctx, between(subscribeAgain, 2*subscribeAgain)) {
+		if len(hear) > 0 && !pause(ctx, between(wait/2, wait)) {
 			return
 		}
 	}
 	<-ctx.Done()
 }
-
-// subscribeAgain is how soon it is tried again where the bus is not connected.
-const subscribeAgain = 200 * time.Millisecond
 
 // nudge wakes whoever reads from c, which holds one nudge.
 func nudge(c chan struct{}) {
