@@ -17,6 +17,7 @@ describe('traffic', () => {
     expect(got).toHaveLength(60);
     expect(new Date(got.at(-1)!.at).toISOString()).toBe('2026-03-02T01:01:00.000Z');
     expect(got.at(-1)!.requests).toBe(1000);
+    expect(got.slice(-2).map((m) => m.seconds)).toEqual([60, 10]);
     expect(got.at(-2)!.requests).toBe(180);
     expect(got.reduce((n, m) => n + m.requests, 0)).toBe(1185);
   });

@@ -48,13 +48,17 @@ export function current(points: readonly TrafficPoint[], now: number): Done {
 export interface Minute extends Done {
   /** when it ends, in milliseconds */
   readonly at: number;
+  /** how much of it is over */
+  readonly seconds: number;
 }
 
 /** minutes is the last hour, minute by minute, the oldest first; what nobody asked for is zero. */
 export function minutes(points: readonly TrafficPoint[], now: number): Minute[] {
-  const end = Math.ceil(clock(points, now) / minute) * minute;
+  const time = clock(points, now);
+  const end = Math.ceil(time / minute) * minute;
+  const over = Math.max(step, Math.ceil((time - (end - minute)) / step) * step); // of the last
   const by = grouped(points, (p) => Math.ceil(Date.parse(p.at) / minute) * minute);
-  return Array.from({ length: 60 }, (_, i) => end - (59 - i) * minute).map((at) => ({ at, ...add(by.get(at) ?? []) }));
+  return Array.from({ length: 60 }, (_, i) => end - (59 - i) * minute).map((at) => ({ at, seconds: (at === end ? over : minute) / 1000, ...add(by.get(at) ?? []) }));
 }
 
 /** part is a share; undefined of nothing. */

@@ -58,7 +58,7 @@ export const zh: Readonly<Record<keyof typeof en, string>> = {
   edgePerSecond: '{n} 次/秒',
   edgeStored: '缓存量',
   edgeWaiting: '等待回源',
-  edgeCapacity: '{size} 的 {share}',
+  edgeCapacity: '{share} / {size}',
   edgeUsed: '占可用带宽 {share}',
   edgeCount: '{n} 个节点',
   edgeCountOne: '1 个节点',
