@@ -62,6 +62,7 @@ export async function edges(v) {
     await map.waitFor();
     await v.look(`edges-${count}`);
     if (count > 7) await v.press(v.phone ? map.locator('summary').first() : map.getByRole('button', { name: says.showEdges }).first());
+    await page.waitForResponse(/\/v1\/edges$/); // what is opened stays so when there is news
     await v.press(map.getByRole('button', { name: new RegExp(`^edge-0[ ,]+${says.ready}`) }));
     await v.dialog().getByRole('heading', { name: 'edge-0' }).waitFor();
     await v.look(`edges-${count}-one`);

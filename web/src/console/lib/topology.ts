@@ -57,14 +57,15 @@ const pad = 12;
 const head = 38;
 const size = { card: { w: 216, h: 108 }, tile: { w: 116, h: 38 }, cell: { w: 14, h: 24 } } as const;
 const widestCard = 290;
+const shieldsWide = 214;
 const between = { card: 10, tile: 8, cell: 4 } as const;
 
 /** topology places edges in a map of a width. Regions in open show their edges, however many. */
 export function topology(edges: readonly Edge[], width: number, open: ReadonlySet<string>): Topology {
   const { front, shields } = tiersOf(edges);
   const wide = shields.length > 0;
-  const shieldWidth = wide ? Math.round(Math.min(216, width * 0.19)) : 0;
-  const road = Math.round(Math.max(36, Math.min(84, width * 0.06)));
+  const shieldWidth = wide ? shieldsWide : 0;
+  const road = Math.round(Math.max(32, Math.min(84, width * 0.052)));
   const left = end.w + road;
   const inner = width - 2 * (end.w + road) - (wide ? shieldWidth + road : 0);
   const small = front.length > mostTiles;
