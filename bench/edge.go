@@ -228,15 +228,21 @@ func discardAnswer(in *bufio.Reader, size int) error {
 
 // liuyunEdge is ours.
 func liuyunEdge(ctx context.Context, b *bench, origin string, with *program.Certificate, cpu int) (*edgeCache, error) {
+	var args []string
+	if with != nil {
+		args = append(args, "--tls-cert", with.Cert, "--tls-key", with.Key)
+	}
+	return b.edge(ctx, origin, []int{cpu}, args...)
+}
+
+// edge starts ours, pinned to cpus (nil pins nothing).
+func (b *bench) edge(ctx context.Context, origin string, cpus []int, more ...string) (*edgeCache, error) {
 	folder, err := b.folder()
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"--roles", "edge", "--origin", origin}
-	if with != nil {
-		args = append(args, "--tls-cert", with.Cert, "--tls-key", with.Key)
-	}
-	s, err := b.serve(ctx, serve{data: filepath.Join(folder, "data"), args: args, cpus: []int{cpu}})
+	args := append([]string{"--roles", "edge", "--origin", origin}, more...)
+	s, err := b.serve(ctx, serve{data: filepath.Join(folder, "data"), args: args, cpus: cpus})
 	if err != nil {
 		return nil, err
 	}

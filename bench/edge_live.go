@@ -155,6 +155,11 @@ func firstByte(ctx context.Context, transport http.RoundTripper, address string,
 
 // varnishEdge is Debian's Varnish as it is by itself.
 func varnishEdge(ctx context.Context, b *bench, origin string, cpu int) (*edgeCache, error) {
+	return b.varnish(ctx, origin, []int{cpu}, "-s", "default,64m")
+}
+
+// varnish starts Debian's Varnish, pinned to cpus (nil pins nothing).
+func (b *bench) varnish(ctx context.Context, origin string, cpus []int, more ...string) (*edgeCache, error) {
 	const program = "/usr/sbin/varnishd"
 	if _, err := os.Stat(program); err != nil {
 		return nil, &absentError{"Varnish"}
@@ -168,8 +173,11 @@ func varnishEdge(ctx context.Context, b *bench, origin string, cpu int) (*edgeCa
 		return nil, err
 	}
 	log := &lastLines{}
-	cmd := exec.Command("taskset", "-c", fmt.Sprint(cpu), program, "-F", "-j", "none", "-n", folder, "-a", ports[0],
-		"-b", strings.TrimPrefix(origin, "http://"), "-s", "default,64m")
+	args := append([]string{program, "-F", "-j", "none", "-n", folder, "-a", ports[0], "-b", strings.TrimPrefix(origin, "http://")}, more...)
+	if cpus != nil {
+		args = append([]string{"taskset", "-c", cpuList(cpus)}, args...)
+	}
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -183,7 +191,8 @@ func varnishEdge(ctx context.Context, b *bench, origin string, cpu int) (*edgeCa
 		conn, err := net.Dial("tcp", ports[0])
 		if err == nil {
 			conn.Close()
-			return &edgeCache{liveServer{name: "Varnish", stop: stop}, "http://" + ports[0]}, nil
+			pids := append([]int{cmd.Process.Pid}, children(cmd.Process.Pid)...)
+			return &edgeCache{liveServer{name: "Varnish", pids: pids, stop: stop}, "http://" + ports[0]}, nil
 		}
 		if time.Now().After(deadline) {
 			stop()

@@ -14,6 +14,8 @@ const (
 	ScopeAssetsWrite   = "assets:write"
 	ScopeKeysWrite     = "keys:write"
 	ScopeWebhooksWrite = "webhooks:write"
+	ScopeSitesRead     = "sites:read"
+	ScopeSitesWrite    = "sites:write"
 	ScopeUsageRead     = "usage:read"
 	ScopeNodesRead     = "nodes:read"
 	ScopeAdmin         = "admin" // everything, in every tenant

@@ -60,6 +60,9 @@ func (c *Client) do(ctx context.Context, k call) error {
 		if k.tus && k.method == http.MethodPost && mayBeDone {
 			again = false // the upload protocol knows no token: there might be two
 		}
+		if k.method == http.MethodPut && k.rev != 0 && mayBeDone {
+			again = false // if it was done, its own revision would be in its way
+		}
 		if !again || try >= c.options.Tries || ctx.Err() != nil {
 			return err
 		}

@@ -1,5 +1,6 @@
 // Package client talks to a Liuyun video cloud: it uploads, manages assets,
-// streams, keys, tenants, nodes and webhooks, follows events and checks signed webhooks.
+// streams, keys, tenants, nodes, webhooks and the sites that edges serve, purges what
+// edges keep, follows events and requests, and checks signed webhooks.
 // It follows the API that the server describes at /v1/openapi.json and needs
 // nothing but the standard library. It does not play or encode anything.
 //
@@ -46,6 +47,8 @@ type Client struct {
 	Tenants  Tenants
 	Nodes    Nodes
 	Webhooks Webhooks
+	Sites    Sites
+	Edges    Edges
 
 	base    *url.URL
 	key     string
@@ -76,6 +79,7 @@ func New(baseURL, key string, o Options) (*Client, error) {
 	c.Assets, c.Jobs, c.Keys = Assets{c}, Jobs{c}, Keys{c}
 	c.Streams = Streams{c}
 	c.Tenants, c.Nodes, c.Webhooks = Tenants{c}, Nodes{c}, Webhooks{c}
+	c.Sites, c.Edges = Sites{c}, Edges{c}
 	return c, nil
 }
 

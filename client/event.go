@@ -56,24 +56,15 @@ const eventSilence = 45 * time.Second
 // which is one that will stay, such as a key without the scope.
 func (c *Client) Events(ctx context.Context, after string) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		for failures := 1; ctx.Err() == nil; failures++ {
-			err := c.follow(ctx, after, func(e Event) bool {
-				failures = 0
-				if e.Cursor != "" {
-					after = e.Cursor
-				}
-				return yield(e, nil)
-			})
-			again, _ := repeat(err, http.MethodGet)
-			switch {
-			case errors.Is(err, errEnough) || ctx.Err() != nil:
-				return
-			case !again:
-				yield(Event{}, err)
-				return
-			case !sleep(ctx, pause(max(1, failures), err)):
-				return
+		err := c.follow(ctx, "/v1/events", after, func(m message) error {
+			event, err := m.event()
+			if err == nil && !yield(event, nil) {
+				err = errEnough
 			}
+			return err
+		})
+		if err != nil {
+			yield(Event{}, err)
 		}
 	}
 }
@@ -83,12 +74,38 @@ var (
 	errSilent = errors.New("client: the server is silent")
 )
 
-// follow opens the stream once and passes its events on. It always returns an
-// error: errEnough when take wanted no more.
-func (c *Client) follow(ctx context.Context, after string, take func(Event) bool) error {
+// follow passes on what the stream of events at path tells, from now on or after the
+// message with the id after. It opens the stream again when that breaks. It ends
+// without an error when ctx does, or take returned errEnough; else with one that
+// will stay.
+func (c *Client) follow(ctx context.Context, path, after string, take func(message) error) error {
+	for failures := 1; ctx.Err() == nil; failures++ {
+		err := c.read(ctx, path, after, func(m message) error {
+			failures = 0
+			err := take(m)
+			if err == nil && m.id != "" {
+				after = m.id
+			}
+			return err
+		})
+		again, _ := repeat(err, http.MethodGet)
+		switch {
+		case errors.Is(err, errEnough) || ctx.Err() != nil:
+			return nil
+		case !again:
+			return err
+		}
+		sleep(ctx, pause(max(1, failures), err))
+	}
+	return nil
+}
+
+// read opens a stream once and passes its messages on. It always returns an error:
+// that of take, when it had one.
+func (c *Client) read(ctx context.Context, path, after string, take func(message) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	request, err := c.request(ctx, http.MethodGet, "/v1/events", nil, nil)
+	request, err := c.request(ctx, http.MethodGet, path, nil, nil)
 	if err != nil {
 		return err
 	}
@@ -112,12 +129,8 @@ func (c *Client) follow(ctx context.Context, after string, take func(Event) bool
 		if err != nil {
 			return fmt.Errorf("client: read events: %w", err)
 		}
-		event, err := message.event()
-		if err != nil {
+		if err := take(message); err != nil {
 			return err
-		}
-		if !take(event) {
-			return errEnough
 		}
 	}
 }

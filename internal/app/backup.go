@@ -17,6 +17,7 @@ import (
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/control/account"
+	"liuyun/internal/control/cert"
 	"liuyun/internal/control/meter"
 	"liuyun/internal/control/node"
 	"liuyun/internal/control/notify"
@@ -86,7 +87,7 @@ type BackupResult struct {
 // migrations lists the tables of all packages, in the order in which they are made.
 func migrations() []store.Migrations {
 	return []store.Migrations{
-		account.Migrations(), meter.Migrations(), bus.Migrations(), job.Migrations(), notify.Migrations(), node.Migrations(), vod.Migrations(), live.Migrations(), site.Migrations(),
+		account.Migrations(), meter.Migrations(), bus.Migrations(), job.Migrations(), notify.Migrations(), node.Migrations(), vod.Migrations(), live.Migrations(), site.Migrations(), cert.Migrations(),
 	}
 }
 

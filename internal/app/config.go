@@ -7,6 +7,7 @@ import (
 	"liuyun/internal/control/node"
 	"liuyun/internal/control/notify"
 	"liuyun/internal/edge/cache"
+	"liuyun/internal/edge/front"
 	"liuyun/internal/engine/ffmpeg"
 	"liuyun/internal/kit/blob"
 	"liuyun/internal/kit/bus"
@@ -28,12 +29,29 @@ type Config struct {
 	Upload  vod.UploadConfig `conf:"upload" help:"Sources that clients send."`
 	Import  vod.ImportConfig `conf:"import" help:"Sources that are fetched from an address."`
 	Live    live.Config      `conf:"live" help:"Streams that encoders push, and their window."`
-	Edge    cache.Config     `conf:"edge" help:"A cache in front of an origin, see --roles edge."`
+	Edge    EdgeConfig       `conf:"edge" help:"A cache in front of origins, see --roles edge."`
 	Webhook notify.Config    `conf:"webhook" help:"Events that are sent to other servers."`
 	ACME    guard.ACMEConfig `conf:"acme" help:"Certificates of a public authority, for --tls acme."`
 	Viewer  vod.ViewerConfig `conf:"viewer" help:"How viewers reach what is published."`
 	Log     obs.LogConfig    `conf:"log" help:"What the server tells of itself."`
 	Client  ClientConfig     `conf:"client" help:"Where upload, assets and the other commands that manage a cloud find it."`
+}
+
+// EdgeConfig is what of an edge is configured: its cache, and its place in a cloud.
+type EdgeConfig struct {
+	cache.Config
+	PlaceConfig
+}
+
+// PlaceConfig is where an edge is, and what it may ask.
+type PlaceConfig = front.Config
+
+// Validate checks both.
+func (c EdgeConfig) Validate() error {
+	if err := c.Config.Validate(); err != nil {
+		return err
+	}
+	return c.PlaceConfig.Validate()
 }
 
 // DefaultConfig returns the configuration that holds when nothing is set.
@@ -46,7 +64,7 @@ func DefaultConfig() Config {
 		Upload:  vod.DefaultUploadConfig(),
 		Import:  vod.DefaultImportConfig(),
 		Live:    live.DefaultConfig(),
-		Edge:    cache.DefaultConfig(),
+		Edge:    EdgeConfig{Config: cache.DefaultConfig()},
 		Webhook: notify.DefaultConfig(),
 		Viewer:  vod.DefaultViewerConfig(),
 		Log:     obs.LogConfig{Format: "text", Level: "info"},

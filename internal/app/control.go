@@ -5,12 +5,14 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
+	"net/http"
+	"slices"
 	"time"
 
 	"liuyun/internal/base/fault"
-	"liuyun/internal/contract/edge"
 	"liuyun/internal/contract/encode"
 	"liuyun/internal/control/account"
+	"liuyun/internal/control/cert"
 	"liuyun/internal/control/meter"
 	"liuyun/internal/control/node"
 	"liuyun/internal/control/notify"
@@ -42,6 +44,8 @@ type control struct {
 	uploads  *vod.Uploads
 	streams  *live.Service
 	sites    *site.Service
+	routes   *routes
+	films    http.Handler // and streams, for edges
 	api      *web.API
 	metrics  *obs.Registry
 	log      *slog.Logger
@@ -83,14 +87,41 @@ func (n *serving) buildControlNode(ctx context.Context, who *self) error {
 	n.add("queue", c.jobs.Run, nil)
 	n.add("nodes", c.nodes.Run, nil)
 	n.add("sites", c.sites.Run, nil)
+	n.add("routes", n.runRoutes(c, c.routes), nil)
+	n.add("certificates of sites", cert.New(cert.Deps{Records: c.db, Messages: c.bus, Log: n.Log}).Run, nil)
 	if nodeListen != "" {
 		secure := guard.NodeTLS(who.server(), who.identity.Pool())
 		n.add("node listener", n.listener(nodeListen, secure, c.nodes.Handler(), nil, func(net.Addr) {}), nil)
 	}
-	if err := n.addWork(ctx, who, c.bus, c.objects); err != nil {
+	agent := n.agent(who, c.bus)
+	if err := n.addWork(ctx, who, c.bus, c.objects, agent); err != nil {
 		return err
 	}
-	n.addListener(c, who)
+	serve := n.handler(c)
+	if !slices.Contains(n.Roles, RoleEdge) {
+		n.addListener(c, who, serve)
+		return nil
+	}
+	store, err := n.openCache()
+	if err != nil {
+		return err
+	}
+	own := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asksForAnother(r) {
+			c.films.ServeHTTP(w, r)
+			return
+		}
+		serve.ServeHTTP(w, r)
+	})
+	e, err := n.newEdgeNode(who, c.bus, store, agent, own)
+	if err != nil {
+		return err
+	}
+	store.Measure(c.metrics)
+	e.front.Measure(c.metrics)
+	n.addEdge(e)
+	n.addListener(c, who, e.front)
+	n.add("certificates of sites", e.certificates.Run, nil)
 	return nil
 }
 
@@ -98,6 +129,9 @@ func (n *serving) buildControlNode(ctx context.Context, who *self) error {
 func (n *serving) buildControl(ctx context.Context, who *self, nodeListen, busListen string) (*control, error) {
 	c := &control{metrics: obs.NewRegistry(), log: n.Log}
 	var err error
+	if c.routes, err = newRoutes(n.Config.Edge.Regions); err != nil {
+		return nil, err
+	}
 	if c.db, err = store.Open(ctx, n.data.Join(storeName), n.Config.Store, n.Log); err != nil {
 		return nil, err
 	}
@@ -149,12 +183,13 @@ func (n *serving) buildServices(ctx context.Context, c *control, who *self, node
 		return err
 	}
 	signer := guard.NewSigner(secrets[0], secrets[1:]...)
-	deps := node.Deps{Records: c.db, Messages: c.bus, CA: who.ca, Blob: blob.Handler(c.objects), Media: c.media(signer), Expel: c.expel, Log: n.Log}
+	c.films = c.media(signer)
+	deps := node.Deps{Records: c.db, Messages: c.bus, CA: who.ca, Blob: blob.Handler(c.objects), Media: c.films, Expel: c.expel, Log: n.Log}
 	deps.Reach = func() node.Reach { return n.reach(who, nodeListen, busListen) }
 	c.nodes = node.New(deps)
 	c.sites = site.New(site.Deps{
-		DB: c.db, Messages: c.bus, Secrets: secrets, Known: c.nodes.Admit, Served: c.usage.ServedOn, Log: n.Log,
-		CheckRules: func([]edge.Rule) error { return nil }, CheckPair: func(string, string, []string) error { return nil },
+		DB: c.db, Messages: c.bus, Secrets: secrets, Known: c.nodes.Admit, Served: c.usage.ServedOn, Authenticate: c.accounts.Authenticate, Log: n.Log,
+		CheckRules: checkRules, CheckPair: checkPair, CheckManaged: guard.CheckManaged,
 	})
 	c.assets = vod.New(vod.Deps{
 		DB: c.db, Bus: c.bus, Jobs: c.jobs, Blob: c.objects, Signer: signer,

@@ -15,6 +15,7 @@ import (
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/edge/cache"
+	"liuyun/internal/edge/origin"
 	"liuyun/internal/kit/h3"
 	"liuyun/internal/kit/obs"
 )
@@ -25,16 +26,26 @@ func (o ServeOptions) checkEdge() error {
 	switch {
 	case !edge && o.Origin != "":
 		return fault.New(fault.Invalid, "--origin is for an edge: add --roles edge")
+	case o.TLS.Mode == TLSSites && slices.Contains(o.Roles, RoleControl):
+		return fault.New(fault.Invalid, "--tls sites is for an edge alone; use local, acme, or --tls-cert and --tls-key, beside which certificates of sites are shown")
+	case !edge && o.TLS.Mode == TLSSites:
+		return fault.New(fault.Invalid, "--tls sites is for an edge: its certificates are those of the sites")
 	case !edge:
 		return nil
+	case len(o.Roles) > 1 && o.Origin != "":
+		return fault.New(fault.Invalid, "--origin is for an edge without a cloud: use --roles edge alone")
+	case slices.Contains(o.Roles, RoleControl):
+		return nil // it serves the sites of its cloud
 	case len(o.Roles) > 1:
-		return fault.New(fault.Invalid, "an edge is a node of its own: use --roles edge alone")
-	case o.Join != "":
-		return fault.New(fault.Invalid, "an edge cannot join a cloud yet; say what it is in front of with --origin")
-	case o.Origin == "":
-		return fault.New(fault.Invalid, "say what the edge is in front of with --origin, as in --origin https://example.org")
+		return fault.New(fault.Invalid, "an edge is a node of its own, or beside the role control: use --roles edge alone")
+	case o.Join != "" && o.Origin != "":
+		return fault.New(fault.Invalid, "an edge is of a cloud or in front of one origin: use --join or --origin")
+	case o.TLS.Mode == TLSSites && o.Origin != "":
+		return fault.New(fault.Invalid, "--tls sites is for an edge of a cloud; use --tls acme, or --tls-cert and --tls-key")
 	case o.TLS.Mode == TLSLocal:
 		return fault.New(fault.Invalid, "--tls local is of a control node; use --tls acme, or --tls-cert and --tls-key")
+	case o.Origin == "":
+		return nil
 	}
 	_, err := o.originURL()
 	return err
@@ -49,43 +60,70 @@ func (o ServeOptions) originURL() (*url.URL, error) {
 	return u, nil
 }
 
-// buildEdgeNode makes a node that is a cache in front of one origin.
-func (n *serving) buildEdgeNode() error {
-	origin, err := n.originURL()
+// buildLoneEdge makes a node that is a cache in front of one origin.
+func (n *serving) buildLoneEdge() error {
+	address, err := n.originURL()
+	if err != nil {
+		return err
+	}
+	c, err := n.openCache()
 	if err != nil {
 		return err
 	}
 	config := n.Config.Edge
-	c, err := cache.New(cache.Options{
-		Name: cacheName, Folder: n.data.Join(cacheFolder), Memory: int64(config.Memory), Disk: int64(config.Disk),
-		Room: n.Config.Blob.Reserve(n.data.Path()).CheckRoom, Patience: config.AnswerTimeout, Log: n.Log,
-	})
+	pool, err := origin.New(origin.Options{Endpoints: []origin.Endpoint{{URL: address}}, Answer: config.AnswerTimeout, Log: n.Log})
 	if err != nil {
 		return err
 	}
-	n.onClose(c.Close)
+	n.onClose(func() error { pool.Close(); return nil })
 	site := &cache.Site{
-		Name: "origin", Origin: origin, Transport: cache.NewTransport(config.AnswerTimeout),
+		Name: "origin", Origin: &url.URL{Scheme: address.Scheme, Host: address.Host}, Transport: pool,
 		Policy: cache.Policy{DefaultTTL: config.DefaultTTL, StaleIfError: config.StaleIfError},
 	}
 	if n.security, err = n.secure(nil); err != nil {
 		return err
 	}
-	if config.StatusListen != "" {
-		metrics := obs.NewRegistry()
-		c.Measure(metrics)
-		mux := http.NewServeMux()
-		mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-		mux.Handle("GET /readyz", n.group.Handler())
-		mux.Handle("GET /metrics", metrics.Handler())
-		n.add("status", n.listener(config.StatusListen, nil, mux, nil, func(net.Addr) {}), nil)
+	metrics := obs.NewRegistry()
+	c.Measure(metrics)
+	n.addStatus(metrics)
+	return n.addViewers(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var out cache.Outcome
+		c.Serve(w, r, site, &out)
+	}), "")
+}
+
+// openCache opens what an edge has stored.
+func (n *serving) openCache() (*cache.Cache, error) {
+	config := n.Config.Edge
+	c, err := cache.New(cache.Options{
+		Name: cacheName, Folder: n.data.Join(cacheFolder), Memory: int64(config.Memory), Disk: int64(config.Disk),
+		Room: n.Config.Blob.Reserve(n.data.Path()).CheckRoom, Patience: config.AnswerTimeout, Log: n.Log,
+	})
+	if err == nil {
+		n.onClose(c.Close)
 	}
-	ready := Ready{Data: n.data.Path()}
+	return c, err
+}
+
+// addStatus adds where an edge says how it is, apart from what it serves.
+func (n *serving) addStatus(metrics *obs.Registry) {
+	if n.Config.Edge.StatusListen == "" {
+		return
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.Handle("GET /readyz", n.group.Handler())
+	mux.Handle("GET /metrics", metrics.Handler())
+	n.add("status", n.listener(n.Config.Edge.StatusListen, nil, mux, nil, func(net.Addr) {}), nil)
+}
+
+// addViewers adds what viewers come to, the last parts of an edge.
+func (n *serving) addViewers(serve http.Handler, node string) error {
+	ready := Ready{Data: n.data.Path(), Node: node}
 	scheme := "http://"
 	if n.security.config != nil {
 		scheme = "https://"
 	}
-	serve := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.Serve(w, r, site) })
 	if err := n.addEdgeListeners(serve, func(at net.Addr) { ready.URL = scheme + at.String() }); err != nil {
 		return err
 	}
@@ -153,6 +191,7 @@ func (n *serving) quicSecret() (secret [32]byte, err error) {
 const (
 	cacheName   = "liuyun"
 	cacheFolder = "cache" // what an edge has stored
+	edgeFolder  = "edge"  // what it knows of its cloud
 
 	quicSecretName = "quic.secret" // see quicSecret, 0600
 )

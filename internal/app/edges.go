@@ -7,8 +7,11 @@ import (
 	"strings"
 	"time"
 
+	"liuyun/internal/contract/edge"
+	"liuyun/internal/control/cert"
 	"liuyun/internal/control/node"
 	"liuyun/internal/control/site"
+	"liuyun/internal/edge/rule"
 	"liuyun/internal/kit/bus"
 	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/job"
@@ -23,9 +26,21 @@ func (c *control) admit(ctx context.Context, name string) (bus.Subjects, error) 
 	}
 	if slices.Contains(roles, RoleEdge) {
 		publish, subscribe := site.Subjects()
-		may = may.And(bus.Subjects{Publish: publish, Subscribe: subscribe})
+		may = may.And(bus.Subjects{Publish: append(publish, cert.Subjects()...), Subscribe: subscribe})
 	}
 	return may, err
+}
+
+// checkRules says what is wrong with rules of a site.
+func checkRules(rules []edge.Rule) error {
+	_, err := rule.Compile(rules)
+	return err
+}
+
+// checkPair says what is wrong with an uploaded certificate.
+func checkPair(certificate, key string, hosts []string) error {
+	_, err := guard.CheckPair([]byte(certificate), []byte(key), hosts, time.Now())
+	return err
 }
 
 // expel shuts a node out that was deleted.

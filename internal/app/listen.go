@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"syscall"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/console"
+	"liuyun/internal/edge/route"
 	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/lane"
 	"liuyun/internal/video/live"
@@ -40,9 +42,12 @@ func (n *serving) handler(c *control) http.Handler {
 	for _, path := range []string{"/whip", "/whip/{session}"} {
 		mux.Handle("OPTIONS "+path, c.streams.WHIP()) // before a page of another origin publishes
 	}
+	for _, path := range []string{route.RedirectPath, route.SteerHLSPath, route.SteerDASHPath} {
+		mux.Handle(path, c.routes.router)
+	}
 	pages := console.Console(n.viewerOrigins()...)
 	mux.Handle("/console/", pages)
-	embed := console.Embed()
+	embed := console.Embed(n.viewerOrigins()...)
 	mux.Handle("/embed/", embed)
 	mux.Handle("/embed.js", embed)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -96,7 +101,7 @@ func (n *serving) secure(who *self) (s security, err error) {
 
 // addListener adds the listener of API, console and viewers, the last part of
 // all: when it is ready, everything is.
-func (n *serving) addListener(c *control, who *self) {
+func (n *serving) addListener(c *control, who *self, serve http.Handler) {
 	n.addMetrics(c)
 	ready := Ready{Data: n.data.Path(), AdminKey: n.data.AdminKey(), Node: who.id()}
 	scheme := "http://"
@@ -107,7 +112,7 @@ func (n *serving) addListener(c *control, who *self) {
 		lines := who.ca.Instructions()
 		ready.CA, ready.Trust = who.ca.Path(), lines[:]
 	}
-	n.add("listener", n.listener(n.Listen, n.security.config, n.handler(c), n.lane(c), func(address net.Addr) { ready.URL = scheme + address.String() }), nil)
+	n.add("listener", n.listener(n.Listen, n.security.config, serve, n.lane(c), func(address net.Addr) { ready.URL = scheme + address.String() }), nil)
 	if n.security.acme != nil {
 		ready.URL = scheme + n.Config.ACME.Domains[0]
 		n.add("certificates", n.security.acme.Run, nil)
@@ -119,6 +124,13 @@ func (n *serving) addListener(c *control, who *self) {
 func (n *serving) viewerOrigins() []string {
 	if n.Config.Viewer.URL == "" {
 		return nil
+	}
+	u, err := url.Parse(n.Config.Viewer.URL)
+	if err != nil {
+		return nil // it was checked
+	}
+	if routed(u.Path + "/") { // viewers are sent to edges, whose names may change
+		return []string{u.Scheme + "://" + u.Host, u.Scheme + ":"}
 	}
 	return []string{n.Config.Viewer.URL}
 }

@@ -103,7 +103,7 @@ func (n *serving) whoAmI(ctx context.Context) (*self, error) {
 	case n.Join != "":
 		return n.join(ctx, folder)
 	case !slices.Contains(n.Roles, RoleControl):
-		return nil, fault.New(fault.Invalid, "a worker needs a cloud to work for: make a token on a control node with liuyun nodes join-token, and start this one with --join TOKEN")
+		return nil, fault.New(fault.Invalid, "a node without the role control needs a cloud: make a token on a control node with liuyun nodes join-token, and start this one with --join TOKEN; an edge can be in front of --origin ADDRESS instead")
 	}
 	ca, err := guard.OpenCA(folder)
 	if err != nil {

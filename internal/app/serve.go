@@ -21,6 +21,7 @@ const (
 	TLSLocal TLSMode = "local" // a certificate of the data folder's own CA
 	TLSACME  TLSMode = "acme"  // a public certificate, by ACME
 	TLSFiles TLSMode = "files" // Cert and Key
+	TLSSites TLSMode = "sites" // those of the sites alone, on an edge of a cloud
 )
 
 // TLSOptions is how the listener is secured.
@@ -35,14 +36,14 @@ const (
 	RoleControl = "control" // records, queue, API, console, viewers
 	RoleWorker  = "worker"  // encodes
 	RoleLive    = "live"    // takes streams in; beside control
-	RoleEdge    = "edge"    // a cache in front of an origin; alone
+	RoleEdge    = "edge"    // a cache in front of origins; alone, or beside control
 )
 
 // Roles lists all roles.
-func Roles() []string { return append(DefaultRoles(), RoleEdge) }
+func Roles() []string { return DefaultRoles() }
 
 // DefaultRoles are those of a node that is told none.
-func DefaultRoles() []string { return []string{RoleControl, RoleWorker, RoleLive} }
+func DefaultRoles() []string { return []string{RoleControl, RoleWorker, RoleLive, RoleEdge} }
 
 // ServeOptions is what one run of the server is given.
 type ServeOptions struct {
@@ -50,7 +51,7 @@ type ServeOptions struct {
 	Data    string     // the data folder; made when absent
 	Listen  string     // address of API, console and viewers
 	Roles   []string   // of Roles(); empty is DefaultRoles
-	Origin  string     // what an edge is in front of, a URL
+	Origin  string     // what an edge without a cloud is in front of, a URL
 	Join    string     // a join token lyj_…, or empty
 	Name    string     // of this node, for people; empty takes the host's name
 	TLS     TLSOptions // of Listen
@@ -130,8 +131,11 @@ type serving struct {
 
 // build makes the parts of this node.
 func (n *serving) build(ctx context.Context) error {
-	if slices.Contains(n.Roles, RoleEdge) {
-		return n.buildEdgeNode()
+	if slices.Contains(n.Roles, RoleEdge) && n.Origin != "" {
+		return n.buildLoneEdge()
+	}
+	if slices.Equal(n.Roles, []string{RoleEdge}) {
+		return n.buildEdgeOfCloud(ctx)
 	}
 	who, err := n.whoAmI(ctx)
 	if err != nil {

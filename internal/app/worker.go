@@ -30,27 +30,17 @@ func (n *serving) buildWorkerNode(ctx context.Context, who *self) error {
 	}
 	n.add("bus", b.Run, b.Healthy)
 	n.add("certificate", n.keepIdentity(who), nil)
-	if err := n.addWork(ctx, who, b, objects); err != nil {
+	if err := n.addWork(ctx, who, b, objects, n.agent(who, b)); err != nil {
 		return err
 	}
 	n.addReady(&Ready{Data: n.data.Path(), Node: who.id()})
 	return nil
 }
 
-// addWork adds what takes jobs, where this node has that role, and what tells the
-// control nodes how it is.
-func (n *serving) addWork(ctx context.Context, who *self, b *bus.Bus, objects blob.Backend) error {
+// addWork adds what takes jobs, where this node has that role, and the agent, which tells
+// the control nodes how it is.
+func (n *serving) addWork(ctx context.Context, who *self, b *bus.Bus, objects blob.Backend, agent *node.Agent) error {
 	reserve := n.Config.Blob.Reserve(n.data.Path())
-	agent := &node.Agent{
-		Line: b, Node: who.id(), Name: n.Name, Version: n.Version, Folder: n.data.Path(), Reserve: int64(n.Config.Blob.ReserveBytes), Log: n.Log,
-	}
-	if who.joined() {
-		agent.Learn = func(reach node.Reach) {
-			if err := who.learn(reach); err != nil {
-				n.Log.Warn("where the control nodes are now was not kept", "cause", err)
-			}
-		}
-	}
 	if slices.Contains(n.Roles, RoleWorker) {
 		tools, err := ffmpeg.Find(ctx, n.Config.FFmpeg)
 		if err != nil {
@@ -67,6 +57,21 @@ func (n *serving) addWork(ctx context.Context, who *self, b *bus.Bus, objects bl
 	}
 	n.add("heartbeat", agent.Run, nil)
 	return nil
+}
+
+// agent makes what tells the control nodes how this node is.
+func (n *serving) agent(who *self, b *bus.Bus) *node.Agent {
+	agent := &node.Agent{
+		Line: b, Node: who.id(), Name: n.Name, Version: n.Version, Folder: n.data.Path(), Reserve: int64(n.Config.Blob.ReserveBytes), Log: n.Log,
+	}
+	if who.joined() {
+		agent.Learn = func(reach node.Reach) {
+			if err := who.learn(reach); err != nil {
+				n.Log.Warn("where the control nodes are now was not kept", "cause", err)
+			}
+		}
+	}
+	return agent
 }
 
 // worker makes what takes jobs and does them.

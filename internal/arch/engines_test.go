@@ -34,6 +34,8 @@ func families() []family {
 		{"github.com/danielgtaylor/huma/v2", "internal/kit/web", "operations are described in our words"},
 		{"github.com/prometheus/client_golang", "internal/kit/obs", "others see counters and gauges"},
 		{"go.etcd.io/bbolt", "internal/edge/cache", "others see a cache"},
+		{"github.com/klauspost/compress", "internal/edge/rule", "others see a body"},
+		{"github.com/gaissmai/bart", "internal/edge/route", "others see regions of addresses"},
 		{"github.com/caddyserver/certmagic", "internal/kit/guard", "others see a tls.Config"},
 		{"go.uber.org/zap", "internal/kit/guard", "certmagic logs to it, and we hand that to slog"},
 		{"github.com/tus/tusd/v2", "internal/video/vod", "uploads come to one place"},

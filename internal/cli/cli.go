@@ -76,6 +76,7 @@ func commands() []func(*session) *cobra.Command {
 		newTenants,
 		newNodes,
 		newStreams,
+		newEdge,
 		newWebhooks,
 		newUsage,
 		newVersion,

@@ -112,9 +112,12 @@ func readSmall(path, what string) (string, error) {
 		return "", fault.Wrap(err, fault.Forbidden, "%s %s cannot be read", what, path)
 	}
 	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, largestSecret))
+	text, err := io.ReadAll(io.LimitReader(file, largestSecret+1))
 	if err != nil {
 		return "", fault.Wrap(err, fault.Invalid, "%s %s cannot be read", what, path)
+	}
+	if len(text) > largestSecret {
+		return "", fault.New(fault.Invalid, "%s %s has more than %d bytes", what, path, largestSecret)
 	}
 	return string(text), nil
 }

@@ -49,7 +49,7 @@ func newKeys(s *session) *cobra.Command {
 			return s.tellDone(args[0], "deleted")
 		}})
 	return s.newGroup("keys", "Manage the keys to a cloud",
-		"Keys let programs and people in. Without a word it lists them.\nScopes: assets:read assets:write keys:write webhooks:write usage:read nodes:read admin.",
+		"Keys let programs and people in. Without a word it lists them.\nScopes: assets:read assets:write keys:write webhooks:write sites:read sites:write\nusage:read nodes:read admin.",
 		"  liuyun keys\n  liuyun keys create ci --scope assets:write", list, create, remove)
 }
 
@@ -107,7 +107,8 @@ func newNodes(s *session) *cobra.Command {
 			}
 			return s.tellOne("join_token", t, fmt.Sprintf("Run this on the machine that is to help, before %s:\n%s", dayText(t.ExpiresAt), t.Command))
 		}})
-	token.Flags().StringArrayVar(&roles, "role", []string{"worker"}, "what the machine may be: worker or control; may be repeated")
+	token.Flags().StringSliceVar(&roles, "role", []string{"worker"}, "what the machine may be: worker, edge or control; may be repeated")
+	token.Flags().StringSliceVar(&roles, "roles", []string{"worker"}, "the same, as liuyun serve has it")
 	token.Flags().DurationVar(&expires, "expires", time.Hour, "how long the token is good for")
 	change := func(name, short string, do func(client.Nodes, context.Context, string) (client.Node, error)) *cobra.Command {
 		return s.newAction(action{use: name + " ID", short: short, example: "  liuyun nodes " + name + " nod_…", args: cobra.ExactArgs(1),

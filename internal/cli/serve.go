@@ -35,11 +35,13 @@ lets what has begun finish, for at most half a minute.
 With --join it adds this machine to a cloud that runs elsewhere; make the token
 there, in the console or with: liuyun nodes join-token.
 
-With --roles edge --origin ADDRESS it is a cache in front of that server, and needs
-no cloud.`,
+With --roles edge it is a cache for viewers nearby: of a cloud that it joins, for its
+films, streams and sites, or with --origin ADDRESS in front of that server, without a
+cloud.`,
 		Example: `  liuyun serve
   liuyun serve --data /var/lib/liuyun --listen 0.0.0.0:8443 --tls local
   liuyun serve --roles worker --join lyj_…
+  liuyun serve --roles edge --join lyj_… --listen 0.0.0.0:443 --tls sites
   liuyun serve --roles edge --origin https://example.org --listen 0.0.0.0:80`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.serve(cmd, f) },
@@ -47,11 +49,11 @@ no cloud.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.data, "data", dataFolder, "the `FOLDER` for records, media and certificates")
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:8080", "the `ADDRESS` of API, console and viewers")
-	flags.StringSliceVar(&f.roles, "roles", app.DefaultRoles(), "what this node does: control (records, API, console), worker (encodes), live (takes streams in; beside control), or edge (a cache in front of --origin; alone)")
-	flags.StringVar(&f.origin, "origin", "", "the `ADDRESS` of the server that an edge is in front of")
+	flags.StringSliceVar(&f.roles, "roles", app.DefaultRoles(), "what this node does: control (records, API, console), worker (encodes), live (takes streams in; beside control), or edge (a cache for the sites of a cloud, or in front of --origin; alone)")
+	flags.StringVar(&f.origin, "origin", "", "the `ADDRESS` of the server that an edge without a cloud is in front of")
 	flags.StringVar(&f.join, "join", "", "join the cloud that made this `TOKEN`; needed once")
 	flags.StringVar(&f.name, "name", "", "the name of this node for people (default: the host's)")
-	flags.StringVar(&f.tls, "tls", "off", "off, local (a certificate of our own authority) or acme (see acme.domains)")
+	flags.StringVar(&f.tls, "tls", "off", "off, local (a certificate of our own authority), acme (see acme.domains) or sites (those of the sites alone, on an edge)")
 	flags.StringVar(&f.cert, "tls-cert", "", "the certificate chain, a PEM `FILE`, with --tls-key")
 	flags.StringVar(&f.key, "tls-key", "", "the private key, a PEM `FILE`")
 	return cmd
@@ -67,8 +69,8 @@ func (f *serveFlags) tlsOptions() (app.TLSOptions, error) {
 		return o, fault.New(fault.Invalid, "choose --tls %s, or --tls-cert and --tls-key", f.tls)
 	case f.cert != "":
 		o.Mode = app.TLSFiles
-	case o.Mode != app.TLSOff && o.Mode != app.TLSLocal && o.Mode != app.TLSACME:
-		return o, fault.New(fault.Invalid, "--tls %q: choose off, local or acme", f.tls)
+	case o.Mode != app.TLSOff && o.Mode != app.TLSLocal && o.Mode != app.TLSACME && o.Mode != app.TLSSites:
+		return o, fault.New(fault.Invalid, "--tls %q: choose off, local, acme or sites", f.tls)
 	}
 	return o, nil
 }

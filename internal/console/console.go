@@ -75,13 +75,14 @@ func consoleOf(assets fs.FS, viewers []string) http.Handler {
 // Embed serves, to any site, the page that plays one asset or stream in a frame at
 // /embed/[~token/]<asset or stream>, its files below /embed/static/, and the script
 // /embed.js that puts such a frame into a page. The media has to be at /play of
-// the same origin, where the token is checked. A program without pages answers 503.
-func Embed() http.Handler {
-	return embedOf(dist)
+// the same origin, where the token is checked, and may lead from there to viewers: origins,
+// or "https:" for all. A program without pages answers 503.
+func Embed(viewers ...string) http.Handler {
+	return embedOf(dist, viewers)
 }
 
-func embedOf(assets fs.FS) http.Handler {
-	policy := contentPolicy(framedByAnyone)
+func embedOf(assets fs.FS, viewers []string) http.Handler {
+	policy := contentPolicy(framedByAnyone, viewers...)
 	index := page(assets, embedPage, policy)
 	mux := http.NewServeMux()
 	mux.Handle("GET /embed.js", script(assets, embedScript, policy))

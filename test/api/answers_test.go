@@ -70,7 +70,7 @@ func TestAnswers(t *testing.T) {
 		run  func(*driver, *testing.T)
 	}{
 		{"session", (*driver).session}, {"tenants", (*driver).tenants}, {"keys", (*driver).keys}, {"webhooks", (*driver).webhooks},
-		{"assets", (*driver).assets}, {"streams", (*driver).streams}, {"webrtc", (*driver).webrtc}, {"uploads", (*driver).uploads}, {"rest", (*driver).rest}, {"nodes", (*driver).nodes},
+		{"assets", (*driver).assets}, {"streams", (*driver).streams}, {"webrtc", (*driver).webrtc}, {"sites", (*driver).sites}, {"uploads", (*driver).uploads}, {"rest", (*driver).rest}, {"nodes", (*driver).nodes},
 	} {
 		if !t.Run(part.name, func(t *testing.T) { part.run(d, t) }) {
 			return
@@ -388,6 +388,10 @@ func (d *driver) nodes(t *testing.T) {
 	d.call(t, http.StatusOK, "POST", path+"/resume", nil)
 	d.call(t, http.StatusBadRequest, "POST", "/v1/nodes/join_tokens", `{"roles":["cook"]}`)
 	d.call(t, http.StatusCreated, "POST", "/v1/nodes/join_tokens", `{"expires_in":60}`)
+	edge := d.call(t, http.StatusCreated, "POST", "/v1/nodes/join_tokens", `{"roles":["edge"]}`)
+	if command := edge.text("command"); !strings.HasPrefix(command, "liuyun serve --roles edge --join lyj_") {
+		t.Errorf("an edge joins by %q", command)
+	}
 	d.call(t, http.StatusNoContent, "DELETE", path, nil)
 	for _, gone := range [][2]string{{"GET", path}, {"DELETE", path}, {"POST", path + "/drain"}, {"POST", path + "/resume"}} {
 		d.call(t, http.StatusNotFound, gone[0], gone[1], nil)

@@ -167,12 +167,18 @@ func (c *caller) ask(t *testing.T, status int, method, path string, body any, he
 	return a
 }
 
-// first reads a stream of events until done says that it has enough.
+// first reads the stream of events until done says that it has enough.
 func (c *caller) first(t *testing.T, done func(text string) bool, headers ...header) (answer, string) {
+	t.Helper()
+	return c.firstOf(t, "/v1/events", done, headers...)
+}
+
+// firstOf reads a stream until done says that it has enough.
+func (c *caller) firstOf(t *testing.T, path string, done func(text string) bool, headers ...header) (answer, string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	r := c.request(t, http.MethodGet, "/v1/events", nil, headers...).WithContext(ctx)
+	r := c.request(t, http.MethodGet, path, nil, headers...).WithContext(ctx)
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ type tenant struct {
 
 // scopes are all but admin.
 func scopes() []string {
-	return []string{"assets:read", "assets:write", "keys:write", "webhooks:write", "usage:read", "nodes:read"}
+	return []string{"assets:read", "assets:write", "keys:write", "webhooks:write", "sites:read", "sites:write", "usage:read", "nodes:read"}
 }
 
 // newTenant makes a tenant, and one of each thing in it.
@@ -36,6 +36,8 @@ func newTenant(t *testing.T, c *cloud, name string) *tenant {
 	one.own["webhook"] = one.ask(t, http.StatusCreated, "POST", "/v1/webhooks", `{"url":"http://127.0.0.1:9/"}`).text("id")
 	one.own["delivery"] = one.ask(t, http.StatusAccepted, "POST", "/v1/webhooks/"+one.own["webhook"]+"/test", nil).text("id")
 	one.own["stream"] = one.ask(t, http.StatusCreated, "POST", "/v1/streams", `{"name":"hall"}`).text("id")
+	one.own["site"] = one.ask(t, http.StatusCreated, "POST", "/v1/sites", newSite(strings.ToLower(name))).text("id")
+	one.own["purge"] = one.ask(t, http.StatusAccepted, "POST", "/v1/sites/"+one.own["site"]+"/purges", `{"kind":"all"}`).text("id")
 	one.own["upload"] = one.ask(t, http.StatusCreated, "POST", "/v1/uploads", nil, tus, header{"Upload-Length", "10"}).header.Get("Liuyun-Asset")
 	return one
 }
@@ -61,7 +63,7 @@ type form struct {
 
 // forms has every operation of the document, by id.
 func forms() map[string]form {
-	asset, webhook, stream := []string{"asset"}, []string{"webhook"}, []string{"stream"}
+	asset, webhook, stream, site := []string{"asset"}, []string{"webhook"}, []string{"stream"}, []string{"site"}
 	chunk := []header{tus, {"Upload-Offset", "0"}, {"Content-Type", "application/offset+octet-stream"}}
 	return map[string]form{
 		"list-assets": {}, "list-jobs": {}, "list-keys": {}, "list-webhooks": {}, "get-usage": {}, "get-session": {}, "sign-out": {}, "stream-events": {},
@@ -90,11 +92,18 @@ func forms() map[string]form {
 		"get-webhook":    {things: webhook}, "delete-webhook": {things: webhook}, "test-webhook": {things: webhook}, "list-deliveries": {things: webhook},
 		"change-webhook":  {things: webhook, body: `{"enabled":false}`},
 		"resend-delivery": {things: []string{"webhook", "delivery"}},
-		"create-upload":   {headers: []header{tus, {"Upload-Length", "10"}}},
-		"get-upload":      {things: []string{"upload"}, headers: []header{tus}},
-		"append-upload":   {things: []string{"upload"}, headers: chunk, body: []byte("0123456789")},
-		"delete-upload":   {things: []string{"upload"}, headers: []header{tus}},
-		"sign-in":         {shared: true}, "get-openapi": {shared: true},
+		"list-sites":      {}, "create-site": {body: newSite("new")},
+		"get-site": {things: site}, "delete-site": {things: site}, "get-traffic": {things: site}, "list-purges": {things: site}, "tail-requests": {things: site},
+		"replace-site":       {things: site, body: newSite("stolen")},
+		"upload-certificate": {things: site, body: `{"certificate":"stolen","key":"stolen"}`},
+		"create-purge":       {things: site, body: `{"kind":"all","hard":true}`},
+		"get-purge":          {things: []string{"site", "purge"}},
+		"list-edges":         {shared: true},
+		"create-upload":      {headers: []header{tus, {"Upload-Length", "10"}}},
+		"get-upload":         {things: []string{"upload"}, headers: []header{tus}},
+		"append-upload":      {things: []string{"upload"}, headers: chunk, body: []byte("0123456789")},
+		"delete-upload":      {things: []string{"upload"}, headers: []header{tus}},
+		"sign-in":            {shared: true}, "get-openapi": {shared: true},
 		"list-nodes": {shared: true}, "get-node": {shared: true, things: []string{"node"}}, "delete-node": {shared: true, things: []string{"node"}},
 		"drain-node": {shared: true, things: []string{"node"}}, "resume-node": {shared: true, things: []string{"node"}},
 		"make-join-token": {shared: true, body: `{}`},
@@ -198,7 +207,7 @@ func TestWrongKeys(t *testing.T) {
 func (o *tenant) all(t *testing.T) string {
 	t.Helper()
 	var text bytes.Buffer
-	for _, path := range []string{"/v1/assets", "/v1/keys", "/v1/webhooks", "/v1/jobs", "/v1/webhooks/" + o.own["webhook"] + "/deliveries"} {
+	for _, path := range []string{"/v1/assets", "/v1/keys", "/v1/webhooks", "/v1/jobs", "/v1/webhooks/" + o.own["webhook"] + "/deliveries", "/v1/sites", "/v1/sites/" + o.own["site"] + "/purges"} {
 		var list struct {
 			Data []map[string]any `json:"data"`
 		}
@@ -225,7 +234,7 @@ func TestTenantsSeeTheirOwn(t *testing.T) {
 	c := start(t)
 	a, b := newTenant(t, c, "A"), newTenant(t, c, "B")
 	admin := c.as(c.Key)
-	for _, path := range []string{"/v1/assets", "/v1/assets?q=clip", "/v1/jobs", "/v1/jobs?asset=" + a.own["asset"], "/v1/keys", "/v1/webhooks", "/v1/usage", "/v1/session"} {
+	for _, path := range []string{"/v1/assets", "/v1/assets?q=clip", "/v1/jobs", "/v1/jobs?asset=" + a.own["asset"], "/v1/keys", "/v1/webhooks", "/v1/sites", "/v1/usage", "/v1/session"} {
 		seen := b.ask(t, http.StatusOK, "GET", path, nil)
 		b.hidden(t, path, string(seen.body), a)
 		through := admin.ask(t, http.StatusOK, "GET", path, nil, header{"Liuyun-Tenant", b.id})

@@ -10,6 +10,7 @@ const (
 	SubjectChanged = "edge.changed" // control nodes tell what has changed just now: Delta
 	SubjectReport  = "edge.report"  // each edge tells how it goes: Report
 	SubjectUsage   = "edge.usage"   // an edge hands over what it has served: Usage, answered when it is kept
+	SubjectPresent = "edge.present" // control nodes tell every few seconds how edges are: Presence
 	SubjectTail    = "edge.tail"    // somebody looks at requests: Tail
 	SubjectSeen    = "edge.seen"    // and an edge shows some: Seen
 )
@@ -105,6 +106,10 @@ const (
 // Cloud is the site of what the cloud itself serves: films and streams.
 const Cloud = "cloud"
 
+// CloudHost is the host that edges store films and streams by, whatever names they have
+// themselves: so that shields have one copy for all.
+const CloudHost = "cloud.liuyun.internal"
+
 // Node is an edge as others see it.
 type Node struct {
 	ID       string `json:"id"`
@@ -121,11 +126,27 @@ type Place struct {
 	Capacity int64    `json:"capacity"` // bits a second that it can send; 0: not known
 }
 
+// Presence is how edges are that viewers are sent to.
+type Presence struct {
+	Edges []Present `json:"edges"`
+}
+
+// Present is how one of them is.
+type Present struct {
+	ID     string  `json:"id"`
+	Away   float64 `json:"away"`   // seconds since it was heard of
+	Load   float64 `json:"load"`   // part of the cores that is busy
+	Egress int64   `json:"egress"` // bits a second to viewers
+}
+
 // Ask is an edge that asks what has changed. All up to Revision is applied there.
 type Ask struct {
 	Node     string `json:"node"`
 	Revision int64  `json:"revision"`
-	Place    Place  `json:"place"`
+	// Rest says that up to Revision it is only half of a whole answer: what follows is
+	// asked for, even where nobody knows any more what has gone since.
+	Rest  bool  `json:"rest,omitempty"`
+	Place Place `json:"place"`
 }
 
 // Delta is what has changed after From, up to Revision.

@@ -1,13 +1,14 @@
 package edge
 
-import "strconv"
+import (
+	"hash/fnv"
+	"strconv"
+)
 
-// Mark is what a site or a node at a revision adds to [Delta.Sum]: FNV-1a of both.
+// Mark is what a site or a node adds to [Delta.Sum], which is the sum of all marks and
+// wraps around: 64-bit FNV-1a of the id, a space and the revision.
 func Mark(id string, revision int64) uint64 {
-	const offset, prime = 14695981039346656037, 1099511628211
-	hash := uint64(offset)
-	for _, b := range strconv.AppendInt(append([]byte(id), ' '), revision, 10) {
-		hash = (hash ^ uint64(b)) * prime
-	}
-	return hash
+	h := fnv.New64a()
+	_, _ = h.Write(strconv.AppendInt(append([]byte(id), ' '), revision, 10)) // it does not fail
+	return h.Sum64()
 }

@@ -3,6 +3,7 @@ package site
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -180,7 +181,7 @@ func (s *Service) list(ctx context.Context, in *web.PageQuery) (*struct{ Body we
 }
 
 func (s *Service) create(ctx context.Context, in *struct{ Body edge.Settings }) (*siteOutput, error) {
-	now := s.now()
+	now := s.moment()
 	r := record{Site: edge.Site{ID: s.ids.New("sit"), Tenant: tenantOf(ctx), Settings: in.Body}, Created: now, Updated: now}
 	if err := s.check(&r, nil); err != nil {
 		return nil, err
@@ -239,7 +240,7 @@ func (s *Service) change(ctx context.Context, id, match string, fn func(*record)
 		if err := fn(&r); err != nil {
 			return err
 		}
-		r.Updated = s.now()
+		r.Updated = s.moment()
 		return s.put(tx, &r)
 	})
 	return output(r), err
@@ -283,11 +284,11 @@ func (s *Service) createPurge(ctx context.Context, in *purgeInput) (*purgeOutput
 		if err != nil {
 			return err
 		}
-		p = purgeRecord{edge.Purge{Site: in.ID, Kind: in.Body.Kind, Value: in.Body.Value, Hard: in.Body.Hard}, s.now().UTC().Truncate(time.Microsecond)}
-		if err := checkPurge(&p.Purge, hosts); err != nil {
+		what := edge.Purge{Site: in.ID, Kind: in.Body.Kind, Value: in.Body.Value, Hard: in.Body.Hard}
+		if err := checkPurge(&what, hosts); err != nil {
 			return err
 		}
-		p.Purge, err = s.addPurge(tx, tenantOf(ctx), p.Purge)
+		p, err = s.addPurge(tx, tenantOf(ctx), what)
 		return err
 	})
 	if err != nil {
@@ -405,7 +406,7 @@ func (s *Service) getTraffic(ctx context.Context, in *sitePath) (*struct{ Body T
 	return &struct{ Body Traffic }{shown}, nil
 }
 
-func (s *Service) listEdges(ctx context.Context, _ *struct{}) (*struct{ Body web.Page[Edge] }, error) {
+func (s *Service) listEdges(ctx context.Context, in *web.PageQuery) (*struct{ Body web.Page[Edge] }, error) {
 	var all []edge.Node
 	var st state
 	err := s.deps.DB.Read(ctx, func(tx *store.Tx) (err error) {
@@ -418,7 +419,14 @@ func (s *Service) listEdges(ctx context.Context, _ *struct{}) (*struct{ Body web
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, n := range all {
+	for _, n := range slices.Backward(all) {
+		if in.After != "" && n.ID >= in.After {
+			continue
+		}
+		if len(page.Data) == in.Limit {
+			page.Next = page.Data[in.Limit-1].ID
+			break
+		}
 		page.Data = append(page.Data, showEdge(n, s.edges[n.ID], st.revision, now))
 	}
 	return &struct{ Body web.Page[Edge] }{page}, err

@@ -39,7 +39,7 @@ func (s *Service) answer(ctx context.Context, data []byte) (any, error) {
 	}
 	var delta edge.Delta
 	err := s.deps.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		delta, err = s.since(tx, ask.Revision)
+		delta, err = s.since(tx, ask.Revision, ask.Rest)
 		return err
 	})
 	delta.Secrets = s.deps.Secrets
@@ -47,8 +47,8 @@ func (s *Service) answer(ctx context.Context, data []byte) (any, error) {
 }
 
 // since is what has changed after a revision, or the first part of it: then Revision says
-// how far that goes.
-func (s *Service) since(tx *store.Tx, revision int64) (edge.Delta, error) {
+// how far that goes. With rest, what is up to the revision was told just now.
+func (s *Service) since(tx *store.Tx, revision int64, rest bool) (edge.Delta, error) {
 	st, err := readState(tx)
 	if err != nil {
 		return edge.Delta{}, err
@@ -57,7 +57,7 @@ func (s *Service) since(tx *store.Tx, revision int64) (edge.Delta, error) {
 	if revision <= 0 || revision > st.revision {
 		d.From, d.Whole, revision = 0, true, 0
 	}
-	if revision < st.dropped {
+	if revision < st.dropped && !rest {
 		// What was purged since it last asked is not known any more.
 		d.Purges = []edge.Purge{{Revision: st.dropped, Kind: edge.PurgeAll}}
 	}

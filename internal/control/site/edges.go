@@ -16,9 +16,8 @@ import (
 // heard is what an edge told last.
 type heard struct {
 	edge.Report
-	at    time.Time
-	known bool // it is one of the cloud; looked up once, and forgotten with it
-	rate  edge.Counts
+	at   time.Time
+	rate edge.Counts
 }
 
 const (
@@ -59,6 +58,28 @@ func (s *Service) hear(ctx context.Context, data []byte) {
 		h.rate.Fetched += c.Fetched
 		s.count(of, now, c)
 	}
+}
+
+// Edges are those that viewers can be sent to, and how they are. What was never heard of
+// since this process started has no place in it.
+func (s *Service) Edges(ctx context.Context) (list []edge.Node, are edge.Presence, err error) {
+	err = s.deps.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		list, err = nodes(tx)
+		return err
+	})
+	now := s.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list = slices.DeleteFunc(list, func(n edge.Node) bool { return n.URL == "" || s.edges[n.ID] == nil })
+	for _, n := range list {
+		h := s.edges[n.ID]
+		p := edge.Present{ID: n.ID, Away: now.Sub(h.at).Seconds(), Load: h.Load}
+		if h.Seconds > 0 {
+			p.Egress = int64(float64(h.rate.Bytes) * 8 / h.Seconds)
+		}
+		are.Edges = append(are.Edges, p)
+	}
+	return list, are, err
 }
 
 // Forget drops a node that was deleted.

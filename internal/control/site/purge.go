@@ -10,27 +10,32 @@ import (
 )
 
 // purge has all edges purge something, and returns it with its revision.
-func (s *Service) purge(ctx context.Context, tenant string, p edge.Purge) (edge.Purge, error) {
-	err := s.deps.DB.Write(ctx, func(tx *store.Tx) (err error) {
-		p, err = s.addPurge(tx, tenant, p)
+func (s *Service) purge(ctx context.Context, tenant string, p edge.Purge) (made purgeRecord, err error) {
+	err = s.deps.DB.Write(ctx, func(tx *store.Tx) (err error) {
+		made, err = s.addPurge(tx, tenant, p)
 		return err
 	})
-	return p, err
+	return made, err
 }
 
-func (s *Service) addPurge(tx *store.Tx, tenant string, p edge.Purge) (edge.Purge, error) {
+func (s *Service) addPurge(tx *store.Tx, tenant string, p edge.Purge) (purgeRecord, error) {
 	before, next, err := s.begin(tx)
 	if err != nil {
-		return p, err
+		return purgeRecord{}, err
 	}
 	p.Revision = next.revision
+	made := purgeRecord{p, s.moment()}
 	_, err = tx.Exec("INSERT INTO purges (rev, tenant, site, kind, value, hard, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		p.Revision, tenant, p.Site, p.Kind, p.Value, number(p.Hard), store.Time(s.now()))
+		p.Revision, tenant, p.Site, p.Kind, p.Value, number(p.Hard), store.Time(made.Created))
 	if err != nil {
-		return p, err
+		return purgeRecord{}, err
 	}
-	return p, s.commit(tx, before, next, edge.Delta{Purges: []edge.Purge{p}})
+	return made, s.commit(tx, before, next, edge.Delta{Purges: []edge.Purge{p}})
 }
+
+// moment is now as records keep it, so that what is shown of a thing when it is made is
+// what is read later.
+func (s *Service) moment() time.Time { return s.now().UTC().Truncate(time.Microsecond) }
 
 // purgeRecord is a purge as it is kept.
 type purgeRecord struct {

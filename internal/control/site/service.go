@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"liuyun/internal/base/id"
 	"liuyun/internal/contract/edge"
 	"liuyun/internal/contract/event"
+	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/store"
 )
 
@@ -35,10 +37,15 @@ type Deps struct {
 	CheckRules func([]edge.Rule) error
 	// CheckPair says what is wrong with a certificate and its key, in PEM, for names.
 	CheckPair func(certificate, key string, hosts []string) error
+	// CheckManaged says why no authority gives a certificate for a name by ACME.
+	CheckManaged func(host string) error
 	// Secrets are what playback addresses are signed with, the newest first.
 	Secrets [][]byte
 	// Served adds to what was served of a tenant on a day. It is part of tx.
 	Served func(tx *store.Tx, tenant, day string, bytes int64) error
+	// Authenticate finds who makes a request. Those who watch are asked for again, as a
+	// key may be deleted meanwhile.
+	Authenticate func(*http.Request) (guard.Principal, error)
 	// Known says whether a node is one of the cloud.
 	Known func(ctx context.Context, node string) error
 	Log   *slog.Logger
@@ -47,10 +54,11 @@ type Deps struct {
 // Service is what a control node knows of sites and edges. It may be used by several
 // goroutines.
 type Service struct {
-	deps Deps
-	ids  id.Maker
-	now  func() time.Time
-	keep int // purges that are kept
+	deps      Deps
+	ids       id.Maker
+	now       func() time.Time
+	keep      int // purges that are kept
+	tailEvery time.Duration
 
 	mu      sync.Mutex
 	edges   map[string]*heard // by node
@@ -60,13 +68,13 @@ type Service struct {
 
 // New returns a service that does nothing until Run.
 func New(d Deps) *Service {
-	return &Service{deps: d, now: time.Now, keep: mostPurges, edges: make(map[string]*heard), traffic: make(map[string]*traffic)}
+	return &Service{deps: d, now: time.Now, keep: mostPurges, tailEvery: tailEvery, edges: make(map[string]*heard), traffic: make(map[string]*traffic)}
 }
 
 // Subjects are what an edge says and hears on the bus.
 func Subjects() (publish, subscribe []string) {
 	return []string{edge.SubjectAsk, edge.SubjectReport, edge.SubjectUsage, edge.SubjectSeen},
-		[]string{edge.SubjectChanged, edge.SubjectTail}
+		[]string{edge.SubjectChanged, edge.SubjectPresent, edge.SubjectTail}
 }
 
 // Run answers edges until ctx ends.

@@ -18,6 +18,7 @@ const mostSites = 1000
 
 const (
 	tlsOff      = "off"
+	tlsACME     = "acme"
 	tlsUploaded = "uploaded"
 )
 
@@ -57,6 +58,13 @@ func (s *Service) check(r *record, before []edge.Origin) error {
 	if r.TLS == tlsUploaded {
 		if err := s.deps.CheckPair(r.Certificate, r.Key, r.Hosts); err != nil {
 			return err
+		}
+	}
+	if r.TLS == tlsACME {
+		for _, host := range r.Hosts {
+			if err := s.deps.CheckManaged(host); err != nil {
+				return err
+			}
 		}
 	}
 	return s.deps.CheckRules(r.Rules)
@@ -142,6 +150,9 @@ func checkPurge(p *edge.Purge, hosts []string) error {
 	value := strings.TrimPrefix(strings.TrimPrefix(p.Value, "https://"), "http://")
 	host, path, slash := strings.Cut(value, "/")
 	host = strings.ToLower(host)
+	if p.Site == edge.Cloud { // edges have names of their own
+		host = edge.CloudHost
+	}
 	if host == "" {
 		return fault.New(fault.Invalid, "value: it has to begin with a host, as www.example.org/film.mp4")
 	}

@@ -1,9 +1,9 @@
 package site
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -95,9 +95,18 @@ func newCloud(t *testing.T, c store.Config) *cloud {
 			}
 			return nil
 		},
+		CheckManaged: func(host string) error {
+			if strings.HasPrefix(host, "*") {
+				return fault.New(fault.Invalid, "tls: upload a certificate for %s", host)
+			}
+			return nil
+		},
 		Served: func(_ *store.Tx, tenant, day string, bytes int64) error {
 			k.served = append(k.served, served{tenant, day, bytes})
 			return nil
+		},
+		Authenticate: func(*http.Request) (guard.Principal, error) {
+			return guard.Principal{Tenant: "a", Scopes: []string{guard.SitesRead}}, nil
 		},
 		Known: func(_ context.Context, node string) error {
 			if strings.HasSuffix(node, "z") {
@@ -182,6 +191,7 @@ func testSites(t *testing.T, k *cloud) {
 		`{"name":"x","hosts":["a.example"],"origins":[{"url":"https://o","backup":true}]}`:                                  "no backup",
 		`{"name":"x","hosts":["a.example"],"origins":[{"url":"https://o","ca":"x"}]}`:                                       "no certificate",
 		`{"name":"x","hosts":["a.example"],"origins":[{"url":"https://o"}],"rules":[{"path":"bad"}]}`:                       "rule 1",
+		`{"name":"x","hosts":["*.a.example"],"origins":[{"url":"https://o"}],"tls":"acme"}`:                                 "upload a certificate for",
 		`{"name":"x","hosts":["a.example"],"origins":[{"url":"https://o"}],"tls":"uploaded"}`:                               "upload a certificate",
 		`{"name":"x","hosts":["a.example"],"origins":[{"url":"https://o"}],"health":{"path":"x"}}`:                          "begin with /",
 		`{"name":"x","hosts":["a.example"],"origins":[{"url":"http://o","client_certificate":"x","client_key":"y"}]}`:       "needs https",
@@ -531,42 +541,27 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// Who watches sees what edges show of the site.
-func TestTail(t *testing.T) {
+// Edges come page by page, the newest first.
+func TestEdgesByPage(t *testing.T) {
 	t.Parallel()
 	k := newCloud(t, store.Config{})
-	of := k.make("a", example)
-	api := web.New(web.Options{Title: "t", Version: "1", Log: slog.New(slog.DiscardHandler), Authenticate: func(*http.Request) (guard.Principal, error) {
-		return guard.Principal{Tenant: "a", Scopes: []string{guard.SitesRead}}, nil
-	}})
-	k.Routes(api)
-	server := httptest.NewServer(api.Handler())
-	defer server.Close()
-	in, err := http.Get(server.URL + "/v1/sites/" + of + "/requests")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Body.Close()
-	k.bus.mu.Lock()
-	show := k.bus.hear[edge.SubjectSeen]
-	k.bus.mu.Unlock()
-	for _, site := range []string{"sit_other", of} {
-		data, err := json.Marshal(edge.Seen{Site: site, Requests: []edge.Request{{Path: "/of/" + site}}})
-		if err != nil {
+	for n := range 5 {
+		if err := k.place(t.Context(), fmt.Sprintf("nod_%026d", n), edge.Place{Name: fmt.Sprint(n)}); err != nil {
 			t.Fatal(err)
 		}
-		show(edge.SubjectSeen, data)
 	}
-	var text bytes.Buffer
-	for !strings.Contains(text.String(), "/of/"+of) {
-		chunk := make([]byte, 1024)
-		n, err := in.Body.Read(chunk)
-		if err != nil {
-			t.Fatal(err)
+	var names []string
+	for after, pages := "", 0; pages == 0 || after != ""; pages++ {
+		status, page := k.ask("a", guard.NodesRead, http.MethodGet, "/v1/edges?limit=2&after="+after, "")
+		if status != http.StatusOK || pages > 3 {
+			t.Fatalf("page %d: %d %v", pages, status, page)
 		}
-		text.Write(chunk[:n])
+		for _, one := range page["data"].([]any) {
+			names = append(names, one.(map[string]any)["name"].(string))
+		}
+		after, _ = page["next"].(string)
 	}
-	if strings.Contains(text.String(), "sit_other") {
-		t.Errorf("another site's are shown: %s", &text)
+	if diff := cmp.Diff([]string{"4", "3", "2", "1", "0"}, names); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }

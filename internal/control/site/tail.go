@@ -1,6 +1,7 @@
 package site
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -31,10 +32,7 @@ func (s *Service) tailRoute(a *web.API) {
 // tail serves requests as they are answered.
 func (s *Service) tail(w http.ResponseWriter, r *http.Request) {
 	of := r.PathValue("id")
-	err := s.deps.DB.Read(r.Context(), func(tx *store.Tx) error {
-		_, err := s.may(r.Context(), tx, of)
-		return err
-	})
+	err := s.mayWatch(r.Context(), of)
 	if err == nil {
 		err = s.enterTail()
 	}
@@ -66,9 +64,26 @@ func (s *Service) tail(w http.ResponseWriter, r *http.Request) {
 	s.copyTail(w, r, of, seen)
 }
 
+func (s *Service) mayWatch(ctx context.Context, of string) error {
+	return s.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		_, err := s.may(ctx, tx, of)
+		return err
+	})
+}
+
+// stillMay says whether who watches may go on: the key, or the site, may be gone.
+// Records that cannot be read now say nothing of that.
+func (s *Service) stillMay(r *http.Request, of string) bool {
+	p, err := s.deps.Authenticate(r)
+	if err == nil {
+		err = s.mayWatch(guard.With(r.Context(), p), of)
+	}
+	return err == nil || fault.CodeOf(err) != fault.Forbidden && fault.CodeOf(err) != fault.NotFound
+}
+
 func (s *Service) copyTail(w http.ResponseWriter, r *http.Request, of string, seen <-chan edge.Seen) {
 	out := http.NewResponseController(w)
-	again := time.NewTicker(tailEvery)
+	again := time.NewTicker(s.tailEvery)
 	defer again.Stop()
 	write := func(text string) bool {
 		out.SetWriteDeadline(time.Now().Add(tailWrite)) // not supported in tests without a connection
@@ -86,6 +101,9 @@ func (s *Service) copyTail(w http.ResponseWriter, r *http.Request, of string, se
 		case <-r.Context().Done():
 			return
 		case <-again.C:
+			if !s.stillMay(r, of) {
+				return
+			}
 			s.askForTail(of)
 			if !write(": alive\n\n") {
 				return

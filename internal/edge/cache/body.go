@@ -187,7 +187,7 @@ func (b *body) look(at int64) (part []byte, inFile int64, wait <-chan struct{}, 
 
 // send writes a part of the body to a client, as it comes. A length of -1 is up to the
 // end. The caller holds the body.
-func (b *body) send(ctx context.Context, w http.ResponseWriter, s span) error {
+func (b *body) send(ctx context.Context, w http.ResponseWriter, s span) (sent int64, err error) {
 	var file *os.File
 	defer func() {
 		if file != nil {
@@ -203,24 +203,26 @@ func (b *body) send(ctx context.Context, w http.ResponseWriter, s span) error {
 		}
 		switch {
 		case err != nil:
-			return err
+			return sent, err
 		case n == 0 && wait == nil:
 			if left > 0 {
-				return io.ErrUnexpectedEOF
+				return sent, io.ErrUnexpectedEOF
 			}
-			return nil
+			return sent, nil
 		case n == 0:
 			if err := http.NewResponseController(w).Flush(); err != nil {
-				return err
+				return sent, err
 			}
 			select {
 			case <-wait:
 			case <-ctx.Done():
-				return ctx.Err()
+				return sent, ctx.Err()
 			}
 			continue
 		case part != nil:
-			_, err = w.Write(part[:n])
+			var wrote int
+			wrote, err = w.Write(part[:n])
+			sent += int64(wrote)
 		default:
 			if file == nil {
 				if file, err = os.Open(b.files.path(b.id)); err == nil {
@@ -229,16 +231,18 @@ func (b *body) send(ctx context.Context, w http.ResponseWriter, s span) error {
 			}
 			if err == nil {
 				// The kernel sends it: the writer takes a limited reader of a file.
-				_, err = io.CopyN(w, file, n)
+				var wrote int64
+				wrote, err = io.CopyN(w, file, n)
+				sent += wrote
 			}
 		}
 		if err != nil {
-			return err
+			return sent, err
 		}
 		at += n
 		if left > 0 {
 			left -= n
 		}
 	}
-	return nil
+	return sent, nil
 }

@@ -27,6 +27,7 @@ type edge struct {
 	*Cache
 	t      *testing.T
 	url    string
+	site   *Site
 	asked  atomic.Int64 // requests that came to the origin
 	origin atomic.Pointer[http.HandlerFunc]
 	close  func() // the cache, and what is in front of it
@@ -60,9 +61,9 @@ func newEdgeOf(t *testing.T, o Options, p Policy, origin http.HandlerFunc) *edge
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := NewTransport(o.Patience)
-	site := &Site{Name: "test", Origin: address, Transport: transport, Policy: p}
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.Serve(w, r, site) }))
+	transport := transportOf(o.Patience)
+	e.site = &Site{Name: "test", Origin: address, Transport: transport, Policy: p}
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.Serve(w, r, e.site, new(Outcome)) }))
 	e.url = front.URL
 	e.close = sync.OnceFunc(func() {
 		front.Close()
@@ -430,7 +431,11 @@ func TestOriginFails(t *testing.T) {
 		"503":    func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "later", http.StatusServiceUnavailable) },
 	} {
 		e.answers(fails)
-		e.want(e.get("/a"), 200, "good", "hit; ttl=0; detail=stale-if-error")
+		got := e.get("/a")
+		e.want(got, 200, "good", "hit; ttl=")
+		if says := got.header.Get("Cache-Status"); !strings.HasSuffix(says, "; detail=stale-if-error") {
+			t.Errorf("Cache-Status %q", says)
+		}
 		if got := e.get("/b"); got.status != 502 && got.status != 503 {
 			t.Errorf("%s: what may not be used stale is answered with %d", name, got.status)
 		}
@@ -534,7 +539,7 @@ func TestKernelSends(t *testing.T) {
 	e.settle()
 	var files atomic.Int64
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		e.Serve(&fileWriter{w, &files}, r, &Site{Name: "test"})
+		e.Serve(&fileWriter{w, &files}, r, &Site{Name: "test"}, new(Outcome))
 	}))
 	defer front.Close()
 	e.url = front.URL
@@ -658,7 +663,11 @@ func TestWorseAnswers(t *testing.T) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	})
 	for range 2 {
-		e.want(e.get("/a"), 200, "good", "hit; ttl=0; detail=stale-if-error")
+		got := e.get("/a")
+		e.want(got, 200, "good", "hit; ttl=")
+		if says := got.header.Get("Cache-Status"); !strings.HasSuffix(says, "; detail=stale-if-error") {
+			t.Errorf("Cache-Status %q", says)
+		}
 	}
 	e.answers(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Set-Cookie", "session=1")
@@ -733,4 +742,9 @@ func TestClose(t *testing.T) {
 	if got := <-done; got.status != http.StatusBadGateway {
 		t.Errorf("status %d", got.status)
 	}
+}
+
+// transportOf takes the answers of an origin as they are.
+func transportOf(patience time.Duration) *http.Transport {
+	return &http.Transport{DisableCompression: true, ResponseHeaderTimeout: patience, ForceAttemptHTTP2: true, MaxResponseHeaderBytes: 64 << 10}
 }

@@ -37,11 +37,12 @@ type entryRecord struct {
 	data   []byte
 }
 
-// The buckets: ids → records, and ids → hash and weight, which are all that is read when
-// a process starts.
+// The buckets: ids → records, and ids → hash and weight, which with the marks of purges
+// are all that is read when a process starts.
 const (
 	recordsBucket = "records"
 	weightsBucket = "weights"
+	marksBucket   = "marks"
 )
 
 // mostPending bounds what waits to be written. What comes while there is more is not
@@ -52,12 +53,12 @@ const mostPending = 32 << 20
 const writeEvery = 250 * time.Millisecond
 
 // openCatalog opens the catalog at path, or makes one, and calls fn for all objects in
-// it, the oldest first. One that cannot be read is made anew: all that is lost is fetched
-// again. Then fn has been called for nothing, or for some that are no more.
-func openCatalog(path string, log *slog.Logger, fn func(id, hash uint64, weight int64)) (c *catalog, complete bool, err error) {
+// it, the oldest first, and purged for all marks. One that cannot be read is made anew: all that is lost is fetched
+// again. Then they have been called for nothing, or for some that are no more.
+func openCatalog(path string, log *slog.Logger, fn func(id, hash uint64, weight int64), purged func(*markRecord)) (c *catalog, complete bool, err error) {
 	c = &catalog{log: log, pending: make(map[uint64]*entryRecord), wake: make(chan struct{}, 1)}
 	if c.db, err = openDB(path); err == nil {
-		if err = c.each(fn); err == nil {
+		if err = errors.Join(c.each(fn), c.eachMark(purged)); err == nil {
 			return c, true, nil
 		}
 		_ = c.db.Close() // it is of no use
@@ -80,7 +81,8 @@ func openDB(path string) (db *bbolt.DB, err error) {
 	err = db.Update(func(tx *bbolt.Tx) error {
 		_, a := tx.CreateBucketIfNotExists([]byte(recordsBucket))
 		_, b := tx.CreateBucketIfNotExists([]byte(weightsBucket))
-		return errors.Join(a, b)
+		_, c := tx.CreateBucketIfNotExists([]byte(marksBucket))
+		return errors.Join(a, b, c)
 	})
 	if err != nil {
 		_ = db.Close() // it is of no use
@@ -263,6 +265,7 @@ type stored struct {
 	Header    http.Header `json:"header"`
 	Requested time.Time   `json:"requested"`
 	Received  time.Time   `json:"received"`
+	AsOf      int64       `json:"as_of,omitempty"` // sequence of the last purge before it was asked for
 	Size      int64       `json:"size"`
 	Sum       uint32      `json:"sum"` // CRC-32C of the body
 	Inline    bool        `json:"inline"`

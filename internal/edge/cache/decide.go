@@ -57,21 +57,30 @@ type verdict struct {
 	age, ttl time.Duration
 }
 
+// standing is what purges say of what is stored; the zero value where they say nothing.
+type standing struct {
+	gone  bool      // it is not used any more
+	since time.Time // where it is not zero: it is stale since then, though it may be fresh
+}
+
 // decide says what is done with a request at a time, if that is what is stored for it:
-// nil where nothing is. It is all that the cache knows of HTTP's rules on reuse (RFC
-// 9111, section 4).
-func decide(now time.Time, q request, stored *response, p Policy) verdict {
+// nil where nothing is, and how that stands. It is all that the cache knows of HTTP's
+// rules on reuse (RFC 9111, section 4).
+func decide(now time.Time, q request, stored *response, s standing, p Policy) verdict {
 	if q.method != http.MethodGet && q.method != http.MethodHead {
 		return verdict{action: pass, forward: "method"}
 	}
 	if q.unknown {
 		return verdict{action: pass, forward: "request"}
 	}
-	if stored == nil {
+	if stored == nil || s.gone {
 		return asked(q, verdict{action: fetch, forward: "uri-miss"})
 	}
 	v := verdict{age: stored.age(now)}
 	v.ttl = stored.lifetime - v.age
+	if !s.since.IsZero() {
+		v.ttl = min(v.ttl, -min(longest, max(0, now.Sub(s.since)))) // a clock may have gone back
+	}
 	if v.ttl > 0 && !stored.noCache {
 		v.action = serve
 		return v

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,7 +58,48 @@ func TestDecide(t *testing.T) {
 			if test.fields != nil {
 				stored = head(t, 200, test.p, test.fields...)
 			}
-			got := decide(start().Add(test.after), test.q, stored, test.p)
+			got := decide(start().Add(test.after), test.q, stored, standing{}, test.p)
+			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(verdict{})); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// What is purged is stale from the purge on, or not there.
+func TestDecidePurged(t *testing.T) {
+	t.Parallel()
+	get := request{method: "GET"}
+	outdated := func(after time.Duration) standing { return standing{since: start().Add(after)} }
+	const s = time.Second
+	tests := []struct {
+		name   string
+		q      request
+		fields []string
+		s      standing
+		p      Policy
+		after  time.Duration
+		want   verdict
+	}{
+		{"fresh otherwise", get, []string{"Cache-Control", "max-age=60"}, outdated(10 * s), Policy{}, 15 * s, verdict{action: fetch, forward: "stale", age: 15 * s, ttl: -5 * s}},
+		{"with a validator", get, []string{"Cache-Control", "max-age=60", "Etag", `"a"`}, outdated(10 * s), Policy{}, 15 * s, verdict{action: validate, forward: "stale", age: 15 * s, ttl: -5 * s}},
+		{"just now", get, []string{"Cache-Control", "max-age=60"}, outdated(15 * s), Policy{}, 15 * s, verdict{action: fetch, forward: "stale", age: 15 * s}},
+		{"by a clock that went back", get, []string{"Cache-Control", "max-age=60"}, outdated(1000 * s), Policy{}, 15 * s, verdict{action: fetch, forward: "stale", age: 15 * s}},
+		{"by a clock that was never right", get, []string{"Cache-Control", "max-age=60, stale-while-revalidate=30"}, standing{since: time.Unix(0, -1<<63)}, Policy{}, 15 * s, verdict{action: fetch, forward: "stale", age: 15 * s, ttl: -longest}},
+		{"stale while it is validated", get, []string{"Cache-Control", "max-age=60, stale-while-revalidate=30"}, outdated(10 * s), Policy{}, 39 * s, verdict{action: refresh, forward: "stale", age: 39 * s, ttl: -29 * s}},
+		{"no longer", get, []string{"Cache-Control", "max-age=60, stale-while-revalidate=30"}, outdated(10 * s), Policy{}, 40 * s, verdict{action: fetch, forward: "stale", age: 40 * s, ttl: -30 * s}},
+		{"it was stale already", get, []string{"Cache-Control", "max-age=60, stale-while-revalidate=30"}, outdated(85 * s), Policy{}, 90 * s, verdict{action: fetch, forward: "stale", age: 90 * s, ttl: -30 * s}},
+		{"never stale", get, []string{"Cache-Control", "max-age=60, stale-while-revalidate=30, must-revalidate"}, outdated(10 * s), Policy{}, 15 * s, verdict{action: fetch, forward: "stale", age: 15 * s, ttl: -5 * s}},
+		{"stale on error", get, []string{"Cache-Control", "max-age=60"}, outdated(10 * s), Policy{StaleIfError: 10 * s}, 15 * s, verdict{action: fetch, forward: "stale", onError: true, age: 15 * s, ttl: -5 * s}},
+		{"no longer on error", get, []string{"Cache-Control", "max-age=60"}, outdated(10 * s), Policy{StaleIfError: 10 * s}, 20 * s, verdict{action: fetch, forward: "stale", age: 20 * s, ttl: -10 * s}},
+		{"nothing else is wanted", request{method: "GET", onlyIfCached: true}, []string{"Cache-Control", "max-age=60"}, outdated(10 * s), Policy{}, 15 * s, verdict{action: refuse}},
+		{"forgotten", get, []string{"Cache-Control", "max-age=60, stale-while-revalidate=30", "Etag", `"a"`}, standing{gone: true}, Policy{StaleIfError: time.Hour}, 15 * s, verdict{action: fetch, forward: "uri-miss"}},
+		{"forgotten and outdated", get, []string{"Cache-Control", "max-age=60"}, standing{gone: true, since: start()}, Policy{}, 15 * s, verdict{action: fetch, forward: "uri-miss"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			got := decide(start().Add(test.after), test.q, head(t, 200, test.p, test.fields...), test.s, test.p)
 			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(verdict{})); diff != "" {
 				t.Error(diff)
 			}
@@ -142,6 +184,10 @@ func TestStorable(t *testing.T) {
 		{"chosen by who asks", request{}, 200, []string{"Cache-Control", "max-age=60", "Vary", "X-Forwarded-For"}, false},
 		{"a part", request{}, 206, []string{"Cache-Control", "max-age=60"}, false},
 		{"not modified", request{}, 304, []string{"Cache-Control", "max-age=60"}, false},
+		{"tags", request{}, 200, []string{"Cache-Control", "max-age=60", "Surrogate-Key", strings.Repeat("a ", mostTags)}, true},
+		{"more tags than are kept", request{}, 200, []string{"Cache-Control", "max-age=60", "Surrogate-Key", strings.Repeat("a ", mostTags), "Cache-Tag", "b"}, false},
+		{"a tag that cannot be purged", request{}, 200, []string{"Cache-Control", "max-age=60", "Cache-Tag", strings.Repeat("a", mostTag+1)}, false},
+		{"long tags", request{}, 200, []string{"Cache-Control", "max-age=60", "Cache-Tag", strings.Repeat(strings.Repeat("a", mostTag)+",", 17)}, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -159,7 +205,7 @@ func TestAge(t *testing.T) {
 	for _, date := range []string{"Mon, 01 Jan 0001 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", at(-time.Hour)} {
 		r := head(t, 200, Policy{}, "Cache-Control", "max-age=0", "Etag", `"a"`, "Date", date)
 		for _, after := range []time.Duration{-time.Hour, 0, 1000 * time.Hour} {
-			if v := decide(start().Add(after), request{method: "GET"}, r, Policy{}); v.age < 0 || v.action != validate {
+			if v := decide(start().Add(after), request{method: "GET"}, r, standing{}, Policy{}); v.age < 0 || v.action != validate {
 				t.Errorf("%s after %v: age %v, action %v", date, after, v.age, v.action)
 			}
 		}
@@ -235,8 +281,8 @@ func TestWanted(t *testing.T) {
 // Any request and any response get one answer, which is fresh where it is not said to
 // be stale.
 func FuzzDecide(f *testing.F) {
-	f.Add("max-age=60, stale-while-revalidate=5", "max-age=1;x", "gzip, *", "abc", "only-if-cached", 200, int64(5))
-	f.Fuzz(func(t *testing.T, control, targeted, vary, age, asks string, status int, after int64) {
+	f.Add("max-age=60, stale-while-revalidate=5", "max-age=1;x", "gzip, *", "abc", "only-if-cached", 200, int64(5), int64(1))
+	f.Fuzz(func(t *testing.T, control, targeted, vary, age, asks string, status int, after, purged int64) {
 		header := http.Header{"Cache-Control": {control}, "Cdn-Cache-Control": {targeted}, "Vary": {vary}, "Age": {age}}
 		stored := newResponse("liuyun", status, header, start(), start(), Policy{})
 		r := &http.Request{Method: http.MethodGet, Header: http.Header{"Cache-Control": {asks}, "Gzip": {vary}, "Range": {asks}, "If-None-Match": {age}}}
@@ -250,12 +296,23 @@ func FuzzDecide(f *testing.F) {
 		if again := variant(stored.vary, r.Header.Clone()); one != again {
 			t.Errorf("a request is another variant the second time: %q, %q", one, again)
 		}
-		v := decide(start().Add(time.Duration(after)), q, stored, Policy{})
+		now := start().Add(time.Duration(after))
+		v := decide(now, q, stored, standing{}, Policy{})
 		if v.action == serve && (v.ttl <= 0 || stored.noCache) {
 			t.Errorf("served with %v left", v.ttl)
 		}
 		if v.action == refresh && stored.strict() {
 			t.Error("served stale against the response's word")
+		}
+		p := decide(now, q, stored, standing{since: time.Unix(0, purged)}, Policy{StaleIfError: time.Hour})
+		if p.action == serve || p.action == refresh && (stored.strict() || -p.ttl >= stored.staleWhileRevalidate) {
+			t.Errorf("purged, and served with %v left: %v", p.ttl, p.action)
+		}
+		if p.ttl > 0 || p.ttl > v.ttl {
+			t.Errorf("%v are left after a purge, %v without", p.ttl, v.ttl)
+		}
+		if g := decide(now, q, stored, standing{gone: true}, Policy{StaleIfError: time.Hour}); g != decide(now, q, nil, standing{}, Policy{}) {
+			t.Errorf("forgotten, and still of use: %+v", g)
 		}
 	})
 }

@@ -229,10 +229,10 @@ func TestEarlyKeepsHeader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	site := &Site{Name: "other", Origin: address, Transport: NewTransport(e.patience)}
+	site := &Site{Name: "other", Origin: address, Transport: transportOf(e.patience)}
 	front := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Alt-Svc", "ours")
-		e.Serve(w, r, site)
+		e.Serve(w, r, site, new(Outcome))
 	}))
 	front.EnableHTTP2 = true
 	front.StartTLS()

@@ -11,16 +11,18 @@ import (
 // are all you need for cache eviction, SOSP 2023). New objects go through a small queue
 // of a tenth of the room; those that were asked for again meanwhile go on to the main
 // one, the others leave, and come straight to the main one if they are asked for again
-// soon. A hit takes no lock and moves nothing.
+// soon. A hit takes no lock and moves nothing. What leaves memory is cold on the disk, in
+// queues of the same two kinds, and makes room there when its turn comes, as files do.
 type evictor struct {
 	limit int64
 	seed  maphash.Seed
-	// cold are objects that share the room, and leave first; forget is told of those. Both
-	// are nil where there are none.
+	// cold are objects that share the room; forget is told of those that leave. Both are
+	// nil where there are none.
 	cold   *cold
 	forget func(id uint64)
 
 	mu          sync.Mutex
+	clock       uint64 // counts what has come into a queue
 	used        int64
 	smallUsed   int64
 	small, main list.List // of *object, the oldest in front
@@ -43,6 +45,8 @@ type seat struct {
 	in     *evictor
 	queue  *list.List // nil where it is in none
 	at     *list.Element
+	since  uint64 // when it came into that, by the evictor's clock
+	again  bool   // the last one that it was in is the main one
 	weight int64
 }
 
@@ -67,11 +71,9 @@ func (e *evictor) add(o *object, size int64) (leave []*object) {
 // bytes.
 func (e *evictor) makeRoom(bytes int64) (leave []*object) {
 	for e.taken()+bytes > e.limit || e.cold != nil && e.cold.many() {
-		if e.cold != nil {
-			if id, ok := e.cold.oldest(); ok {
-				e.forget(id)
-				continue
-			}
+		if id, ok := e.coldest(); ok {
+			e.forget(id)
+			continue
 		}
 		if e.small.Len()+e.main.Len() == 0 {
 			break
@@ -83,6 +85,40 @@ func (e *evictor) makeRoom(bytes int64) (leave []*object) {
 	return leave
 }
 
+// coldest takes the next to leave out where that is a cold object: of the two queues
+// whose turn it is, one of cold and one of other objects, the one has it that came first.
+func (e *evictor) coldest() (id uint64, ok bool) {
+	if e.cold == nil {
+		return 0, false
+	}
+	mine, cold := &e.main, &e.cold.again
+	if e.smallTurn() {
+		mine, cold = &e.small, &e.cold.once
+	}
+	since, ok := cold.since()
+	if ok && (mine.Len() == 0 || since < mine.Front().Value.(*object).seat.since) {
+		return cold.oldest()
+	}
+	if !e.cold.many() {
+		return 0, false
+	}
+	if id, ok = e.cold.once.oldest(); !ok {
+		id, ok = e.cold.again.oldest()
+	}
+	return id, ok
+}
+
+// smallTurn reports whether what leaves is of the small queues.
+func (e *evictor) smallTurn() bool {
+	small, main := e.smallUsed, e.used-e.smallUsed
+	if e.cold != nil {
+		_, once := e.cold.once.load()
+		_, again := e.cold.again.load()
+		small, main = small+once, main+again
+	}
+	return small > e.limit/smallShare || main == 0
+}
+
 // taken is how much of the room is.
 func (e *evictor) taken() int64 {
 	if e.cold == nil {
@@ -92,12 +128,18 @@ func (e *evictor) taken() int64 {
 	return e.used + cold
 }
 
-// chill takes in an object that is on the disk alone from now on.
-func (e *evictor) chill(id, hash uint64, weight int64) (leave []*object) {
+// chill takes in an object that has left another evictor and is on the disk alone from
+// now on.
+func (e *evictor) chill(o *object) (leave []*object) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	leave = e.makeRoom(weight)
-	e.cold.add(id, hash, weight)
+	leave = e.makeRoom(o.seat.weight)
+	queue := &e.cold.once
+	if o.seat.again {
+		queue = &e.cold.again
+	}
+	e.clock++
+	queue.add(o.id, keyHash(o.key), o.seat.weight, e.clock)
 	return leave
 }
 
@@ -111,7 +153,8 @@ func (e *evictor) remove(o *object) {
 }
 
 func (e *evictor) push(o *object, queue *list.List) {
-	o.seat.queue, o.seat.at = queue, queue.PushBack(o)
+	e.clock++
+	o.seat.queue, o.seat.at, o.seat.since, o.seat.again = queue, queue.PushBack(o), e.clock, queue == &e.main
 	e.used += o.seat.weight
 	if queue == &e.small {
 		e.smallUsed += o.seat.weight
@@ -130,7 +173,7 @@ func (e *evictor) pull(o *object) {
 // choose looks at the oldest object of a queue, and returns it if it has to leave.
 func (e *evictor) choose() *object {
 	queue := &e.main
-	if e.smallUsed > e.limit/smallShare || e.main.Len() == 0 {
+	if e.smallTurn() && e.small.Len() > 0 || e.main.Len() == 0 {
 		queue = &e.small
 	}
 	o := queue.Front().Value.(*object)

@@ -29,6 +29,7 @@ type flight struct {
 	// where that wants none of it, as for a slice or beside what is served. It has room for
 	// all.
 	said chan early
+	asOf int64 // sequence of the last purge before
 
 	ready chan struct{} // closed when what follows is known
 	// object is the answer; nil where it is of no use for others.
@@ -56,7 +57,7 @@ func (f *flight) gives(header http.Header) bool {
 // Only who leads takes what is handed.
 func (c *Cache) begin(e *entry, site *Site, key string, n int64, r *http.Request, is found, leads bool) *flight {
 	f := &flight{
-		site: site, key: key, slice: n, header: r.Header.Clone(), spare: is.object != nil && (is.onError || is.action == refresh),
+		site: site, key: key, slice: n, asOf: c.marks.latest.Load(), header: r.Header.Clone(), spare: is.object != nil && (is.onError || is.action == refresh),
 		ready: make(chan struct{}), handed: make(chan *http.Response), left: make(chan struct{}),
 	}
 	if known := e.objects[n]; len(known) > 0 {
@@ -132,6 +133,7 @@ func (c *Cache) fly(f *flight, out *http.Request, cancel context.CancelCauseFunc
 	f.status = in.StatusCode
 	removeConnectionFields(in.Header)
 	delete(in.Header, altSvc)
+	stamp(in.Header, f.asOf)
 	if in.StatusCode == http.StatusNotModified && f.stale != nil {
 		_ = in.Body.Close() // there is none
 		c.validated(f, in.Header, requested, received)
@@ -164,6 +166,7 @@ func (c *Cache) fly(f *flight, out *http.Request, cancel context.CancelCauseFunc
 		return false
 	default:
 		in.Body = &handedBody{in.Body, cancel}
+		stamp(in.Header, head.asOf)
 		return c.hand(f, in, others)
 	}
 	o.variant = variant(head.vary, f.header)
@@ -220,7 +223,8 @@ func failure(status int) bool {
 
 // validated takes that what is stored is still right.
 func (c *Cache) validated(f *flight, header http.Header, requested, received time.Time) {
-	head := f.stale.response.Load().freshened(c.name, header, requested, received, f.site.Policy)
+	before := f.stale.response.Load()
+	head := before.freshened(c.name, header, requested, received, f.site.Policy)
 	if !head.storable(&request{method: http.MethodGet}) {
 		c.forgetObject(f.stale)
 		f.loose = true
@@ -228,10 +232,13 @@ func (c *Cache) validated(f *flight, header http.Header, requested, received tim
 		c.land(f)
 		return
 	}
-	f.stale.response.Store(head)
+	// Who asked after a later purge may have had his answer sooner.
+	newer := head.asOf >= before.asOf && f.stale.response.CompareAndSwap(before, head)
 	f.object, f.useful = f.stale, true
 	c.land(f)
-	c.keepAgain(f.stale, requested)
+	if newer {
+		c.keepAgain(f.stale, requested)
+	}
 }
 
 // hand gives the answer to the request that began the flight, if that is still there.
@@ -279,7 +286,7 @@ func (c *Cache) receive(f *flight, in *http.Response, o *object, requested time.
 		keep = c.keeping(o, requested)
 	}
 	c.finish(f, func(e *entry) {
-		if stored = stored && !f.void; stored {
+		if stored = stored && !f.void && !e.newer(o); stored {
 			keep()
 			leave = c.put(e, o)
 		}

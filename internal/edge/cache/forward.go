@@ -5,20 +5,77 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
-	"time"
 )
 
 // Site is what the cache needs to know of one origin.
 type Site struct {
-	// Name tells the objects of sites apart.
+	// Name tells the objects of sites apart, and is what they are purged by. It has no
+	// blanks.
 	Name string
+	// Audience is who asks. What is stored is the same for both.
+	Audience Audience
 	// Origin is where it is: scheme, host and the beginning of each path.
 	Origin *url.URL
 	// Transport asks it. It must not decompress, and bounds how long an origin may take
 	// to answer.
 	Transport http.RoundTripper
 	Policy    Policy
+	// Finish, where there is one, has the last word on the head of an answer.
+	Finish func(r *http.Request, status int, header http.Header)
+	// CountFor is a field, in its canonical form, that says for whom an answer counts;
+	// viewers are not told. "" is none.
+	CountFor string
+}
+
+// Audience is who asks through a Site.
+type Audience int
+
+// The audiences.
+const (
+	// Viewers are not told what concerns caches alone.
+	Viewers Audience = iota
+	// Caches are others of the same cloud. They are told as of which purge an answer is, so
+	// that it makes no difference in which order purges come to them and to this one.
+	Caches
+)
+
+// sequenceField has the sequence of the last purge before an answer was asked for.
+const sequenceField = "Purge-Sequence"
+
+// stamp notes that an answer was asked for as of that sequence, unless it says itself
+// that it is older.
+func stamp(header http.Header, asOf int64) {
+	if header[sequenceField] != nil {
+		asOf = min(asOf, takeSequence(header))
+	}
+	header[sequenceField] = []string{strconv.FormatInt(asOf, 10)}
+}
+
+// takeSequence takes the sequence from the fields of an answer. It is 0 where none can be
+// read.
+func takeSequence(header http.Header) int64 {
+	n, _ := number(header.Get(sequenceField))
+	delete(header, sequenceField)
+	return n
+}
+
+// curtail removes fields that are not for those who ask, and notes for whom it counts.
+func (s *Site) curtail(header http.Header, out *Outcome) {
+	if s.CountFor != "" {
+		if lines := header[s.CountFor]; len(lines) > 0 {
+			out.For = lines[0]
+		}
+	}
+	if s.Audience == Viewers {
+		for _, name := range [...]string{"Surrogate-Control", "Surrogate-Key", "Cache-Tag", sequenceField} {
+			delete(header, name)
+		}
+		if s.CountFor != "" {
+			delete(header, s.CountFor)
+		}
+	}
 }
 
 // key is the address that objects are stored by. The host is part of it: what an origin
@@ -66,8 +123,7 @@ func (s *Site) outgoing(ctx context.Context, r *http.Request, who identity) *htt
 	for _, field := range []string{"If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "If-Range", "Range"} {
 		out.Header.Del(field)
 	}
-	removeMisleading(out.Header)
-	introduce(out.Header, r, who)
+	s.introduce(out.Header, r, who)
 	return out
 }
 
@@ -86,23 +142,28 @@ func (s *Site) address(u *url.URL) *url.URL {
 // caches of that name, of which one may stand in front of another.
 type identity struct{ name, node string }
 
-// introduce says who asks, for whom (RFC 9110, section 7.6.3; RFC 8586).
-func introduce(header http.Header, r *http.Request, who identity) {
+// introduce says who asks, for whom (RFC 9110, section 7.6.3; RFC 8586). What another
+// cache of the same cloud says of the viewer is believed.
+func (s *Site) introduce(header http.Header, r *http.Request, who identity) {
 	header["Via"] = appendMember(header["Via"], protocolVersion(r)+" "+who.name)
 	header["Cdn-Loop"] = appendMember(header["Cdn-Loop"], who.name+"; node="+who.node)
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		header["X-Forwarded-For"] = appendMember(header["X-Forwarded-For"], host)
 	}
 	header["Surrogate-Capability"] = appendMember(header["Surrogate-Capability"], who.name+`="Surrogate/1.0"`)
+	if header["User-Agent"] == nil {
+		header["User-Agent"] = []string{""} // as the client: none
+	}
+	if s.Audience == Caches {
+		return
+	}
+	removeMisleading(header)
 	header.Set("X-Forwarded-Host", r.Host)
 	proto := "http"
 	if r.TLS != nil {
 		proto = "https"
 	}
 	header.Set("X-Forwarded-Proto", proto)
-	if header["User-Agent"] == nil {
-		header["User-Agent"] = []string{""} // as the client: none
-	}
 }
 
 func protocolVersion(r *http.Request) string {
@@ -178,15 +239,3 @@ func removeConnectionFields(header http.Header) {
 // altSvc is a field by which an origin says where else it can be reached (RFC 7838): by
 // us, not by viewers, who know this cache by its name. They are told of its own listeners.
 const altSvc = "Alt-Svc"
-
-// NewTransport returns what asks origins. It takes their answers as they are.
-func NewTransport(answer time.Duration) *http.Transport {
-	const dial, idle, perOrigin = 10 * time.Second, 90 * time.Second, 256
-	dialer := &net.Dialer{Timeout: dial}
-	return &http.Transport{
-		DialContext: dialer.DialContext, TLSHandshakeTimeout: dial,
-		ResponseHeaderTimeout: answer, IdleConnTimeout: idle, MaxIdleConnsPerHost: perOrigin,
-		DisableCompression: true, ForceAttemptHTTP2: true, MaxResponseHeaderBytes: 64 << 10,
-		ReadBufferSize: 64 << 10,
-	}
-}

@@ -89,15 +89,23 @@ func (a *asker) variant(fields []string, header http.Header) string {
 }
 
 // flight returns the fetch under way that a request may wait for, if there is one that
-// may bring what it needs.
-func (e *entry) flight(header http.Header, slice int64) *flight {
+// may bring what it needs, and is not from before a purge.
+func (e *entry) flight(header http.Header, slice int64, m *marks) *flight {
 	var mine asker
 	for _, f := range e.flights {
-		if f.slice == slice && !f.void && f.variant == mine.variant(f.fields, header) {
+		if f.slice == slice && !f.void && f.variant == mine.variant(f.fields, header) && !m.outdates(f) {
 			return f
 		}
 	}
 	return nil
+}
+
+// newer reports whether there is an answer to the same question that was asked for later.
+func (e *entry) newer(o *object) bool {
+	asOf := o.response.Load().asOf
+	return slices.ContainsFunc(e.objects[o.slice], func(other *object) bool {
+		return other.variant == o.variant && other.response.Load().asOf > asOf
+	})
 }
 
 // at returns the entry of a key, and makes it.

@@ -58,7 +58,7 @@ func (c *Cache) record(o *object, head *response, requested time.Time) (data []b
 	b := o.body
 	b.mu.Lock()
 	s := &stored{
-		Key: o.key, Variant: o.variant, Slice: o.slice, Total: o.total, Status: head.status, Header: head.header, Requested: requested, Received: head.received,
+		Key: o.key, Variant: o.variant, Slice: o.slice, Total: o.total, Status: head.status, Header: head.header, Requested: requested, Received: head.received, AsOf: head.asOf,
 		Size: b.size, Sum: b.sum, Inline: b.id == 0,
 	}
 	memory := b.memory
@@ -94,6 +94,7 @@ func (c *Cache) load(site *Site, key string) {
 		if slices.ContainsFunc(e.objects[o.slice], func(other *object) bool { return other.variant == o.variant && (other.id == 0 || other.id > id) }) {
 			c.catalog.remove(id) // there is a newer one
 		} else {
+			o.hits.Store(1) // it was here before: if it is what is asked for, that is again
 			leave = c.put(e, o)
 		}
 		s.mu.Unlock()
@@ -144,7 +145,9 @@ func (c *Cache) read(site *Site, id uint64) (*object, error) {
 	} else {
 		o.body = wholeBody(&c.files, id, nil, s.Size, s.Sum)
 	}
-	o.response.Store(newResponse(c.name, s.Status, s.Header, s.Requested, s.Received, site.Policy))
+	head := newResponse(c.name, s.Status, s.Header, s.Requested, s.Received, site.Policy)
+	head.asOf = s.AsOf
+	o.response.Store(head)
 	return o, nil
 }
 

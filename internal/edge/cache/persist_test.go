@@ -43,9 +43,10 @@ func (e *edge) outdate(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, o := range s.entries[key].objects[whole] {
-		old := *o.response.Load()
-		old.lifetime = 0
-		o.response.Store(&old)
+		was := o.response.Load()
+		old := newResponse("liuyun", was.status, was.header, was.received, was.received, Policy{})
+		old.lifetime, old.asOf = 0, was.asOf
+		o.response.Store(old)
 	}
 }
 
@@ -189,14 +190,15 @@ func TestColdObjects(t *testing.T) {
 	if _, memory := e.memory.load(); memory > 1<<20 {
 		t.Errorf("%d bytes of 1 MiB are taken in memory", memory)
 	}
-	e.want(e.get(path(0)), 200, body, "fwd=uri-miss")
+	e.want(e.get(path(0)), 200, body, "hit") // it was asked for again, before the others
+	e.want(e.get(path(150)), 200, body, "fwd=uri-miss")
 }
 
 func TestCold(t *testing.T) {
 	t.Parallel()
-	c := newCold()
+	c := newColdQueue()
 	for id := range uint64(20000) {
-		c.add(id, id%7000, 1)
+		c.add(id, id%7000, 1, 0)
 	}
 	if got := c.take(5); !cmp.Equal(got, []uint64{14005, 7005, 5}) {
 		t.Errorf("of hash 5: %v", got)

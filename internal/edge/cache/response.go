@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,6 +31,11 @@ type response struct {
 	explicit   bool          // its lifetime is in it
 	vary       []string      // the fields that it was chosen by, in lower case and in order; see anything
 	modified   time.Time     // Last-Modified, if it is a time
+
+	asOf    int64         // sequence of the last purge before it was asked for
+	tags    []hash        // that it can be purged by
+	tagless bool          // it has tags that are not kept
+	checked atomic.Uint64 // see marks.standing; it alone is written later
 }
 
 // anything is what vary has of a response that no other request may be given.
@@ -46,6 +52,10 @@ func newResponse(name string, status int, header http.Header, requested, receive
 	if !targeted {
 		r.directives = parseDirectives(header["Cache-Control"])
 	}
+	r.asOf = takeSequence(header)
+	kept := false
+	r.tags, kept = tagsOf(header["Surrogate-Key"], header["Cache-Tag"])
+	r.tagless = !kept
 	r.modified, _ = httpTime(header.Get("Last-Modified"))
 	date, dated := httpTime(header.Get("Date"))
 	if !dated {
@@ -115,6 +125,8 @@ func (r *response) storable(q *request) bool {
 		return false
 	case !r.explicit && !r.public && !heuristic(r.status):
 		return false
+	case r.tagless:
+		return false // a purge would miss it
 	case r.header["Set-Cookie"] != nil && !r.public && r.sharedMaxAge == absent:
 		return false // who sets a cookie for all says so
 	}

@@ -78,6 +78,7 @@ type piece struct {
 	head   *response
 	status string // for Cache-Status
 	age    time.Duration
+	hit    bool
 }
 
 var (
@@ -86,9 +87,9 @@ var (
 )
 
 // slice gets a slice, from what is stored or from the origin.
-func (c *Cache) slice(r *http.Request, site *Site, q request, key string, n int64) (piece, error) {
+func (c *Cache) slice(x *exchange, n int64) (piece, error) {
 	for try := range mostTries {
-		f := c.look(r, site, q, key, n, try)
+		f := c.look(x, n, try)
 		if f.object != nil && !c.sound(f.object) {
 			f.object.body.release()
 			continue
@@ -97,9 +98,9 @@ func (c *Cache) slice(r *http.Request, site *Site, q request, key string, n int6
 		case serve, refresh:
 			f.object.hit()
 			c.counts.hits.Add(1)
-			return piece{f.object, f.stored, c.hitStatus(f.verdict), f.age}, nil
+			return piece{f.object, f.stored, c.hitStatus(f.verdict), f.age, true}, nil
 		case fetch, validate:
-			p, err := c.awaitSlice(r, f)
+			p, err := c.awaitSlice(x.r, f)
 			if err != nil || p.object != nil {
 				return p, err
 			}
@@ -129,7 +130,7 @@ func (c *Cache) awaitSlice(r *http.Request, f found) (piece, error) {
 		return piece{}, err
 	}
 	if f.flight.failed() && f.onError && f.object != nil {
-		return piece{f.object, f.stored, c.staleStatus(f.verdict), f.age}, nil
+		return piece{f.object, f.stored, c.staleStatus(f.verdict), f.age, true}, nil
 	}
 	stale()
 	switch o := f.flight.object; {
@@ -139,47 +140,51 @@ func (c *Cache) awaitSlice(r *http.Request, f found) (piece, error) {
 		return piece{}, errLoose
 	case f.flight.gives(r.Header) && o.body.hold():
 		head := o.response.Load()
-		return piece{o, head, c.missStatus(f.flight, f.verdict, !f.leads), head.age(time.Now())}, nil
+		return piece{o, head, c.missStatus(f.flight, f.verdict, !f.leads), head.age(time.Now()), false}, nil
 	}
 	return piece{}, nil
 }
 
 // serveSlices answers a request for a part with slices. It reports false when it has to
 // be tried again.
-func (c *Cache) serveSlices(w http.ResponseWriter, r *http.Request, site *Site, q request, key string) bool {
+func (c *Cache) serveSlices(x *exchange) bool {
+	r := x.r
 	asked, _ := rangeOf(r) // look has seen that there is one
-	p, err := c.slice(r, site, q, key, max(0, asked.from)/sliceSize)
+	p, err := c.slice(x, max(0, asked.from)/sliceSize)
 	switch {
 	case errors.Is(err, errLoose):
-		c.pass(w, r, site, "uri-miss")
+		c.pass(x, "uri-miss")
 		return true
 	case errors.Is(err, errRefuse):
-		c.refuse(w)
+		c.refuse(x)
 		return true
 	case err != nil && r.Context().Err() != nil:
 		panic(http.ErrAbortHandler) // the client has left, or is to come back
 	case err != nil:
-		c.cannot(w, err, c.name+"; fwd=uri-miss")
+		c.cannot(x, err, c.name+"; fwd=uri-miss")
 		return true
 	}
 	defer func() { p.body.release() }()
+	if x.out.By = byMiss; p.hit {
+		x.out.By = byHit
+	}
 	if p.slice == whole {
-		c.respond(w, r, p.body, p.head, p.status, p.age)
+		c.respond(x, p.body, p.head, p.status, p.age)
 		return true
 	}
 	part := wanted(r, p.head, p.total)
 	if !part.partial && !notModified(r, p.head) { // it is of another version: all is wanted
-		c.pass(w, r, site, "request")
+		c.pass(x, "request")
 		return true
 	}
-	if writeHead(w, r, p.head, p.status, p.age, part) {
+	if x.writeHead(p.head, p.status, p.age, part) {
 		return true
 	}
 	end := part.offset + part.length
 	for at := part.offset; at < end; {
 		n := at / sliceSize
 		if n != p.slice {
-			next, err := c.slice(r, site, q, key, n)
+			next, err := c.slice(x, n)
 			if err != nil {
 				panic(http.ErrAbortHandler) // what was sent is not all
 			}
@@ -187,15 +192,15 @@ func (c *Cache) serveSlices(w http.ResponseWriter, r *http.Request, site *Site, 
 			before := p
 			p = next
 			if p.slice != n || p.total != before.total || version(p.head.header) != version(before.head.header) {
-				c.invalidate(key) // it has changed: what is stored is of two versions
+				c.invalidate(x.key) // it has changed: what is stored is of two versions
 				panic(http.ErrAbortHandler)
 			}
 		}
 		if (n+1)*sliceSize < end {
-			c.ahead(r, site, q, key, n+1)
+			c.ahead(x, n+1)
 		}
 		length := min(end, (n+1)*sliceSize) - at
-		if err := p.body.send(r.Context(), w, span{at - n*sliceSize, length}); err != nil {
+		if err := x.send(p.body, span{at - n*sliceSize, length}); err != nil {
 			panic(http.ErrAbortHandler)
 		}
 		at += length
@@ -204,8 +209,8 @@ func (c *Cache) serveSlices(w http.ResponseWriter, r *http.Request, site *Site, 
 }
 
 // ahead has a slice fetched that will be wanted.
-func (c *Cache) ahead(r *http.Request, site *Site, q request, key string, n int64) {
-	if f := c.look(r, site, q, key, n, 0); f.object != nil {
+func (c *Cache) ahead(x *exchange, n int64) {
+	if f := c.look(x, n, 0); f.object != nil {
 		f.object.body.release()
 	}
 }

@@ -45,6 +45,16 @@ type counts struct {
 	waiting              atomic.Int64 // now
 }
 
+// Stored is how many bytes are stored.
+func (c *Cache) Stored() int64 {
+	_, memory := c.memory.load()
+	_, disk := c.disk.load()
+	return memory + disk
+}
+
+// Waiting is how many requests wait for an origin to begin its answer.
+func (c *Cache) Waiting() int64 { return c.counts.waiting.Load() }
+
 // Measure tells what the cache does.
 func (c *Cache) Measure(m *obs.Registry) {
 	m.FuncBy("liuyun_edge_requests_total", "Requests answered from the cache (hit), by an answer of the origin that others may have too (miss), or by the origin alone (pass).", "by", func() map[string]float64 {

@@ -16,6 +16,7 @@ type sleeper struct {
 	takes    time.Duration
 	code     int
 	interim  time.Duration // after which a 103 is sent; 0 for none
+	stubborn bool          // it does not see that it is given up
 	asked    int
 	canceled int
 	open     int // bodies that are not closed
@@ -23,11 +24,14 @@ type sleeper struct {
 
 func (s *sleeper) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.asked++
-	began := time.Now()
+	began, done := time.Now(), r.Context().Done()
+	if s.stubborn {
+		done = nil
+	}
 	if s.interim != 0 {
 		select {
 		case <-time.After(s.interim):
-		case <-r.Context().Done():
+		case <-done:
 			s.canceled++
 			return nil, r.Context().Err()
 		}
@@ -37,11 +41,12 @@ func (s *sleeper) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	select {
 	case <-time.After(s.takes - time.Since(began)):
-	case <-r.Context().Done():
+	case <-done:
 		s.canceled++
 		return nil, r.Context().Err()
 	}
 	s.open++
+	_ = r.Header.Clone() // as late as a transport may read it
 	got := respond(r, s.code, "")
 	got.Body = &bodyOf{strings.NewReader(r.URL.Host), s}
 	return got, nil
@@ -206,6 +211,43 @@ func TestTheLoserCounts(t *testing.T) {
 	})
 }
 
+// A loser may answer all the same, when the caller has its request back.
+func TestStubbornLosers(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name     string
+		one, two sleeper
+		want     string
+	}{
+		{"the second", sleeper{takes: 250 * time.Millisecond, code: 200}, sleeper{takes: time.Second, code: 200, stubborn: true}, "o0"},
+		{"the second, with a failure", sleeper{takes: 250 * time.Millisecond, code: 200}, sleeper{takes: time.Second, code: 503, stubborn: true}, "o0"},
+		{"the first", sleeper{takes: time.Second, code: 200, stubborn: true}, sleeper{takes: 100 * time.Millisecond, code: 200}, "o1"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := hedged(t, Options{}, &test.one, &test.two)
+				r := request(t, http.MethodGet, "/", nil)
+				if _, text, err := exchange(t, p, r); text != test.want {
+					t.Errorf("got %q, %v", text, err)
+				}
+				r.Header.Set("It-Is", "the caller's again")
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if test.one.open != 0 || test.two.open != 0 {
+					t.Errorf("%d and %d bodies are open", test.one.open, test.two.open)
+				}
+				for _, s := range p.Status() {
+					if s.InFlight != 0 {
+						t.Errorf("%s has %d in flight", s.URL, s.InFlight)
+					}
+				}
+			})
+		})
+	}
+}
+
 // Interim answers are the winner's alone, and who sends one first is it.
 func TestInterimAnswers(t *testing.T) {
 	t.Parallel()
@@ -219,6 +261,7 @@ func TestInterimAnswers(t *testing.T) {
 		{"of the first", sleeper{takes: time.Second, code: 200, interim: 300 * time.Millisecond}, sleeper{takes: 500 * time.Millisecond, code: 200}, "o0", "o0"},
 		{"of the second", sleeper{takes: time.Second, code: 200, interim: 900 * time.Millisecond}, sleeper{takes: 2 * time.Second, code: 200, interim: 100 * time.Millisecond}, "o1", "o1"},
 		{"of the loser, too late", sleeper{takes: time.Second, code: 200, interim: 900 * time.Millisecond}, sleeper{takes: 100 * time.Millisecond, code: 200}, "o1", ""},
+		{"of the loser, later", sleeper{takes: time.Second, code: 200, interim: 900 * time.Millisecond, stubborn: true}, sleeper{takes: 100 * time.Millisecond, code: 200}, "o1", ""},
 		{"of one that fails then", sleeper{takes: time.Second, code: 503, interim: 250 * time.Millisecond}, sleeper{takes: time.Second, code: 200}, "o0", "o0"},
 	}
 	for _, test := range tests {

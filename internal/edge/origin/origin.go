@@ -6,7 +6,6 @@ package origin
 
 import (
 	"crypto/tls"
-	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -174,12 +173,11 @@ func (p *Pool) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // mayGoOn reports whether somebody else may be asked after a failure.
 func (p *Pool) mayGoOn(q *question, got answer) bool {
-	var tooLate *lateError
 	switch {
-	case q.Context().Err() != nil, errors.As(got.err, &tooLate), p.over(q):
-		return false
 	case !q.repeatable:
-		return got.err != nil && undialled(got.err) && q.body.whole()
+		return got.err != nil && q.Context().Err() == nil && undialled(got.err) && q.body.whole()
+	case q.Context().Err() != nil, p.over(q):
+		return false
 	}
 	return got.err != nil || !q.polls // a reload that has waited has had its answer
 }

@@ -176,6 +176,13 @@ type closing struct {
 	closed int
 }
 
+func (c *closing) Read(p []byte) (int, error) {
+	if c.closed > 0 {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return c.Reader.Read(p)
+}
+
 func (c *closing) Close() error { c.closed++; return nil }
 
 func TestUploadSurvivesARefusal(t *testing.T) {
@@ -193,6 +200,46 @@ func TestUploadSurvivesARefusal(t *testing.T) {
 	if _, _, err := exchange(t, p, r); err != nil || got != "all of it" || sent.closed != 1 {
 		t.Errorf("got %q, %v; the body was closed %d times", got, err, sent.closed)
 	}
+}
+
+// What was read of a body is not there for another origin.
+func TestHalfAnUploadGoesNowhere(t *testing.T) {
+	t.Parallel()
+	half := fake(func(r *http.Request) (*http.Response, error) {
+		_, _ = r.Body.Read(make([]byte, 3))
+		return refuses(r)
+	})
+	other := &counted{fake: status(200)}
+	p := pool(t, Options{}, half, other)
+	if code, _, err := exchange(t, p, request(t, http.MethodPost, "/", strings.NewReader("all of it"))); err == nil || other.n.Load() != 0 {
+		t.Errorf("got %d, and another one was asked %d times", code, other.n.Load())
+	}
+}
+
+// Only what can be asked again is a probe.
+func TestProbesAreRepeatable(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		broken := &counted{fake: refuses}
+		p := pool(t, Options{}, broken, status(200))
+		for broken.n.Load() < mostStreak {
+			_, _, _ = get(t, p, "/")
+		}
+		time.Sleep(firstPause)
+		for range 4 {
+			if code, _, err := exchange(t, p, request(t, http.MethodPost, "/", nil)); code != 200 {
+				t.Errorf("got %d, %v", code, err)
+			}
+		}
+		if n := broken.n.Load(); n != mostStreak {
+			t.Errorf("it was asked %d times", n)
+		}
+		_, _, _ = get(t, p, "/")
+		_, _, _ = get(t, p, "/")
+		if n := broken.n.Load(); n != mostStreak+1 {
+			t.Errorf("with the probe it was asked %d times", n)
+		}
+	})
 }
 
 // A body that is not sent whole is the client's fault.
@@ -387,6 +434,12 @@ func TestWaitingOnPurpose(t *testing.T) {
 				t.Fatalf("got %v", err)
 			}
 			cancel()
+		}
+		p.groups[0][0].via = status(503)
+		for range 2 * mostStreak {
+			if code, _, err := get(t, p, "/p?_HLS_msn=7"); code != 503 {
+				t.Fatalf("got %d, %v", code, err)
+			}
 		}
 		if got := p.Status()[0]; got.Failures != 0 || got.Breaker != Closed || got.InFlight != 0 {
 			t.Errorf("got %+v", got)

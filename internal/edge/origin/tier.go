@@ -44,8 +44,8 @@ const (
 //
 // A shield that cannot be reached, or that has no answer of an origin, is passed over:
 // the next one is asked, and then Next. So is one that has many more requests than the
-// others. What changes something, what upgrades a connection and what comes from a peer
-// itself (see [Direct]) goes to Next at once.
+// others. What changes something goes by the first of them alone. What upgrades a connection
+// and what comes from a peer itself (see [Direct]) goes to Next at once.
 //
 // It may be used by several goroutines.
 type Tier struct {
@@ -159,12 +159,15 @@ func isDirect(ctx context.Context) bool { return ctx.Value(direct{}) != nil }
 // RoundTrip asks a shield, or Next.
 func (t *Tier) RoundTrip(r *http.Request) (*http.Response, error) {
 	peers := *t.peers.Load()
-	if len(peers) == 0 || !repeatable(r) || isDirect(r.Context()) {
+	if len(peers) == 0 || r.Header["Upgrade"] != nil || isDirect(r.Context()) {
 		return t.next.RoundTrip(r)
 	}
 	q := newQuestion(r)
 	q.key = keyOf(r)
 	q.above = scoreOf(peers, t.self, q.key)
+	if !q.repeatable {
+		return t.change(q, peers)
+	}
 	second := func(q *question) (chosen, bool) { return pick(peers, q, time.Now(), proven) }
 	for len(q.tried) < mostPeerTries && !t.over(q) {
 		to, ok := pick(peers, q, time.Now(), hopeful)
@@ -182,6 +185,25 @@ func (t *Tier) RoundTrip(r *http.Request) (*http.Response, error) {
 		t.log.Debug("a shield has failed a request", "name", to.name, "cause", got.err)
 	}
 	return t.next.RoundTrip(r)
+}
+
+// change asks what may change something. It goes by the shield that has what is stored of
+// it, so that this is void there too, and on to Next only when the shield has got nothing.
+func (t *Tier) change(q *question, peers []*peer) (*http.Response, error) {
+	to, ok := pick(peers, q, time.Now(), proven)
+	if !ok {
+		return t.next.RoundTrip(q.Request)
+	}
+	got := t.ask(q, to, nil)
+	if got.err != nil && undialled(got.err) && q.body.whole() {
+		if q.body != nil {
+			q.Request = q.WithContext(q.Context())
+			q.Body = q.body
+		}
+		got.response, got.err = t.next.RoundTrip(q.Request)
+	}
+	q.body.decide(got.err)
+	return got.response, got.err
 }
 
 // PeerStatus says how a shield does.

@@ -2,7 +2,9 @@ package origin
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -95,9 +97,7 @@ func TestTierGoesPast(t *testing.T) {
 		name   string
 		change func(r *http.Request) *http.Request
 	}{
-		{"POST", func(r *http.Request) *http.Request { r.Method = http.MethodPost; return r }},
 		{"an upgrade", func(r *http.Request) *http.Request { r.Header.Set("Upgrade", "websocket"); return r }},
-		{"a body", func(r *http.Request) *http.Request { r.Body = &closing{Reader: strings.NewReader("x")}; return r }},
 		{"of a peer", func(r *http.Request) *http.Request { return r.WithContext(Direct(r.Context())) }},
 	}
 	for _, test := range tests {
@@ -109,6 +109,35 @@ func TestTierGoesPast(t *testing.T) {
 	}
 	if _, text, _ := get(t, NewTier(TierOptions{Next: says("next")}), "/"); text != "next" {
 		t.Errorf("without peers: got %q", text)
+	}
+}
+
+// What changes something goes by the shield that has what is stored of it, once; and past
+// it only when that has got nothing of it.
+func TestTierChanges(t *testing.T) {
+	t.Parallel()
+	read := func(r *http.Request) string {
+		text, _ := io.ReadAll(r.Body)
+		return string(text)
+	}
+	next := &counted{fake: func(r *http.Request) (*http.Response, error) { return respond(r, 200, "next "+read(r)), nil }}
+	for name, test := range map[string]struct {
+		fake fake
+		want string
+		asks int64
+	}{
+		"done":   {func(r *http.Request) (*http.Response, error) { return respond(r, 200, "peer "+read(r)), nil }, "peer x", 0},
+		"failed": {func(r *http.Request) (*http.Response, error) { return respond(r, 503, "failed "+read(r)), nil }, "failed x", 0},
+		"away":   {func(*http.Request) (*http.Response, error) { return nil, errRefused }, "next x", 1},
+		"half":   {func(r *http.Request) (*http.Response, error) { read(r); return nil, errors.New("broken") }, "", 0},
+	} {
+		asked := next.n.Load()
+		peer := &counted{fake: test.fake}
+		x := tier(t, shields{"p": peer}, next, TierOptions{})
+		_, text, err := exchange(t, x, request(t, http.MethodPost, "/", &closing{Reader: strings.NewReader("x")}))
+		if text != test.want || (err != nil) != (test.want == "") || peer.n.Load() != 1 || next.n.Load()-asked != test.asks {
+			t.Errorf("%s: got %q, %v; the shield was asked %d times", name, text, err, peer.n.Load())
+		}
 	}
 }
 
@@ -241,6 +270,27 @@ func TestTierHedges(t *testing.T) {
 		synctest.Wait()
 		if slow.canceled != 1 || slow.open != 0 || quick.open != 0 {
 			t.Errorf("got %+v and %+v", slow, quick)
+		}
+	})
+}
+
+// Two shields are asked for one request, and never a third.
+func TestTierAsksTwoPeersAtMost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := shields{"a": nil, "b": nil, "c": nil}
+		x := tier(t, s, says("next"), TierOptions{})
+		by := order(t, x, "/")
+		third := says("third")
+		s[by[0]], s[by[1]], s[by[2]] = &counted{fake: refuses}, &sleeper{takes: time.Second, code: 200}, third
+		for _, p := range *x.peers.Load() {
+			for range leastHeads {
+				p.heads.add(100 * time.Millisecond)
+			}
+		}
+		x.budget.saved.Store(mostSaved * whole)
+		if _, text, err := get(t, x, "/"); text != by[1] || third.n.Load() != 0 {
+			t.Errorf("got %q, %v; the third was asked %d times", text, err, third.n.Load())
 		}
 	})
 }

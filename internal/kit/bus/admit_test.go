@@ -64,8 +64,11 @@ func TestAdmit(t *testing.T) {
 	}
 	defer stop()
 	nodes := make(map[string]*Bus)
+	back := make(chan string, 10)
 	for name := range known {
-		nodes[name] = start(t, Options{Name: name, URLs: []string{"tls://" + o.Config.Listen}, TLS: member(t, ca, name).ClientTLS()})
+		nodes[name] = start(t, Options{
+			Name: name, URLs: []string{"tls://" + o.Config.Listen}, TLS: member(t, ca, name).ClientTLS(), Reconnected: func() { back <- name },
+		})
 	}
 	heard := func(name string) bool { return nodes[name].Request(t.Context(), "hello", nil, nil) == nil }
 	if !heard("good") || !heard("bad") {
@@ -112,6 +115,9 @@ func TestAdmit(t *testing.T) {
 	}
 	set("bad", true)
 	testkit.Until(t, 20*time.Second, "the node is back", func() bool { return heard("bad") })
+	if name := <-back; name != "bad" || len(back) > 0 {
+		t.Errorf("%s is told to be back", name)
+	}
 }
 
 // A server is of the cluster when Peer lets it be: the certificate of a node alone,

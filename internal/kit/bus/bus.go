@@ -110,9 +110,12 @@ type Options struct {
 	// Peer says whether a server with that verified certificate may be one of the
 	// cluster, which may do everything; an error refuses it. It is asked of those that
 	// come and of those that are called. Without Peer the certificate is enough.
-	Peer   func(ctx context.Context, state *tls.ConnectionState) error
-	Config Config
-	Log    *slog.Logger
+	Peer func(ctx context.Context, state *tls.ConnectionState) error
+	// Reconnected is called when the connection of a client is back after it was lost:
+	// what was published meanwhile was not heard. It must not wait. Nil: nobody asks.
+	Reconnected func()
+	Config      Config
+	Log         *slog.Logger
 }
 
 // Bus is one node's way to all others. New makes it, Run gives it life; until

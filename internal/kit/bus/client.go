@@ -41,7 +41,12 @@ func (b *Bus) connect(ctx context.Context) error {
 				log.Warn("bus: connection lost", "error", err)
 			}
 		}),
-		nats.ReconnectHandler(func(*nats.Conn) { log.Info("bus: connected again") }),
+		nats.ReconnectHandler(func(*nats.Conn) {
+			log.Info("bus: connected again")
+			if b.options.Reconnected != nil {
+				b.options.Reconnected()
+			}
+		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 			subject := ""
 			if sub != nil {

@@ -51,11 +51,12 @@ func (b *Bus) Subscribe(subject string, fn func(subject string, data []byte)) (s
 	if err != nil {
 		return nil, explain(err, subject)
 	}
-	if err := sub.SetPendingLimits(pendingMessages, pendingBytes); err != nil {
-		return nil, explain(err, subject)
+	if err = sub.SetPendingLimits(pendingMessages, pendingBytes); err == nil {
+		// The next message from another node must find the subscription.
+		err = conn.FlushTimeout(requestTimeout)
 	}
-	// The next message from another node must find the subscription.
-	if err := conn.FlushTimeout(requestTimeout); err != nil {
+	if err != nil {
+		_ = sub.Unsubscribe() // who tries again hears each message once
 		return nil, explain(err, subject)
 	}
 	return func() { _ = sub.Unsubscribe() }, nil

@@ -33,6 +33,7 @@ type Cloud struct {
 	uploads     map[string]*upload  // by asset
 	idempotent  map[string]Object   // answers of POST, by token
 	events      []told
+	requests    []Object      // that viewers made
 	changed     chan struct{} // closed when there is an event
 	faults      []Fault
 	calls       []string
@@ -86,6 +87,7 @@ func newCloud() *Cloud {
 	c.add("nodes", Object{"id": "nod_00000000000000000000000001", "name": "alpha", "roles": []string{"control", "worker"}, "state": "ready",
 		"reason": "", "version": "v1", "class": "amd64", "address": "127.0.0.1:8443", "cores": 2, "load": 0.5, "memory": 8 << 30,
 		"memory_used": 2 << 30, "disk_free": 40 << 30, "disk_size": 100 << 30, "running": 1, "joined_at": clock, "seen_at": clock})
+	c.addEdges()
 	return c
 }
 
@@ -176,6 +178,12 @@ func (c *Cloud) route(w http.ResponseWriter, r *http.Request) {
 		c.serveUpload(w, r, strings.Join(parts[1:], ""))
 	case "events":
 		c.serveEvents(w, r)
+	case "sites":
+		if len(parts) == 3 && parts[2] == "requests" {
+			c.serveRequests(w, r, parts[1])
+			return
+		}
+		fallthrough
 	default:
 		c.mu.Lock()
 		defer c.mu.Unlock()

@@ -35,16 +35,24 @@ func (c *Cloud) answer(r *http.Request, parts []string, in Object) (int, Object)
 		return c.create(collection, in)
 	}
 	o := c.find(collection, id)
+	if collection == "sites" && id == "cloud" && action != "" {
+		o = Object{"id": id}
+	}
 	if o == nil {
 		return fail(404, "not_found", fmt.Sprintf("there is no %s in %s", id, collection))
 	}
 	if match := r.Header.Get("If-Match"); match != "" && match != fmt.Sprintf(`"%v"`, o["rev"]) {
 		return fail(412, "conflict", "it was changed meanwhile; read it again")
 	}
-	if action != "" {
+	switch {
+	case collection == "sites" && action != "":
+		return c.actOnSite(r, o, parts[2:], in)
+	case action != "":
 		return c.act(r, o, collection, parts[2:], in)
 	}
 	switch r.Method {
+	case "PUT":
+		return c.replaceSite(o, in)
 	case "PATCH":
 		for name, value := range in {
 			o[name] = value
@@ -107,6 +115,8 @@ func (c *Cloud) create(collection string, in Object) (int, Object) {
 		}
 		c.add(collection, o)
 		return 201, withKey(o, "lys_first")
+	case "sites":
+		return c.createSite(in)
 	case "webhooks":
 		events := in["events"]
 		if events == nil {

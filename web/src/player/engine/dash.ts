@@ -27,7 +27,7 @@ export function openDASH(video: HTMLVideoElement, source: Source, at: number, li
       trackSwitchMode: { audio: 'alwaysReplace', video: 'alwaysReplace' },
     },
   });
-  const state: State = { rungs: [], chosen: -1, shown: undefined, pending: undefined, replacing: undefined, loaded: false, words: [] };
+  const state: State = { rungs: [], chosen: -1, shown: undefined, pending: undefined, replacing: undefined, loaded: false, words: [], servers: 1, failures: 0 };
   listen(player, video, state, listener);
   // The player counts from where the presentation starts, which need not be 0. A stream
   // has another time here than with other engines: it begins at the live edge.
@@ -106,6 +106,10 @@ interface State {
   /** its segment under the play head has arrived and waits to be appended */
   loaded: boolean;
   words: readonly Track[];
+  /** how many servers have it; 1 where no more are known */
+  servers: number;
+  /** how many downloads have failed since one came to its end */
+  failures: number;
 }
 
 function listen(player: MediaPlayerClass, video: HTMLVideoElement, state: State, listener: Listener): void {
@@ -125,12 +129,18 @@ function listen(player: MediaPlayerClass, video: HTMLVideoElement, state: State,
     listener.changed();
   });
   player.on(events.MANIFEST_LOADED, () => listener.advanced());
+  // MediaPlayerEvents has it; its types do not.
+  player.on('contentSteeringRequestCompleted', (e: { currentSteeringResponseData?: Steered }) => {
+    state.servers = e.currentSteeringResponseData?.pathwayPriority?.length ?? state.servers;
+    if (state.servers > 1) leaveTheDead(player);
+  });
   player.on(events.TEXT_TRACKS_ADDED, (e: { tracks: readonly MediaInfo[] }) => {
     state.words = e.tracks.map(track);
     listener.changed();
   });
   player.on(events.FRAGMENT_LOADING_COMPLETED, (e: { request: Fragment; response?: ArrayBuffer }) => {
     const { request, response } = e;
+    if (response) state.failures = 0;
     // dash.js shows the words of a file when it next hears of the time: not while paused.
     if (request.mediaType === 'text') setTimeout(() => video.dispatchEvent(new Event('timeupdate')));
     if (request.mediaType !== 'video' || request.type !== 'MediaSegment' || !response) return;
@@ -148,11 +158,27 @@ function listen(player: MediaPlayerClass, video: HTMLVideoElement, state: State,
   });
   player.on(events.ERROR, (e: { error: unknown }) => {
     const found = fault(e.error);
+    // Of several servers the next one is tried, for the sound and for the pictures.
+    if (found?.kind === 'network' && state.servers > 1 && ++state.failures < 2 * state.servers) return;
     if (found) listener.failed(found);
   });
   player.on(events.PLAYBACK_ERROR, () => {
     listener.failed({ kind: 'decode', detail: `dash.js ${video.error?.message || `media error ${video.error?.code ?? ''}`}` });
   });
+}
+
+interface Steered {
+  readonly pathwayPriority?: readonly string[];
+}
+
+/**
+ * leaveTheDead goes to another server when one does not answer, where several are known.
+ * dash.js would wait twenty seconds, and ask the same one three times more. It counts
+ * the whole of an answer: so a slow line has longer than hls.js gives it.
+ */
+function leaveTheDead(player: MediaPlayerClass): void {
+  const once = { MediaSegment: 0, InitializationSegment: 0, MPD: 0 };
+  player.updateSettings({ streaming: { fragmentRequestTimeout: 4000, manifestRequestTimeout: 2000, retryAttempts: once } });
 }
 
 /** arrived goes on with what the viewer chose when a segment shows how far dash.js is. */

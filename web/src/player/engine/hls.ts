@@ -36,6 +36,7 @@ export function openHLS(video: HTMLVideoElement, source: Source, at: number, lis
     redraw(video);
   });
   const closing = new AbortController();
+  leaveTheDead(hls, source);
   if (source.live) beginWithPictures(hls, video, closing.signal);
   listenForErrors(hls, video, closing.signal, listener);
   hls.loadSource(source.hls);
@@ -97,6 +98,47 @@ function forLive(): Partial<HlsConfig> {
     playlistLoadPolicy: of(playlistLoadPolicy),
     fragLoadPolicy: of(fragLoadPolicy),
   };
+}
+
+/** patience is how long a server that is one of several may be silent, in milliseconds. */
+const patience = 1500;
+
+/**
+ * leaveTheDead goes to another server at once when one does not answer, where the
+ * playlist is steered and others are known. hls.js would wait ten seconds for each
+ * answer, and try each level of the ladder on the same server first.
+ */
+function leaveTheDead(hls: Hls, source: Source): void {
+  let hurried = false;
+  hls.on(Events.STEERING_MANIFEST_LOADED, (_, { steeringManifest }) => {
+    if (hurried || steeringManifest['PATHWAY-PRIORITY'].length < 2) return;
+    hurried = true;
+    // A playlist of low latency waits for its next part, which may be longer.
+    const { fragLoadPolicy, playlistLoadPolicy } = hls.config;
+    hls.config.fragLoadPolicy = impatient(fragLoadPolicy);
+    if (!source.live) hls.config.playlistLoadPolicy = impatient(playlistLoadPolicy);
+  });
+  hls.on(Events.ERROR, (_, data) => {
+    const order = hls.pathwayPriority;
+    const url = data.frag?.url ?? data.url ?? data.context?.url;
+    const status = data.response?.code ?? 0;
+    // A seek aborts what is on its way, and hls.js calls that an error of the network.
+    if (data.details === ErrorDetails.INTERNAL_ABORTED || data.fatal || data.type !== ErrorTypes.NETWORK_ERROR || (status >= 400 && status < 500) || !order || !url) return;
+    const now = hls.levels[hls.loadLevel];
+    // What was still asked of the server that has been left says nothing of the next.
+    if (!now || new URL(now.uri).host !== new URL(url).host) return;
+    const others = order.filter((id) => id !== now.pathwayId);
+    if (others.length > 0) hls.pathwayPriority = [...others, now.pathwayId];
+  });
+}
+
+/** impatient asks the same server again only where the next one was silent too. */
+function impatient({ default: usual }: LoadPolicy): LoadPolicy {
+  const timeoutRetry = usual.timeoutRetry && {
+    ...usual.timeoutRetry,
+    shouldRetry: (_: unknown, count: number, _timeout: boolean, _response: unknown, retry: boolean) => retry && count > 0,
+  };
+  return { default: { ...usual, maxTimeToFirstByteMs: patience, timeoutRetry } };
 }
 
 /** slack is how far the times of a playlist may be from those of the media, in seconds. */

@@ -45,6 +45,12 @@ const within = 0.5;
  */
 const fallen = { behind: 10, again: 10_000 };
 
+/**
+ * How long a film whose server has gone is asked for again, in milliseconds, and how often:
+ * its address may lead to another server, once it is known that this one is no more.
+ */
+const lost = { patience: 20_000, again: 1000 };
+
 export const speeds = [0.5, 0.75, 1, 1.25, 1.5, 2] as const;
 
 /**
@@ -91,6 +97,8 @@ export class Session {
   private follows = true; // the viewer wants what happens now, where it is live
   private caughtUp = -fallen.again;
   private startedOver = false;
+  /** where the film was, and when, as its server went; undefined while it plays */
+  private lost: { readonly at: number; readonly since: number } | undefined;
 
   constructor(
     readonly video: HTMLVideoElement,
@@ -113,7 +121,7 @@ export class Session {
   async setEngine(kind: EngineKind): Promise<void> {
     // By WebRTC time begins with the connection, and who comes to a stream has none yet.
     const fresh = this.engineKind === 'whep' || (this.source.live && this.video.currentTime === 0);
-    const at = !fresh ? this.video.currentTime : this.over ? within : -1;
+    const at = !fresh ? (this.lost?.at ?? this.video.currentTime) : this.over ? within : -1;
     const resume = this.interrupted || (!this.video.paused && !this.video.ended);
     this.interrupted = resume; // until it plays: the engine that goes has the element pause
     const turn = ++this.opening;
@@ -290,9 +298,23 @@ export class Session {
       void this.setEngine(other);
       return;
     }
+    if (this.askAgain(fault)) return;
     this.video.pause();
     this.waiting = false;
     this.fault = fault;
+  }
+
+  /** askAgain opens a film anew that played until its server went; a stream is looked after by its page. */
+  private askAgain(fault: Fault): boolean {
+    if (fault.kind !== 'network' || this.source.live || (!this.lost && this.video.played.length === 0)) return false;
+    const now = performance.now();
+    const first = this.lost === undefined;
+    this.lost ??= { at: this.video.currentTime, since: now };
+    if (now - this.lost.since > lost.patience) return false;
+    const turn = this.opening;
+    this.waiting = true;
+    setTimeout(() => turn === this.opening && void this.setEngine(this.engineKind), first ? 0 : lost.again);
+    return true;
   }
 
   /** followLive learns where a stream is, and keeps the viewer where they want to be. */
@@ -342,6 +364,7 @@ export class Session {
       this.paused = v.paused;
       this.ended = v.ended;
     });
+    on('playing', () => (this.lost = undefined));
     on('waiting', () => (this.waiting = true));
     on('playing canplay seeked pause emptied', () => (this.waiting = false));
     on('timeupdate seeking loadedmetadata', () => {
