@@ -1,6 +1,5 @@
 // The story's sites and edges: a site is made, set, purged and deleted, and the map of
-// edges is looked at. There is no edge, so a purge is done at once; those of the map are
-// made up.
+// edges is looked at. The one edge is the machine of the cloud itself; others are made up.
 
 /** A site is made, gets a rule, is purged and watched, and deleted. */
 export async function sites(v) {
@@ -45,29 +44,34 @@ export async function sites(v) {
   v.expect('a deleted site is still there', (await (await v.api('/v1/sites')).json()).data.length === 0);
 }
 
-/** Without edges the page says how to get one; with some it draws them, however many. */
+/** The page draws the edges there are, however many, and without one says how to get one. */
 export async function edges(v) {
   const { page, says } = v;
+  const map = page.getByRole('region', { name: says.mapOfEdges });
   await v.to('edges');
+  await map.getByRole('button', { name: new RegExp(`[ ,]${says.ready}`) }).waitFor();
+  await v.look('edges');
+  await page.route('**/v1/edges?*', (route) => route.fulfill({ json: { data: [], next: '' } }));
+  await page.reload();
   await page.getByText(says.noEdge).waitFor();
   await v.look('edges-empty');
   await v.press(v.button(says.addEdge));
   v.expect('the dialog does not begin with an edge', await v.dialog().getByRole('radio', { name: says.serveAsEdge }).isChecked());
   await v.look('edge-new');
   await v.press(v.button(says.close, v.dialog()));
+  await page.unroute('**/v1/edges?*');
   for (const count of [7, 100]) {
-    await page.route('**/v1/edges', (route) => route.fulfill({ json: { data: madeUp(count), next: '' } }));
+    await page.route('**/v1/edges?*', (route) => route.fulfill({ json: { data: madeUp(count), next: '' } }));
     await page.reload();
-    const map = page.getByRole('region', { name: says.mapOfEdges });
     await map.waitFor();
     await v.look(`edges-${count}`);
     if (count > 7) await v.press(v.phone ? map.locator('summary').first() : map.getByRole('button', { name: says.showEdges }).first());
-    await page.waitForResponse(/\/v1\/edges$/); // what is opened stays so when there is news
+    await page.waitForResponse(/\/v1\/edges\?/); // what is opened stays so when there is news
     await v.press(map.getByRole('button', { name: new RegExp(`^edge-0[ ,]+${says.ready}`) }));
     await v.dialog().getByRole('heading', { name: 'edge-0' }).waitFor();
     await v.look(`edges-${count}-one`);
     await v.press(v.button(says.close, v.dialog()));
-    await page.unroute('**/v1/edges');
+    await page.unroute('**/v1/edges?*');
   }
 }
 

@@ -94,8 +94,7 @@ export class Client {
   createJoinToken = (roles: string[], seconds: number) =>
     this.send<JoinToken>('POST', '/v1/nodes/join_tokens', { json: { roles, expires_in: seconds } });
 
-  /** all of them at once: the list has no pages */
-  edges = () => this.list<Edge>('/v1/edges', {});
+  edges = (query: ListQuery) => this.list<Edge>('/v1/edges', query);
 
   // Sites. The id cloud is what the cloud itself serves, which has traffic and purges and no settings.
   sites = (query: ListQuery) => this.list<Site>('/v1/sites', query);

@@ -2643,7 +2643,12 @@ export interface operations {
     };
     "list-edges": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description How many to return. */
+                limit?: number;
+                /** @description The cursor in next of the page before. */
+                after?: string;
+            };
             header?: {
                 /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
                 "Liuyun-Tenant"?: string;
