@@ -71,7 +71,7 @@ export class Visitor {
   /** to goes to a page of the console by its navigation. */
   async to(section) {
     const { page, says } = this;
-    if (this.phone && ['webhooks', 'keys', 'tenants'].includes(section)) await this.press(this.button(says.more, page.getByRole('navigation')));
+    if (this.phone && ['usage', 'nodes', 'webhooks', 'keys', 'tenants'].includes(section)) await this.press(this.button(says.more, page.getByRole('navigation')));
     await this.press(page.getByRole('link', { name: says[section], exact: true }).filter({ visible: true }).first());
     await page.getByRole('heading', { level: 1, name: says[section] }).waitFor();
   }

@@ -1,7 +1,8 @@
 import { offline, readProblem } from './problem';
 import type {
-  Asset, AssetChange, Clip, Delivery, Job, JoinToken, Key, MadeKey, MadeWebhook, NewAsset, NewClip, NewKey, NewStream, NewWebhook, Node, Page,
-  Session, SignedPlayback, SignedStreamPlayback, Stream, StreamChange, StreamStatistics, Tenant, Usage, Webhook, WebhookChange,
+  Asset, AssetChange, CertificatePair, Clip, Delivery, Edge, Job, JoinToken, Key, MadeKey, MadeWebhook, NewAsset, NewClip, NewKey, NewPurge, NewStream,
+  NewWebhook, Node, Page, Purge, Session, SignedPlayback, SignedStreamPlayback, Site, SiteSettings, Stream, StreamChange, StreamStatistics, Tenant,
+  Traffic, Usage, Webhook, WebhookChange,
 } from './types';
 
 interface Request {
@@ -92,6 +93,21 @@ export class Client {
   resumeNode = (id: string) => this.send<void>('POST', `/v1/nodes/${id}/resume`, {});
   createJoinToken = (roles: string[], seconds: number) =>
     this.send<JoinToken>('POST', '/v1/nodes/join_tokens', { json: { roles, expires_in: seconds } });
+
+  edges = (query: ListQuery) => this.list<Edge>('/v1/edges', query);
+
+  // Sites. The id cloud is what the cloud itself serves, which has traffic and purges and no settings.
+  sites = (query: ListQuery) => this.list<Site>('/v1/sites', query);
+  site = (id: string, signal?: AbortSignal) => this.send<Site>('GET', `/v1/sites/${id}`, { signal });
+  createSite = (settings: SiteSettings) => this.send<Site>('POST', '/v1/sites', { json: settings, headers: idempotent() });
+  replaceSite = (site: Site, settings: SiteSettings) =>
+    this.send<Site>('PUT', `/v1/sites/${site.id}`, { json: settings, headers: match(site.rev) });
+  deleteSite = (id: string) => this.send<void>('DELETE', `/v1/sites/${id}`, {});
+  uploadCertificate = (id: string, pair: CertificatePair) => this.send<Site>('PUT', `/v1/sites/${id}/certificate`, { json: pair });
+  traffic = (id: string) => this.send<Traffic>('GET', `/v1/sites/${id}/traffic`, {});
+  purges = (id: string, query: ListQuery) => this.list<Purge>(`/v1/sites/${id}/purges`, query);
+  purge = (id: string, purge: string) => this.send<Purge>('GET', `/v1/sites/${id}/purges/${purge}`, {});
+  createPurge = (id: string, purge: NewPurge) => this.send<Purge>('POST', `/v1/sites/${id}/purges`, { json: purge, headers: idempotent() });
 
   // Webhooks.
   webhooks = (query: ListQuery) => this.list<Webhook>('/v1/webhooks', query);

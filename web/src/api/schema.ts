@@ -119,6 +119,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/edges": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the edges of the cloud */
+        get: operations["list-edges"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/events": {
         parameters: {
             query?: never;
@@ -329,6 +346,132 @@ export interface paths {
         post: operations["sign-in"];
         /** Sign out of the console */
         delete: operations["sign-out"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sites": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List sites */
+        get: operations["list-sites"];
+        put?: never;
+        /** Have edges serve a site */
+        post: operations["create-site"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sites/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get a site */
+        get: operations["get-site"];
+        /** Replace what is said of a site */
+        put: operations["replace-site"];
+        post?: never;
+        /** Delete a site; edges do not answer for it any more */
+        delete: operations["delete-site"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sites/{id}/certificate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Upload the certificate of a site's names */
+        put: operations["upload-certificate"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sites/{id}/purges": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List purges */
+        get: operations["list-purges"];
+        put?: never;
+        /** Have edges purge what they stored */
+        post: operations["create-purge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sites/{id}/purges/{purge}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get a purge, and who has it */
+        get: operations["get-purge"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sites/{id}/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Watch requests as edges answer them
+         * @description Server-sent events, one a request: `data:` is JSON. Each edge shows at most 20 a second of a site, and nothing while nobody watches.
+         */
+        get: operations["tail-requests"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sites/{id}/traffic": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What edges did for a site in the last hour */
+        get: operations["get-traffic"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -828,6 +971,17 @@ export interface components {
             /** @description str_…, which may be deleted since. */
             stream: string;
         };
+        Certificate: {
+            names: string[];
+            /** Format: date-time */
+            not_after: string;
+        };
+        CertificatePair: {
+            /** @description PEM, the chain behind it included. */
+            certificate: string;
+            /** @description PEM; it is never shown again. */
+            key: string;
+        };
         Clip: {
             /** @description ast_…, which is ready when all of it is stored. */
             asset: string;
@@ -867,6 +1021,63 @@ export interface components {
             status: number | null;
             webhook: string;
         };
+        Edge: {
+            /**
+             * Format: int64
+             * @description Bits a second that it can send; 0 where it does not say.
+             */
+            capacity: number;
+            /**
+             * Format: double
+             * @description Bits a second to viewers.
+             */
+            egress: number;
+            /**
+             * Format: double
+             * @description Part of the requests that was answered from what is stored, lately.
+             */
+            hit_ratio: number;
+            /** @description Of the node. */
+            id: string;
+            /**
+             * Format: double
+             * @description Bits a second from origins.
+             */
+            ingress: number;
+            /**
+             * Format: double
+             * @description Part of the cores that is busy, 0 to 1.
+             */
+            load: number;
+            name: string;
+            region: string;
+            /**
+             * Format: double
+             * @description A second.
+             */
+            requests: number;
+            /** Format: date-time */
+            seen_at: string;
+            /** @description Other edges ask it. */
+            shield: boolean;
+            /**
+             * @description Behind is one that has not got the last change yet.
+             * @enum {string}
+             */
+            state: "ready" | "behind" | "away";
+            /**
+             * Format: int64
+             * @description Bytes.
+             */
+            stored: number;
+            /** @description By which viewers reach it. */
+            url: string;
+            /**
+             * Format: int64
+             * @description Requests that wait for an origin.
+             */
+            waiting: number;
+        };
         Event: {
             data: unknown;
             id: string;
@@ -879,11 +1090,42 @@ export interface components {
             code: string;
             message: string;
         };
+        Field: {
+            name: string;
+            value: string;
+        };
         FieldError: {
             /** @description Where, such as body.name or query.limit. */
             location: string;
             /** @description What is wrong there. */
             message: string;
+        };
+        Health: {
+            /**
+             * Format: int64
+             * @description Seconds.
+             * @default 10
+             */
+            every: number;
+            /**
+             * Format: int64
+             * @description So many in a row, and it is not asked any more.
+             * @default 3
+             */
+            failures: number;
+            /** @description What is asked for. */
+            path: string;
+            /**
+             * Format: int64
+             * @description The status of a healthy answer; any below 400 when absent.
+             */
+            status?: number;
+            /**
+             * Format: int64
+             * @description Seconds.
+             * @default 5
+             */
+            timeout: number;
         };
         Ingest: {
             rtmp: components["schemas"]["RTMP"];
@@ -1082,6 +1324,14 @@ export interface components {
              */
             start?: string;
         };
+        NewPurge: {
+            /** @description It is forgotten. Otherwise the origin is asked whether it is still right, and it is served while no origin answers. */
+            hard?: boolean;
+            /** @enum {string} */
+            kind: "url" | "prefix" | "tag" | "host" | "all";
+            /** @description host/path?query of a url, host/path/ of a prefix, a tag of Surrogate-Key or Cache-Tag, a host; nothing for all. */
+            value?: string;
+        };
         NewStream: {
             /** @description Renditions of its pictures to be made while it is on air: auto alone, or some of 1080p, 720p, 480p and 360p; none passes it on only. Left out, it is what the configuration says. */
             ladder?: string[];
@@ -1184,6 +1434,37 @@ export interface components {
             /** @description How long segments may be, within 2..6s. */
             segment?: string;
         };
+        Origin: {
+            /** @description It is asked only while no other can be. */
+            backup?: boolean;
+            /** @description PEM of the authority that vouches for the origin, instead of public ones. */
+            ca?: string;
+            /** @description PEM that an edge shows to the origin. */
+            client_certificate?: string;
+            /** @description PEM; it is never shown again. */
+            client_key?: string;
+            /** @description The Host that it is asked by; that of the URL when absent. */
+            host?: string;
+            /**
+             * Format: uri
+             * @description Scheme, host and the beginning of each path.
+             */
+            url: string;
+            /**
+             * Format: int64
+             * @description Its share of the requests.
+             * @default 1
+             */
+            weight: number;
+        };
+        OriginAtEdge: {
+            /** @description Name of the edge. */
+            edge: string;
+            reason?: string;
+            /** @enum {string} */
+            state: "up" | "failing" | "down";
+            url: string;
+        };
         PageAsset: {
             data: components["schemas"]["Asset"][];
             /** @description Cursor of the next page for the parameter after; empty at the end. */
@@ -1191,6 +1472,11 @@ export interface components {
         };
         PageDelivery: {
             data: components["schemas"]["Delivery"][];
+            /** @description Cursor of the next page for the parameter after; empty at the end. */
+            next: string;
+        };
+        PageEdge: {
+            data: components["schemas"]["Edge"][];
             /** @description Cursor of the next page for the parameter after; empty at the end. */
             next: string;
         };
@@ -1209,6 +1495,16 @@ export interface components {
             /** @description Cursor of the next page for the parameter after; empty at the end. */
             next: string;
         };
+        PagePurge: {
+            data: components["schemas"]["Purge"][];
+            /** @description Cursor of the next page for the parameter after; empty at the end. */
+            next: string;
+        };
+        PageSite: {
+            data: components["schemas"]["Site"][];
+            /** @description Cursor of the next page for the parameter after; empty at the end. */
+            next: string;
+        };
         PageStream: {
             data: components["schemas"]["Stream"][];
             /** @description Cursor of the next page for the parameter after; empty at the end. */
@@ -1223,6 +1519,11 @@ export interface components {
             data: components["schemas"]["Webhook"][];
             /** @description Cursor of the next page for the parameter after; empty at the end. */
             next: string;
+        };
+        PathCount: {
+            path: string;
+            /** Format: int64 */
+            requests: number;
         };
         Playback: {
             dash: string;
@@ -1264,6 +1565,36 @@ export interface components {
             /** @description Always about:blank: code says which kind it is. */
             type: string;
         };
+        Purge: {
+            /** @description Names of edges that are not heard of. They go on serving what they have, and purge it when they hear of this. */
+            away: string[];
+            /** Format: date-time */
+            created_at: string;
+            /**
+             * Format: int64
+             * @description How many have it.
+             */
+            done: number;
+            /**
+             * Format: int64
+             * @description How many there are.
+             */
+            edges: number;
+            /** @description It is forgotten. Otherwise the origin is asked whether it is still right, and it is served while no origin answers. */
+            hard?: boolean;
+            id: string;
+            /** @enum {string} */
+            kind: "url" | "prefix" | "tag" | "host" | "all";
+            /**
+             * @description Done is when all edges have it, those that are away too.
+             * @enum {string}
+             */
+            status: "running" | "done";
+            /** @description host/path?query of a url, host/path/ of a prefix, a tag of Surrogate-Key or Cache-Tag, a host; nothing for all. */
+            value?: string;
+            /** @description Names of edges that are there and have not got it yet. */
+            waiting: string[];
+        };
         RTMP: {
             /** @description Shown when it is made, and never again; else empty. */
             key: string;
@@ -1297,6 +1628,43 @@ export interface components {
             /** Format: int64 */
             width: number;
         };
+        Rule: {
+            /**
+             * Format: int64
+             * @description Seconds that browsers are told to keep it.
+             */
+            browser_ttl?: number;
+            /** @description Text is compressed for viewers who take it. */
+            compress?: boolean;
+            /** @description Names for query; utm_* is all that begin so. */
+            parameters?: string[] | null;
+            /** @description /images/* is all below it, *.jpg all that ends so; * stands for anything, also in the middle. */
+            path: string;
+            /**
+             * @description Which parameters of the query count: all, none, only those in parameters, or all but those. What does not count does not reach the origin.
+             * @enum {string}
+             */
+            query?: "all" | "none" | "only" | "except";
+            /** @description Where viewers are sent instead. $host and $path are those of the request; $rest is what * stood for. */
+            redirect?: string;
+            /** @description Fields that the origin is asked with. */
+            request?: components["schemas"]["Field"][] | null;
+            /** @description Fields that viewers are answered with. */
+            response?: components["schemas"]["Field"][] | null;
+            /**
+             * Format: int64
+             * @description Of the redirect; 302 when absent.
+             * @enum {integer}
+             */
+            status?: 301 | 302 | 303 | 307 | 308;
+            /**
+             * Format: int64
+             * @description Seconds that edges keep it, whatever the origin says; 0 is not at all.
+             */
+            ttl?: number;
+            /** @description Fields of the request that the answer depends on, beside what the origin says. */
+            vary?: string[] | null;
+        };
         SRT: {
             /** @description With the stream id when the key is made, and never again; other programs take the stream id apart: publish: and the key. Empty where no SRT is listened for. */
             url: string;
@@ -1308,6 +1676,34 @@ export interface components {
             secure: boolean;
             tenant: components["schemas"]["Named"];
             version: string;
+        };
+        Settings: {
+            /**
+             * Format: int64
+             * @description Seconds that a response is fresh that says nothing of it.
+             */
+            default_ttl?: number;
+            /** @description Edges do not answer for it. */
+            disabled?: boolean;
+            /** @description How origins are looked at; without it they are judged by their answers alone. */
+            health?: components["schemas"]["Health"];
+            /** @description The names that viewers come by. *.example.org is every name one level below it. */
+            hosts: string[];
+            name: string;
+            origins: components["schemas"]["Origin"][];
+            /** @description In their order. What several say, the last that fits says. */
+            rules?: components["schemas"]["Rule"][];
+            /**
+             * Format: int64
+             * @description Seconds that a stale response is served while the origins fail.
+             */
+            stale_if_error?: number;
+            /**
+             * @description Where the certificate of the names comes from: none, an authority by ACME, or an upload.
+             * @default off
+             * @enum {string}
+             */
+            tls: "off" | "acme" | "uploaded";
         };
         SignIn: {
             /** @description lyk_… */
@@ -1330,6 +1726,43 @@ export interface components {
             expires: string;
             hls: string;
             whep: string;
+        };
+        Site: {
+            /** @description The one that was uploaded. */
+            certificate?: components["schemas"]["Certificate"];
+            /** Format: date-time */
+            created_at: string;
+            /**
+             * Format: int64
+             * @description Seconds that a response is fresh that says nothing of it.
+             */
+            default_ttl?: number;
+            /** @description Edges do not answer for it. */
+            disabled?: boolean;
+            /** @description How origins are looked at; without it they are judged by their answers alone. */
+            health?: components["schemas"]["Health"];
+            /** @description The names that viewers come by. *.example.org is every name one level below it. */
+            hosts: string[];
+            id: string;
+            name: string;
+            origins: components["schemas"]["Origin"][];
+            /** Format: int64 */
+            rev: number;
+            /** @description In their order. What several say, the last that fits says. */
+            rules?: components["schemas"]["Rule"][];
+            /**
+             * Format: int64
+             * @description Seconds that a stale response is served while the origins fail.
+             */
+            stale_if_error?: number;
+            /**
+             * @description Where the certificate of the names comes from: none, an authority by ACME, or an upload.
+             * @default off
+             * @enum {string}
+             */
+            tls: "off" | "acme" | "uploaded";
+            /** Format: date-time */
+            updated_at: string;
         };
         Stream: {
             /** Format: date-time */
@@ -1701,6 +2134,41 @@ export interface components {
             type: "video" | "audio" | "subtitle";
             /** Format: int64 */
             width?: number;
+        };
+        Traffic: {
+            origins: components["schemas"]["OriginAtEdge"][];
+            /** @description Those that are asked for most, about. */
+            paths: components["schemas"]["PathCount"][];
+            /** @description The last hour by ten seconds, the oldest first. Where nothing was asked, there is none. */
+            points: components["schemas"]["TrafficPoint"][];
+            /** @description Requests by 2xx, 3xx, 4xx and 5xx. */
+            status: {
+                [key: string]: number;
+            };
+        };
+        TrafficPoint: {
+            /**
+             * Format: date-time
+             * @description The end of the ten seconds.
+             */
+            at: string;
+            /**
+             * Format: int64
+             * @description Sent to viewers.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Bytes that came from origins.
+             */
+            fetched: number;
+            /**
+             * Format: int64
+             * @description Requests that were answered from what is stored.
+             */
+            hits: number;
+            /** Format: int64 */
+            requests: number;
         };
         UsageAmounts: {
             /** Format: int64 */
@@ -2160,6 +2628,43 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Asset"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-edges": {
+        parameters: {
+            query?: {
+                /** @description How many to return. */
+                limit?: number;
+                /** @description The cursor in next of the page before. */
+                after?: string;
+            };
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageEdge"];
                 };
             };
             /** @description Error */
@@ -2755,6 +3260,413 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-sites": {
+        parameters: {
+            query?: {
+                /** @description How many to return. */
+                limit?: number;
+                /** @description The cursor in next of the page before. */
+                after?: string;
+            };
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageSite"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-site": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+                /** @description Any text of at most 255 characters, such as a random UUID. Who sends the same request again with it within 24 hours gets the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Settings"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Site"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-site": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Site"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "replace-site": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+                /** @description The ETag of what is meant; 412 when it has changed. */
+                "If-Match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Settings"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Site"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-site": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+                /** @description The ETag of what is meant; 412 when it has changed. */
+                "If-Match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "upload-certificate": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CertificatePair"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Site"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-purges": {
+        parameters: {
+            query?: {
+                /** @description How many to return. */
+                limit?: number;
+                /** @description The cursor in next of the page before. */
+                after?: string;
+            };
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PagePurge"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-purge": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+                /** @description Any text of at most 255 characters, such as a random UUID. Who sends the same request again with it within 24 hours gets the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPurge"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Purge"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-purge": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+            };
+            path: {
+                id: string;
+                purge: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Purge"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "tail-requests": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-traffic": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Traffic"];
+                };
             };
             /** @description Error */
             default: {

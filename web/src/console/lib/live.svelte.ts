@@ -1,10 +1,9 @@
 import type { Client } from '../../api/client';
-import { SSEParser, type Message } from '../../api/sse';
+import { readEvents } from '../../api/events';
+import type { Message } from '../../api/sse';
 
 export type LiveState = 'connecting' | 'live' | 'offline';
 
-/** The server sends a comment every 15 seconds; a stream that is silent for longer than this is dead. */
-const silence = 40_000;
 const longestPause = 15_000;
 
 type Listener = (type: string, data: unknown) => void;
@@ -50,49 +49,21 @@ export class Live {
   private async run(signal: AbortSignal): Promise<void> {
     let tries = 0;
     while (!signal.aborted) {
-      const connected = await this.connect(signal, () => {
-        if (tries > 0) for (const fn of this.resyncs) fn();
-        tries = 0;
+      const problem = await readEvents(this.client, '/v1/events', {
+        signal,
+        headers: this.lastID ? { 'Last-Event-ID': this.lastID } : {},
+        opened: () => {
+          this.state = 'live';
+          if (tries > 0) for (const fn of this.resyncs) fn();
+          tries = 0;
+        },
+        take: (message) => this.take(message),
       });
-      if (signal.aborted || connected === 'refused') return;
+      if (signal.aborted || problem?.status === 401 || problem?.status === 403) return;
       tries++;
       // One lost connection is not worth a word: a server that restarts is back at once.
       this.state = tries > 1 ? 'offline' : 'connecting';
       await this.pause(Math.min(longestPause, 500 * 2 ** Math.min(tries, 6)) * (0.7 + Math.random() * 0.6));
-    }
-  }
-
-  private async connect(signal: AbortSignal, opened: () => void): Promise<'ended' | 'refused'> {
-    const attempt = new AbortController();
-    const abort = () => attempt.abort();
-    signal.addEventListener('abort', abort);
-    let timer = setTimeout(abort, silence);
-    try {
-      const headers = { ...this.client.headers(), Accept: 'text/event-stream', ...(this.lastID && { 'Last-Event-ID': this.lastID }) };
-      const response = await fetch('/v1/events', { headers, credentials: 'same-origin', cache: 'no-store', signal: attempt.signal });
-      if (response.status === 401) {
-        this.client.signedOut();
-        return 'refused';
-      }
-      if (response.status === 403) return 'refused';
-      if (!response.ok || !response.body) return 'ended';
-      this.state = 'live';
-      opened();
-      const parser = new SSEParser();
-      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-      for (;;) {
-        const { done, value } = await reader.read();
-        if (done) return 'ended';
-        clearTimeout(timer);
-        timer = setTimeout(abort, silence);
-        for (const message of parser.push(value)) this.take(message);
-      }
-    } catch {
-      return 'ended'; // no connection, silence or nonsense: all the same to the page
-    } finally {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', abort);
-      attempt.abort();
     }
   }
 

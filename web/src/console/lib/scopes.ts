@@ -4,6 +4,8 @@ import type { Key } from '../messages';
 export const scopes: readonly { readonly id: string; readonly words: Key }[] = [
   { id: 'assets:read', words: 'scopeAssetsRead' },
   { id: 'assets:write', words: 'scopeAssetsWrite' },
+  { id: 'sites:read', words: 'scopeSitesRead' },
+  { id: 'sites:write', words: 'scopeSitesWrite' },
   { id: 'usage:read', words: 'scopeUsageRead' },
   { id: 'nodes:read', words: 'scopeNodesRead' },
   { id: 'webhooks:write', words: 'scopeWebhooksWrite' },

@@ -1,5 +1,7 @@
 export const en = {
   assets: 'Assets',
+  sites: 'Sites',
+  edges: 'Edges',
   usage: 'Usage',
   nodes: 'Nodes',
   webhooks: 'Webhooks',
@@ -72,6 +74,8 @@ export const en = {
 
 export const zh: Readonly<Record<keyof typeof en, string>> = {
   assets: '媒体',
+  sites: '站点',
+  edges: '边缘节点',
   usage: '用量',
   nodes: '节点',
   webhooks: 'Webhook',
