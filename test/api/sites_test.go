@@ -17,7 +17,7 @@ func newSite(name string) string {
 }
 
 // fullSite has every field that one can have, but what needs a certificate.
-const fullSite = `{"name":"Films 电影","hosts":["WWW.Films.Example.org.","*.films.example.org"],"disabled":true,
+const fullSite = `{"name":"Films 电影","hosts":["WWW.Films.Example.org.","films.example.org"],"disabled":true,
 	"origins":[{"url":"https://origin.example.org/base","weight":3,"host":"films.example.org"},{"url":"http://10.0.0.5:8080","backup":true}],
 	"health":{"path":"/ok","every":30,"timeout":2,"status":204,"failures":2},
 	"rules":[{"path":"/live/*","ttl":0,"browser_ttl":5,"query":"only","parameters":["id"],"vary":["Accept-Language"],
