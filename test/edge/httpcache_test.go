@@ -3,12 +3,14 @@ package edge
 import (
 	"encoding/json"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -96,17 +98,25 @@ func edgeIn(t *testing.T, data, origin string, arguments ...string) *program.Ser
 	return program.Build(t, testkit.Root(t)).Serve(t, data, append([]string{"--roles", "edge", "--origin", origin}, arguments...)...)
 }
 
-// freePort is a port that nobody listens on.
+// freePort is a port that nobody listens at, by TCP and UDP. It is below those that the
+// kernel gives to who asks for any, so that nobody gets it meanwhile: a server that is
+// started again needs the port that it had.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "localhost:0")
-	if err != nil {
-		t.Fatal(err)
+	const least, most = 10_000, 32_000
+	for range 100 {
+		port := strconv.Itoa(least + rand.IntN(most-least))
+		l, err := net.Listen("tcp", ":"+port)
+		if err != nil {
+			continue
+		}
+		packets, err := net.ListenPacket("udp", ":"+port)
+		l.Close()
+		if err == nil {
+			packets.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+	t.Fatal("no port is free")
+	return ""
 }
