@@ -16,6 +16,7 @@ type delayRelay struct {
 	oneWay  time.Duration
 	socket  net.Listener
 	taken   atomic.Int64 // connections
+	back    atomic.Int64 // bytes to those who have connected
 	running sync.WaitGroup
 
 	mu     sync.Mutex
@@ -68,13 +69,14 @@ func (r *delayRelay) join(near net.Conn) {
 	}
 	defer r.forget(near, far)
 	var both sync.WaitGroup
-	both.Go(func() { r.pass(far, near) })
-	both.Go(func() { r.pass(near, far) })
+	both.Go(func() { r.pass(far, near, new(atomic.Int64)) })
+	both.Go(func() { r.pass(near, far, &r.back) })
 	both.Wait()
 }
 
-// pass passes on what comes from one to the other, late, and closes both after the end.
-func (r *delayRelay) pass(to, from net.Conn) {
+// pass passes on what comes from one to the other, late, counts it, and closes both after
+// the end.
+func (r *delayRelay) pass(to, from net.Conn, count *atomic.Int64) {
 	type late struct {
 		due  time.Time
 		data []byte
@@ -98,6 +100,7 @@ func (r *delayRelay) pass(to, from net.Conn) {
 		if _, err := to.Write(piece.data); err != nil {
 			break
 		}
+		count.Add(int64(len(piece.data)))
 	}
 	from.Close()
 	to.Close()
