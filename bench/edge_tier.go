@@ -26,20 +26,22 @@ const (
 // tierSeen is when who watches got what: by target, direct and through the edges.
 type tierSeen struct {
 	mu     sync.Mutex
-	since  time.Time // what came before is not counted
+	since  time.Time // what came before, or after until, is not counted
 	direct map[string][]time.Time
 	edges  map[string][]time.Time
-	bytes  map[string]int64
+	// bytesOf are those of a body.
+	bytesOf map[string]int64
+	until   time.Time
 }
 
 func (s *tierSeen) note(into map[string][]time.Time, a viewer.Answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.since.IsZero() {
+	if s.since.IsZero() || !s.until.IsZero() {
 		return
 	}
 	into[a.Target] = append(into[a.Target], a.At)
-	s.bytes[a.Target] = a.Bytes
+	s.bytesOf[a.Target] = a.Bytes
 }
 
 // isPart reports whether a target is a part of pictures or sound.
@@ -67,11 +69,11 @@ func (s *tierSeen) later() (late, direct []float64) {
 	return late, direct
 }
 
-// names are how many things viewers of the edges got, and how many of them are parts.
-func (s *tierSeen) names() (all, parts int, bytes int64) {
+// counts are how many things viewers of the edges got, and how many of them are parts.
+func (s *tierSeen) counts() (all, parts int, bytes int64) {
 	for target := range s.edges {
 		all++
-		bytes += s.bytes[target]
+		bytes += s.bytesOf[target]
 		if isPart(target) {
 			parts++
 		}
@@ -79,8 +81,20 @@ func (s *tierSeen) names() (all, parts int, bytes int64) {
 	return all, parts, bytes
 }
 
+// crowd is who watches at once, and what that took.
+type crowd struct {
+	t       *tier
+	viewers int
+	length  time.Duration
+	tierSeen
+	names, parts     int
+	bytes, down      int64 // of the names, and from the control node
+	origins, shields float64
+	busy, others     float64 // % of the machine
+}
+
 // measureEdgeTier measures how much later parts come through an edge and a shield, and
-// what the origin is asked for that.
+// what the origin is asked for that. Before, as many watch at the control node itself.
 func measureEdgeTier(ctx context.Context, b *bench) ([]result, error) {
 	length, viewers := tierTime, tierViewers
 	if b.flags.quick {
@@ -90,94 +104,115 @@ func measureEdgeTier(ctx context.Context, b *bench) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	t, err := b.startTier(ctx, clip)
 	if err != nil {
 		return nil, err
 	}
 	defer t.stop()
-	s := &tierSeen{direct: make(map[string][]time.Time), edges: make(map[string][]time.Time), bytes: make(map[string]int64)}
+	near, far := &crowd{t: t, viewers: viewers, length: length / 2}, &crowd{t: t, viewers: viewers, length: length}
+	if err := near.watch(ctx, tierControl, tierControl); err != nil {
+		return nil, err
+	}
+	if err := far.watch(ctx, tierFirst, tierSecond); err != nil {
+		return nil, err
+	}
+	return far.judge(near)
+}
+
+// watch has half of a crowd watch at each of two nodes, and some at the control node to
+// compare with.
+func (c *crowd) watch(ctx context.Context, nodes ...int) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	c.direct, c.edges, c.bytesOf = make(map[string][]time.Time), make(map[string][]time.Time), make(map[string]int64)
 	watching, stop := context.WithCancel(ctx)
-	defer stop()
 	var all sync.WaitGroup
-	watch := func(node int, into map[string][]time.Time) {
+	defer all.Wait()
+	defer stop()
+	begin := func(node int, into map[string][]time.Time) {
 		all.Go(func() {
-			err := viewer.Watch(watching, viewer.Options{Master: t.master(node), Got: func(a viewer.Answer) { s.note(into, a) }})
+			err := viewer.Watch(watching, viewer.Options{Master: c.t.master(node), Got: func(a viewer.Answer) { c.note(into, a) }})
 			if err != nil {
 				cancel(fmt.Errorf("a viewer of node %d: %w", node, err))
 			}
 		})
 	}
 	for range tierDirect {
-		watch(tierControl, s.direct)
+		begin(tierControl, c.direct)
 	}
-	for n := range viewers {
-		watch(tierFirst+n%2, s.edges)
-		if err := pause(ctx, tierComingOver/time.Duration(viewers)); err != nil {
-			return nil, err
+	for n := range c.viewers {
+		begin(nodes[n%len(nodes)], c.edges)
+		if err := pause(ctx, tierComingOver/time.Duration(c.viewers)); err != nil {
+			return err
 		}
 	}
 	if err := pause(ctx, tierSettle); err != nil {
-		return nil, err
+		return err
 	}
+	return c.count(ctx)
+}
+
+// count has a crowd counted for its time.
+func (c *crowd) count(ctx context.Context) error {
 	busy, err := readBusy()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	origins, shields, err := t.asked(ctx)
+	origins, shields, err := c.t.asked(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s.mu.Lock()
-	s.since = time.Now()
-	s.mu.Unlock()
-	down := t.relay.back.Load()
-	if err := pause(ctx, length); err != nil {
-		return nil, err
+	c.mu.Lock()
+	c.since = time.Now()
+	c.mu.Unlock()
+	down, cpu := c.t.relay.back.Load(), c.t.cpu()
+	if err := pause(ctx, c.length); err != nil {
+		return err
 	}
-	s.mu.Lock()
-	all2, parts, bytes := s.names()
-	s.mu.Unlock()
-	originsAfter, shieldsAfter, err := t.asked(ctx)
-	if err != nil {
-		return nil, err
+	c.mu.Lock()
+	c.names, c.parts, c.bytes = c.counts()
+	c.until = time.Now()
+	c.mu.Unlock()
+	if c.origins, c.shields, err = c.t.asked(ctx); err != nil {
+		return err
 	}
-	down, origins, shields = t.relay.back.Load()-down, originsAfter-origins, shieldsAfter-shields
+	c.origins, c.shields, c.down = c.origins-origins, c.shields-shields, c.t.relay.back.Load()-down
 	after, err := readBusy()
-	if err != nil {
-		return nil, err
-	}
-	stop()
-	all.Wait()
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	return s.judge(viewers, tierAsked{names: all2, parts: parts, bytes: bytes, down: down, origins: origins, shields: shields}, 100*(after.busy-busy.busy)/(after.all-busy.all))
+	c.busy, c.others = 100*(after.busy-busy.busy)/(after.all-busy.all), 100*othersShare(busy, after, c.t.cpu()-cpu)
+	return err
 }
 
-// tierAsked is what was asked meanwhile, and what came.
-type tierAsked struct {
-	names, parts     int
-	bytes, down      int64 // of the names, and from the control node
-	origins, shields float64
+// cpu is the CPU seconds of all nodes and of this program.
+func (t *tier) cpu() float64 {
+	sum := ownCPU()
+	for _, s := range t.running {
+		sum += s.cpu()
+	}
+	return sum
 }
 
-func (s *tierSeen) judge(viewers int, a tierAsked, busy float64) ([]result, error) {
-	late, direct := s.later()
-	if len(late) < viewers || a.parts == 0 {
-		return nil, fmt.Errorf("only %d parts came through the edges", len(late))
+func (c *crowd) String() string {
+	late, direct := c.later()
+	return fmt.Sprintf("%d parts that came, each against when half of %d others at the control node had it: p50 %.1f, p95 %.1f, p99 %.1f, most %.0f ms, those others themselves p95 %.1f, p99 %.1f ms; %.0f %% of the machine was busy, %.0f %% with what is not of this",
+		len(late), tierDirect, percentile(late, 50), percentile(late, 95), percentile(late, 99), percentile(late, 100), percentile(direct, 95), percentile(direct, 99), c.busy, c.others)
+}
+
+func (c *crowd) judge(near *crowd) ([]result, error) {
+	late, _ := c.later()
+	same, _ := near.later()
+	if len(late) < c.viewers || len(same) < c.viewers || c.parts == 0 {
+		return nil, fmt.Errorf("only %d and %d parts came", len(late), len(same))
 	}
-	clip := fmt.Sprintf("LL-HLS, parts of 500 ms, %d viewers of 2 edges behind a shield", viewers)
-	notes := fmt.Sprintf("%d parts that came, each against when half of %d viewers of the control node had it: p50 %.1f, p95 %.1f, p99 %.1f, most %.0f ms; those at the control node themselves p95 %.1f, p99 %.1f ms; %.0f %% of the machine was busy, who watch among it",
-		len(late), tierDirect, percentile(late, 50), percentile(late, 95), percentile(late, 99), percentile(late, 100), percentile(direct, 95), percentile(direct, 99), busy)
+	clip := fmt.Sprintf("LL-HLS, parts of 500 ms, %d viewers of 2 edges behind a shield", c.viewers)
+	notes := fmt.Sprintf("%v; before, as many at the control node: %v", c, near)
 	// Each name but a part is asked for once at least: what is left is for parts.
-	each := (a.origins - float64(a.names-a.parts)) / float64(a.parts)
+	each := (c.origins - float64(c.names-c.parts)) / float64(c.parts)
 	asked := fmt.Sprintf("at most: the edges asked the origin %.0f times, and the shield %.0f times, while their viewers got %d different things, %d of them parts, the others versions of playlists that are asked for once at least; %.3f times their bytes came from the control node, heads and TLS included",
-		a.origins, a.shields, a.names, a.parts, float64(a.down)/float64(a.bytes))
+		c.origins, c.shields, c.names, c.parts, float64(c.down)/float64(c.bytes))
 	return []result{
 		{Peer: "the limit", Clip: clip, Unit: "ms later than direct, p50", Ours: percentile(late, 50), Theirs: tierLater, Bar: 1, Bound: atMost, Notes: notes},
 		{Peer: "the limit", Clip: clip, Unit: "ms later than direct, p95", Ours: percentile(late, 95), Theirs: tierLater, Bar: 1, Bound: atMost},
+		{Peer: "as many at the control node", Clip: clip, Unit: "ms later, p95", Ours: percentile(late, 95), Theirs: percentile(same, 95)},
 		{Peer: "the limit", Clip: clip, Unit: "requests a part", Ours: each, Theirs: tierRequests, Bar: 1, Bound: atMost, Notes: asked},
 	}, nil
 }
