@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -25,7 +24,6 @@ type tier struct {
 	places  []serve // the shield and two edges
 	status  []string
 	running []*server // the control node, the shield, the edges
-	rtmp    string
 	one     oneStream
 	unpush  func() string
 }
@@ -94,19 +92,8 @@ func (b *bench) startTier(ctx context.Context, clip string) (t *tier, err error)
 	if err != nil {
 		return t, err
 	}
-	for n, name := range []string{"shield", "edge-1", "edge-2"} {
-		o := serve{data: filepath.Join(t.folder, name), args: []string{
-			"--listen", ports[4+n], "--roles", "edge", "--join", token.Token, "--name", name, "--set", "edge.status_listen=" + ports[7+n],
-		}}
-		if name == "shield" {
-			o.args = append(o.args, "--set", "edge.shield_listen="+ports[10])
-		}
-		t.places, t.status = append(t.places, o), append(t.status, "http://"+ports[7+n])
-		s, err := b.serve(ctx, o)
-		if err != nil {
-			return t, err
-		}
-		t.running = append(t.running, s)
+	if err := t.startEdges(ctx, token.Token, ports[4:]); err != nil {
+		return t, err
 	}
 	ready := &fleet{client: c, edges: t.running[1:]}
 	if err := ready.awaitReady(ctx); err != nil {
@@ -124,6 +111,25 @@ func (b *bench) startTier(ctx context.Context, clip string) (t *tier, err error)
 		}
 	}
 	return t, nil
+}
+
+// startEdges starts the shield and the edges.
+func (t *tier) startEdges(ctx context.Context, token string, ports []string) error {
+	for n, name := range []string{"shield", "edge-1", "edge-2"} {
+		o := serve{data: filepath.Join(t.folder, name), args: []string{
+			"--listen", ports[n], "--roles", "edge", "--join", token, "--name", name, "--set", "edge.status_listen=" + ports[3+n],
+		}}
+		if name == "shield" {
+			o.args = append(o.args, "--set", "edge.shield_listen="+ports[6])
+		}
+		t.places, t.status = append(t.places, o), append(t.status, "http://"+ports[3+n])
+		s, err := t.b.serve(ctx, o)
+		if err != nil {
+			return err
+		}
+		t.running = append(t.running, s)
+	}
+	return nil
 }
 
 // master is where a node has the stream.
@@ -172,19 +178,16 @@ func askMetrics(ctx context.Context, address, name string) (map[string]float64, 
 	return values, lines.Err()
 }
 
-// restart kills a node and starts it again as it was. It returns for how long it was not
-// there.
-func (t *tier) restart(ctx context.Context, node int) (away time.Duration, err error) {
+// start starts a node again as it was.
+func (t *tier) start(ctx context.Context, node int) error {
 	o := t.control
 	if node != tierControl {
 		o = t.places[node-1]
 	}
-	t.running[node].kill()
-	began := time.Now()
 	s, err := t.b.serve(ctx, o)
 	if err != nil {
-		return 0, errors.Join(fmt.Errorf("node %d does not start again", node), err)
+		return fmt.Errorf("node %d does not start again: %w", node, err)
 	}
 	t.running[node] = s
-	return time.Since(began), nil
+	return nil
 }
