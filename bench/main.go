@@ -68,6 +68,9 @@ func benchmarks() []benchmark {
 		{"edge-hit", "CPU of what a cache has, server and client, against nginx", measureEdgeHit},
 		{"edge-live", "first byte of a segment that is being made, for 50 who ask, against 2 ms and 0.2 s", measureEdgeLive},
 		{"edge-start", "start of an edge that has a million objects against 2 s", measureEdgeStart},
+		{"edge-purge", "purge of 20 edges at 80 ms round trip against 150 ms, p50", measureEdgePurge},
+		{"edge-tier", "parts of a live stream through an edge and a shield against 100 ms later and 1.1 requests each", measureEdgeTier},
+		{"edge-kill", "stalls of live viewers while an edge, its shield and the control node are killed and come back", measureEdgeKill},
 		{"edge-trace", "bytes of a trace of 5 million requests that a cache has, against nginx and Varnish at equal space", measureEdgeTrace},
 	}
 }

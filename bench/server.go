@@ -74,13 +74,17 @@ func (b *bench) serve(ctx context.Context, o serve) (*server, error) {
 	go func() {
 		defer close(s.ended)
 		var line struct {
-			URL string `json:"url"`
+			URL     string `json:"url"`
+			Message string `json:"message"` // of an error
 		}
-		if json.NewDecoder(out).Decode(&line) == nil {
+		if json.NewDecoder(out).Decode(&line) == nil && line.Message == "" {
 			s.Startup = time.Since(s.began)
 			ready <- line.URL
 		}
 		s.err = s.cmd.Wait()
+		if line.Message != "" {
+			s.err = fmt.Errorf("%s: %w", line.Message, s.err)
+		}
 	}()
 	select {
 	case s.URL = <-ready:

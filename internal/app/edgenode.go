@@ -45,6 +45,8 @@ type edgeNode struct {
 	signer     atomic.Pointer[guard.Signer]
 	// certificates are those of sites, beside the listener's own; nil where it shows none.
 	certificates *guard.SiteCertificates
+	// What was asked elsewhere.
+	askedOrigins, askedShields atomic.Int64
 
 	mu    sync.Mutex
 	sites map[string]*edgeSite
@@ -240,8 +242,8 @@ func (e *edgeNode) openSite(site edge.Site, through *origin.Transports, as *self
 	}
 	s := &edgeSite{node: e, id: site.ID, tenant: site.Tenant, rules: rules, pool: pool}
 	// Rules are applied where an origin is asked: what comes from a shield has them behind it.
-	direct := &metered{rules.Transport(pool, e.compressor), site.ID, e.front}
-	s.tier = origin.NewTier(origin.TierOptions{Peers: &metered{e.shields, site.ID, e.front}, Next: direct, Self: e.shields.self(e.config), Answer: e.config.AnswerTimeout, Log: options.Log})
+	direct := &metered{rules.Transport(pool, e.compressor), site.ID, e.front, &e.askedOrigins}
+	s.tier = origin.NewTier(origin.TierOptions{Peers: &metered{e.shields, site.ID, e.front, &e.askedShields}, Next: direct, Self: e.shields.self(e.config), Answer: e.config.AnswerTimeout, Log: options.Log})
 	viewers := cache.Site{
 		Name: site.ID, Origin: &url.URL{Scheme: options.Endpoints[0].URL.Scheme, Host: options.Endpoints[0].URL.Host},
 		Policy: cache.Policy{DefaultTTL: time.Duration(site.DefaultTTL) * time.Second, StaleIfError: time.Duration(site.StaleIfError) * time.Second},
@@ -414,6 +416,9 @@ func (n *serving) buildEdgeOfCloud(ctx context.Context) error {
 	metrics := obs.NewRegistry()
 	c.Measure(metrics)
 	e.front.Measure(metrics)
+	metrics.FuncBy("liuyun_edge_asked_total", "Requests with which this edge asked origins, the cloud among them, and shields.", "of", func() map[string]float64 {
+		return map[string]float64{"origin": float64(e.askedOrigins.Load()), "shield": float64(e.askedShields.Load())}
+	})
 	n.addStatus(metrics)
 	if err := n.addViewers(e.front, who.id()); err != nil {
 		return err

@@ -8,15 +8,18 @@ import (
 	"liuyun/internal/edge/front"
 )
 
-// metered counts the bytes that come from origins and shields for a site.
+// metered counts what origins or shields are asked, and the bytes that come from them for
+// a site.
 type metered struct {
 	next  http.RoundTripper
 	site  string
 	front *front.Front
+	asked *atomic.Int64
 }
 
 // RoundTrip asks, and counts what is read of the answer.
 func (m *metered) RoundTrip(r *http.Request) (*http.Response, error) {
+	m.asked.Add(1)
 	in, err := m.next.RoundTrip(r)
 	if err == nil && in.StatusCode != http.StatusSwitchingProtocols { // that has to stay something to write to
 		in.Body = &meteredBody{ReadCloser: in.Body, meter: m}

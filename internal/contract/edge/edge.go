@@ -181,7 +181,7 @@ type Report struct {
 	Node     string                   `json:"node"`
 	Revision int64                    `json:"revision"` // that is applied
 	At       time.Time                `json:"at"`
-	Seconds  float64                  `json:"seconds"` // since the last one
+	Seconds  float64                  `json:"seconds"` // since the last one with counts; 0 in one without
 	Place    Place                    `json:"place"`
 	Load     float64                  `json:"load"` // part of the cores that is busy
 	Stored   int64                    `json:"stored"`

@@ -49,7 +49,12 @@ func (s *Service) hear(ctx context.Context, data []byte) {
 		h = &heard{}
 		s.edges[r.Node] = h
 	}
+	seconds := h.Seconds
 	h.Report, h.at = r, now
+	if r.Seconds == 0 { // it only says what is applied
+		h.Seconds = seconds
+		return
+	}
 	h.rate = edge.Counts{}
 	for of, c := range r.Sites {
 		h.rate.Requests += c.Requests

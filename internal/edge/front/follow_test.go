@@ -81,6 +81,37 @@ func TestFollow(t *testing.T) {
 	})
 }
 
+// What is applied is told at once also where a report has just been told, and without
+// counts, which are of whole times between reports.
+func TestAppliedIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, s := newCloud(), &fakeSites{}
+		c.setSite("a", "a.example")
+		f := start(t, deps(t, c, s))
+		wait(reportEvery)
+		f.Note("a", outcome())
+		c.say(t, edge.SubjectChanged, c.purge("x"))
+		wait(time.Millisecond)
+		if got := c.lastReport(); got.Revision != 2 || got.Seconds != 0 || len(got.Sites) > 0 {
+			t.Errorf("told %+v right after a report, want revision 2 and no counts", got)
+		}
+		c.say(t, edge.SubjectChanged, c.purge("y"))
+		c.say(t, edge.SubjectChanged, c.purge("z"))
+		told := 0
+		c.set(func() { told = -len(c.reports) })
+		wait(reportGap)
+		c.set(func() { told += len(c.reports) })
+		if got := c.lastReport(); got.Revision != 4 || told != 1 {
+			t.Errorf("told %d times of two purges in a row, revision %d in the end; want one report of revision 4", told, got.Revision)
+		}
+		wait(reportEvery - reportGap)
+		if got := c.lastReport(); got.Seconds != reportEvery.Seconds() || got.Sites["a"].Requests != 1 {
+			t.Errorf("told %+v, want the count of %v", got, reportEvery)
+		}
+	})
+}
+
 // A revision is told as applied when all up to it is void, and then at once.
 func TestPurge(t *testing.T) {
 	t.Parallel()

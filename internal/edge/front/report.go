@@ -12,7 +12,7 @@ import (
 
 const (
 	reportEvery = 5 * time.Second
-	// reportGap is between two reports at least, however often one is wanted.
+	// reportGap is between two reports at least that were wanted before their time.
 	reportGap = 250 * time.Millisecond
 	// A report has the counts of so many sites at most; those of others are in the next.
 	reportedSites = 1000
@@ -42,24 +42,44 @@ func (f *Front) tellReports(ctx context.Context) {
 	r := &reporter{Front: f, last: time.Now(), told: make(map[*siteTally]totals)}
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()
-	for pause(ctx, reportGap) {
+	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			r.tell()
 		case <-f.report:
+			// Not after one that was due: of twenty edges one has always just told, and who
+			// has purged waits for the last.
+			r.tellApplied()
+			if !pause(ctx, reportGap) {
+				return
+			}
 		}
-		r.tell()
 	}
 }
 
-// tell publishes a report. Counts that cannot be sent are in the next one.
-func (r *reporter) tell() {
-	now := time.Now()
-	report := edge.Report{
-		Node: r.deps.Node, Revision: r.State().Revision, At: now.UTC(), Seconds: now.Sub(r.last).Seconds(), Place: r.deps.Place,
+// tellApplied publishes what is applied, without counts: over so short a time they say
+// nothing of how many there are a second.
+func (r *reporter) tellApplied() {
+	if err := r.deps.Bus.Publish(edge.SubjectReport, r.report(time.Now())); err != nil {
+		r.deps.Log.Debug("report not sent", "error", err)
+	}
+}
+
+// report is one without counts.
+func (r *reporter) report(now time.Time) edge.Report {
+	return edge.Report{
+		Node: r.deps.Node, Revision: r.State().Revision, At: now.UTC(), Place: r.deps.Place,
 		Load: r.deps.Load(), Stored: r.deps.Stored(), Waiting: r.deps.Waiting(), Origins: r.origins(),
 	}
+}
+
+// tell publishes a report with counts. Those that cannot be sent are in the next one.
+func (r *reporter) tell() {
+	now := time.Now()
+	report := r.report(now)
+	report.Seconds = now.Sub(r.last).Seconds()
 	after := r.after
 	var sums map[*siteTally]totals
 	report.Sites, sums = r.counts()
