@@ -1117,7 +1117,7 @@ export interface components {
             path: string;
             /**
              * Format: int64
-             * @description The status of a healthy answer; any below 400 when absent.
+             * @description The status of a healthy answer; any from 200 to 299 when absent.
              */
             status?: number;
             /**
