@@ -30,7 +30,7 @@ type SiteOptions struct {
 	Directory string         // URL of the authority; empty is Let's Encrypt
 	Roots     *x509.CertPool // by which the directory is trusted; nil: the system's
 	Folder    string         // in which an edge keeps copies, for starts without control nodes
-	Listen    string         // host:port of the listener
+	Listen    string         // host:port of the listener; with port 0 no authority is asked
 	// Fallback shows a certificate for names that no site has; nil for none.
 	Fallback func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	Log      *slog.Logger
@@ -44,6 +44,7 @@ type SiteOptions struct {
 type SiteCertificates struct {
 	options    SiteOptions
 	log        *slog.Logger
+	port       int // of the listener; 0 where the system chooses one
 	cache      *certmagic.Cache
 	config     *certmagic.Config
 	copies     copies
@@ -93,11 +94,11 @@ func NewSiteCertificates(o SiteOptions) (*SiteCertificates, error) {
 		return nil, fault.Wrap(err, fault.Invalid, "%q is no address to listen at", o.Listen)
 	}
 	port, err := strconv.Atoi(portText)
-	if err != nil || port < 1 {
-		return nil, fault.New(fault.Invalid, "certificates by ACME need a fixed port, not %q", portText)
+	if err != nil || port < 0 {
+		return nil, fault.New(fault.Invalid, "%q is no port to listen at", portText)
 	}
 	s := &SiteCertificates{
-		options: o, log: o.Log, wake: make(chan struct{}, 1), managed: make(map[string]*managed),
+		options: o, log: o.Log, port: port, wake: make(chan struct{}, 1), managed: make(map[string]*managed),
 	}
 	if s.copies, err = openCopies(o.Folder); err != nil {
 		return nil, err
@@ -189,13 +190,17 @@ func plainHost(host string) bool {
 
 // Manage says which names have certificates of the authority, instead of those before.
 // What an edge has a copy of is shown at once; the rest comes while Run runs. Names that
-// cannot have one, and those above [MostManaged], are left out, and are what the error is
-// about.
+// cannot have one, those above [MostManaged], and all where the listener has no fixed port,
+// are left out, and are what the error is about.
 func (s *SiteCertificates) Manage(names []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	wanted := make(map[string]bool, len(names))
 	var failures []error
+	if s.port == 0 && len(names) > 0 {
+		failures = append(failures, fault.New(fault.Invalid, "certificates by ACME need a fixed port, at which the authority calls; listen at one"))
+		names = nil
+	}
 	for _, name := range names {
 		if err := CheckManaged(name); err != nil {
 			failures = append(failures, err)

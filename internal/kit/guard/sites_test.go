@@ -212,9 +212,19 @@ func TestCopies(t *testing.T) {
 		t.Fatal(err)
 	}
 	shows(t, s, "a.example.org", good)
-	if _, err := guard.NewSiteCertificates(guard.SiteOptions{Listen: "127.0.0.1:0"}); fault.CodeOf(err) != fault.Invalid {
+}
+
+// Where the system chooses the port no authority can call: none is asked.
+func TestSitesAtAnyPort(t *testing.T) {
+	t.Parallel()
+	s := newSites(t, newFakeVault(), func(o *guard.SiteOptions) { o.Listen = "127.0.0.1:0" })
+	if err := s.Manage(nil); err != nil {
+		t.Error(err)
+	}
+	if err := s.Manage([]string{"a.example.org"}); fault.CodeOf(err) != fault.Invalid {
 		t.Errorf("a port that is not fixed: %v", err)
 	}
+	refuses(t, s, "a.example.org")
 }
 
 // A name that is given up while an authority is asked for it frees its lock, and one that
