@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"crypto/x509"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -23,7 +22,7 @@ func TestAutonomy(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, o := startCloud(t, "control"), newOrigin(t)
-	shield, e := c.secured(t, certificate.Trust)
+	shield, e := c.shielded(t, certificate.Trust, "--tls", "sites")
 	site, err := c.Sites.Create(t.Context(), client.SiteSettings{
 		Name: "site", Hosts: []string{host}, Origins: []client.Origin{{URL: o.URL}}, StaleIfError: 600,
 		Rules: []client.Rule{{Path: "/*", Response: []client.HeaderField{{Name: "X-Edge", Value: "before"}}}},
@@ -93,16 +92,6 @@ func TestAutonomy(t *testing.T) {
 		})
 	}
 	c.used(t, patience, served) // who was not answered asks less often
-}
-
-// secured are a shield and an edge that show certificates of sites.
-func (c *cloud) secured(t *testing.T, trust *x509.CertPool) (shield, edge *joinedEdge) {
-	t.Helper()
-	secure := func() []string { return []string{"--tls", "sites", "--listen", "127.0.0.1:" + freePort(t)} }
-	shield = c.join(t, "shield", trust, append(secure(), "--set", "edge.shield_listen=127.0.0.1:"+freePort(t))...)
-	edge = c.join(t, "edge", trust, secure()...)
-	c.settled(t)
-	return shield, edge
 }
 
 // spooled waits until the edge has written down what it has served, but for what it has

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -106,8 +107,8 @@ func (e *joinedEdge) serve(t *testing.T, data string, arguments ...string) {
 // shielded joins an edge that others ask, and one that asks it.
 func (c *cloud) shielded(t *testing.T, trust *x509.CertPool, arguments ...string) (shield, edge *joinedEdge) {
 	t.Helper()
-	shield = c.join(t, "shield", trust, append(arguments, "--set", "edge.region=eu", "--set", "edge.shield_listen=127.0.0.1:"+freePort(t))...)
-	edge = c.join(t, "edge", trust, append(arguments, "--set", "edge.region=us")...)
+	shield = c.join(t, "shield", trust, slices.Concat(arguments, []string{"--set", "edge.region=eu", "--set", "edge.shield_listen=127.0.0.1:" + freePort(t)})...)
+	edge = c.join(t, "edge", trust, slices.Concat(arguments, []string{"--set", "edge.region=us"})...)
 	c.settled(t)
 	return shield, edge
 }
