@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -182,7 +184,7 @@ func (n *serving) listener(address string, secure *tls.Config, handler http.Hand
 		}
 		server := &http.Server{
 			Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: largestHeader,
-			BaseContext: func(net.Listener) context.Context { return requests },
+			BaseContext: func(net.Listener) context.Context { return requests }, ErrorLog: log.New(serverLog{n.Log}, "", 0),
 		}
 		stopped := make(chan struct{})
 		stop := context.AfterFunc(ctx, func() {
@@ -226,3 +228,21 @@ func listen(ctx context.Context, address string, stalled time.Duration) (net.Lis
 
 // finishTime is how long requests that have begun may take when a node stops.
 const finishTime = 6 * time.Second
+
+// serverLog takes what net/http says that no handler knows of. Anyone can break off a
+// handshake, as often as they like: that is for who looks closer.
+type serverLog struct{ log *slog.Logger }
+
+// Write takes one message.
+func (l serverLog) Write(p []byte) (int, error) {
+	text := strings.TrimSpace(string(p))
+	switch {
+	case strings.Contains(text, "panic serving"):
+		l.log.Error("a request could not be answered; this is a defect", "cause", text)
+	case strings.HasPrefix(text, "http: TLS handshake error"), strings.HasPrefix(text, "http2: "):
+		l.log.Debug("a connection has failed", "cause", text)
+	default:
+		l.log.Warn("the listener has trouble", "cause", text)
+	}
+	return len(p), nil
+}

@@ -1,9 +1,15 @@
 package app
 
 import (
+	"bytes"
+	"crypto/tls"
 	"io"
+	"log"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 )
@@ -59,3 +65,24 @@ func TestStalledClient(t *testing.T) {
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+// Who breaks off a handshake writes nothing into the log; a handler that panics does.
+func TestServerLog(t *testing.T) {
+	t.Parallel()
+	var text bytes.Buffer
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a defect") }))
+	server.Config.ErrorLog = log.New(serverLog{slog.New(slog.NewTextHandler(&text, nil))}, "", 0)
+	server.StartTLS()
+	if c, err := tls.Dial("tcp", server.Listener.Addr().String(), &tls.Config{ServerName: "elsewhere.example"}); err == nil {
+		c.Close()
+		t.Error("an unknown authority is trusted")
+	}
+	if in, err := server.Client().Get(server.URL); err == nil {
+		in.Body.Close()
+		t.Error("a handler that panics answers")
+	}
+	server.Close() // whoever writes has ended
+	if got := text.String(); strings.Contains(got, "handshake") || !strings.Contains(got, "level=ERROR") || !strings.Contains(got, "a defect") {
+		t.Errorf("the log is\n%s", got)
+	}
+}
