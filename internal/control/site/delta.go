@@ -13,10 +13,11 @@ import (
 )
 
 const (
-	// mostInDelta bounds the sites, nodes and purges of one answer each; mostBytes those
-	// of sites, which may be large.
+	// mostInDelta bounds the sites, nodes and purges of one answer each, and mostBytes what
+	// each of them takes: together they fit into a message. A site has mostSite.
 	mostInDelta = 500
-	mostBytes   = 512 << 10
+	mostBytes   = 256 << 10
+	mostSite    = mostBytes / 2
 	// mostPurges are kept for edges that were away. One that was away for more is told to
 	// ask for everything again.
 	mostPurges = 10_000
@@ -101,11 +102,16 @@ func nodesSince(tx *store.Tx, d *edge.Delta, revision int64) error {
 		return err
 	}
 	defer rows.Close()
+	bytes := 0
 	for rows.Next() {
 		var n edge.Node
 		var place string
 		if err := rows.Scan(&n.ID, &place, &n.Revision); err != nil {
 			return err
+		}
+		if bytes += len(place) + perPurge; len(d.Nodes) > 0 && bytes > mostBytes {
+			cut(d, d.Nodes[len(d.Nodes)-1].Revision)
+			break
 		}
 		if err := json.Unmarshal([]byte(place), &n.Place); err != nil {
 			return err
@@ -141,12 +147,23 @@ func goneSince(tx *store.Tx, d *edge.Delta, revision int64) error {
 	return rows.Err()
 }
 
+// A purge takes about so much in JSON, which writes a character in six bytes at the most.
+const (
+	perPurge   = 150
+	jsonGrowth = 6
+)
+
 func purgesSince(tx *store.Tx, d *edge.Delta, revision int64) error {
 	purges, err := queryPurges(tx, "WHERE rev > ? ORDER BY rev LIMIT ?", revision, mostInDelta)
 	if err != nil {
 		return err
 	}
-	for _, p := range purges {
+	bytes := 0
+	for n, p := range purges {
+		if bytes += perPurge + jsonGrowth*len(p.Value); n > 0 && bytes > mostBytes {
+			cut(d, purges[n-1].Revision)
+			return nil
+		}
 		d.Purges = append(d.Purges, p.Purge)
 	}
 	if len(purges) == mostInDelta {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -21,15 +22,14 @@ type heard struct {
 }
 
 const (
-	awayAfter  = 20 * time.Second // without a report
-	mostEdges  = 10_000
-	mostReport = 512 << 10 // bytes
+	awayAfter = 20 * time.Second // without a report
+	mostEdges = 10_000
 )
 
 // hear takes in a report.
 func (s *Service) hear(ctx context.Context, data []byte) {
 	var r edge.Report
-	if err := json.Unmarshal(data, &r); err != nil || !id.Valid("nod", r.Node) || len(data) > mostReport {
+	if err := json.Unmarshal(data, &r); err != nil || !id.Valid("nod", r.Node) {
 		s.deps.Log.Warn("a report of an edge that cannot be read", "cause", err)
 		return
 	}
@@ -122,14 +122,21 @@ func (s *Service) Forget(ctx context.Context, node string) error {
 
 // place notes where an edge is, when that has changed.
 func (s *Service) place(ctx context.Context, node string, p edge.Place) error {
-	text, err := json.Marshal(p)
-	if err != nil {
-		return err
-	}
-	same := false
-	err = s.deps.DB.Read(ctx, func(tx *store.Tx) error {
+	var text []byte
+	same, told := false, p.URL
+	err := s.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		taken, err := takenBySite(tx, told)
+		if err != nil {
+			return err
+		}
+		if taken {
+			p.URL = "" // its viewers would get that site: nobody is sent there
+		}
+		if text, err = json.Marshal(p); err != nil {
+			return err
+		}
 		var kept string
-		err := tx.QueryRow("SELECT place FROM edge_nodes WHERE id = ?", node).Scan(&kept)
+		err = tx.QueryRow("SELECT place FROM edge_nodes WHERE id = ?", node).Scan(&kept)
 		if errors.Is(err, store.ErrNoRows) {
 			return nil
 		}
@@ -138,6 +145,9 @@ func (s *Service) place(ctx context.Context, node string, p edge.Place) error {
 	})
 	if err != nil || same {
 		return err
+	}
+	if p.URL != told {
+		s.deps.Log.Error("a site has the name of an edge: no viewers are sent to the edge until it has another url, or the site another name", "edge", p.Name, "url", told)
 	}
 	return s.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		before, next, err := s.begin(tx)
@@ -162,6 +172,18 @@ func (s *Service) place(ctx context.Context, node string, p edge.Place) error {
 	})
 }
 
+// takenBySite reports whether a site is served by the host of an address.
+func takenBySite(tx *store.Tx, address string) (bool, error) {
+	u, err := url.Parse(address)
+	if err != nil || address == "" {
+		return false, nil // it leads nowhere
+	}
+	host := strings.ToLower(u.Hostname())
+	var count int64
+	err = tx.QueryRow("SELECT COUNT(*) FROM site_hosts WHERE host = ? OR host = ?", host, "*."+parentOf(host)).Scan(&count)
+	return count > 0, err
+}
+
 // forgetGone drops what was heard of edges that have been away for long.
 func (s *Service) forgetGone() {
 	now := s.now()
@@ -183,12 +205,12 @@ func (s *Service) forgetGone() {
 func nodes(tx *store.Tx) (list []edge.Node, err error) {
 	d := edge.Delta{}
 	for after := int64(0); ; after = list[len(list)-1].Revision {
-		d.Nodes = nil
+		d.Nodes, d.More = nil, false
 		if err := nodesSince(tx, &d, after); err != nil {
 			return nil, err
 		}
 		list = append(list, d.Nodes...)
-		if len(d.Nodes) < mostInDelta {
+		if !d.More {
 			break
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"liuyun/internal/base/id"
 	"liuyun/internal/contract/edge"
 	"liuyun/internal/contract/event"
+	"liuyun/internal/kit/bus"
 	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/store"
 	"liuyun/internal/kit/web"
@@ -160,6 +161,8 @@ func both(t *testing.T, test func(*testing.T, *cloud)) {
 
 const example = `{"name":"Films","hosts":["WWW.Example.org.","*.films.example.org"],"origins":[{"url":"https://origin.example.org/base"}]}`
 
+const other = `{"name":"x","hosts":["other.example.com"],"origins":[{"url":"https://o"}]}`
+
 func TestSites(t *testing.T) {
 	t.Parallel()
 	both(t, testSites)
@@ -218,7 +221,20 @@ func testSites(t *testing.T, k *cloud) {
 			t.Errorf("%s, the name of an edge: got %d %v, want 409", host, status, got)
 		}
 	}
-	if held, err := holds(t, k, "a"); held != "1 site" || err != nil {
+	for _, host := range []string{edge.CloudHost, "*.liuyun.internal", "a.films.example.org"} { // the last is below a's *.films.example.org
+		if status, got := k.ask("b", guard.SitesWrite, http.MethodPost, "/v1/sites", strings.Replace(other, "other.example.com", host, 1)); status != http.StatusConflict {
+			t.Errorf("%s: got %d %v, want 409", host, status, got)
+		}
+	}
+	k.make("b", other)
+	if status, got := k.ask("a", guard.SitesWrite, http.MethodPost, "/v1/sites", strings.Replace(other, "other.example.com", "*.example.com", 1)); status != http.StatusConflict {
+		t.Errorf("* above another tenant's name: got %d %v, want 409", status, got)
+	}
+	k.make("a", strings.Replace(other, "other.example.com", "b.films.example.org", 1)) // below one's own
+	if status, got := k.ask("a", guard.SitesWrite, http.MethodPost, "/v1/sites", strings.Replace(other, `"name":"x"`, `"name":"x","rules":[`+strings.TrimSuffix(strings.Repeat(`{"path":"/a","response":[{"name":"A","value":"`+strings.Repeat("<", 4000)+`"}]},`, 20), ",")+`]`, 1)); got["code"] != "limit" {
+		t.Errorf("too much to tell: got %d %v", status, got)
+	}
+	if held, err := holds(t, k, "a"); held != "2 sites" || err != nil {
 		t.Errorf("holds: %q, %v", held, err)
 	}
 	if status, _ := k.ask("a", guard.SitesWrite, http.MethodDelete, "/v1/sites/"+made, ""); status != http.StatusNoContent {
@@ -227,7 +243,7 @@ func testSites(t *testing.T, k *cloud) {
 	if status, _ := k.ask("a", guard.SitesRead, http.MethodGet, "/v1/sites/"+made, ""); status != http.StatusNotFound {
 		t.Errorf("after deletion: got %d", status)
 	}
-	k.make("b", example) // the names are free again
+	k.make("a", example) // the names are free again
 }
 
 func holds(t *testing.T, k *cloud, tenant string) (held string, err error) {
@@ -301,6 +317,63 @@ func (f *follower) pull(t *testing.T, k *cloud, node string) edge.Delta {
 func TestDelta(t *testing.T) {
 	t.Parallel()
 	both(t, testDelta)
+}
+
+// An answer fits into a message, however long what was purged is.
+func TestDeltaFits(t *testing.T) {
+	t.Parallel()
+	k := newCloud(t, store.Config{})
+	of := k.make("a", example)
+	for n := range 300 {
+		value := "www.example.org/?" + strconv.Itoa(n) + strings.Repeat("&", 4000)
+		if _, err := k.purge(t.Context(), "a", edge.Purge{Site: of, Kind: edge.PurgeURL, Value: value}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, seen := &follower{marks: map[string]int64{}}, 0
+	for more := true; more; {
+		d, err := since(t, k, f.revision)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(d)
+		if err != nil || len(text) > bus.MaxMessage {
+			t.Fatalf("an answer of %d bytes, %v", len(text), err)
+		}
+		seen += len(d.Purges)
+		f.take(d)
+		more = d.More
+	}
+	if seen != 300 {
+		t.Errorf("%d purges are told, want 300", seen)
+	}
+}
+
+func since(t *testing.T, k *cloud, revision int64) (d edge.Delta, err error) {
+	err = k.deps.DB.Read(t.Context(), func(tx *store.Tx) (err error) {
+		d, err = k.since(tx, revision, revision > 0)
+		return err
+	})
+	return d, err
+}
+
+// Nobody is sent to an edge by a name that a site has, for its viewers would get the site.
+func TestEdgeWithTheNameOfASite(t *testing.T) {
+	t.Parallel()
+	k := newCloud(t, store.Config{})
+	k.make("a", example)
+	node := k.ids.New("nod")
+	for range 2 { // the second time nothing changes
+		if err := k.place(t.Context(), node, edge.Place{Name: "one", URL: "https://a.films.example.org:8443"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(k.bus.said) != 2 {
+		t.Errorf("edges were told %d times of a site and an edge", len(k.bus.said))
+	}
+	if d, err := since(t, k, 0); err != nil || len(d.Nodes) != 1 || d.Nodes[0].URL != "" {
+		t.Errorf("%+v, %v", d.Nodes, err)
+	}
 }
 
 func testDelta(t *testing.T, k *cloud) {

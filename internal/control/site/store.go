@@ -29,9 +29,11 @@ CREATE TABLE sites (
 CREATE INDEX sites_tenant ON sites (tenant, id);
 CREATE INDEX sites_rev ON sites (rev);
 CREATE TABLE site_hosts (
-	host TEXT PRIMARY KEY,
-	site TEXT NOT NULL
+	host   TEXT PRIMARY KEY,
+	parent TEXT NOT NULL,
+	site   TEXT NOT NULL
 );
+CREATE INDEX site_hosts_parent ON site_hosts (parent);
 CREATE INDEX site_hosts_site ON site_hosts (site);
 CREATE TABLE edge_nodes (
 	id    TEXT PRIMARY KEY,
@@ -173,6 +175,9 @@ func (s *Service) put(tx *store.Tx, r *record) error {
 	if err != nil {
 		return err
 	}
+	if size := len(settings) + len(r.Certificate) + len(r.Key); size > mostSite {
+		return fault.New(fault.Limit, "the site takes %d bytes; %d are the most that edges are told at once: shorten its rules or certificates", size, mostSite)
+	}
 	_, err = tx.Exec(`INSERT INTO sites (`+columns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET settings = excluded.settings, certificate = excluded.certificate, secret = excluded.secret, rev = excluded.rev, updated = excluded.updated`,
 		r.ID, r.Tenant, string(settings), r.Certificate, r.Key, r.Revision, store.Time(r.Created), store.Time(r.Updated))
@@ -194,7 +199,10 @@ func takeHosts(tx *store.Tx, r *record) error {
 		return err
 	}
 	for _, host := range r.Hosts {
-		taken, err := tx.Exec("INSERT INTO site_hosts (host, site) VALUES (?, ?) ON CONFLICT (host) DO NOTHING", host, r.ID)
+		if err := overlaps(tx, r, host); err != nil {
+			return err
+		}
+		taken, err := tx.Exec("INSERT INTO site_hosts (host, parent, site) VALUES (?, ?, ?) ON CONFLICT (host) DO NOTHING", host, parentOf(host), r.ID)
 		if err != nil {
 			return err
 		}
@@ -205,9 +213,41 @@ func takeHosts(tx *store.Tx, r *record) error {
 	return nil
 }
 
+// overlaps refuses a name below another tenant's *, and a * above another tenant's name:
+// the more exact one is served, whoever came first.
+func overlaps(tx *store.Tx, r *record, host string) error {
+	var taken string
+	var err error
+	if parent, all := strings.CutPrefix(host, "*."); all {
+		err = tx.QueryRow(`SELECT h.host FROM site_hosts h JOIN sites s ON s.id = h.site
+			WHERE s.tenant <> ? AND h.parent = ? LIMIT 1`, r.Tenant, parent).Scan(&taken)
+	} else {
+		err = tx.QueryRow(`SELECT h.host FROM site_hosts h JOIN sites s ON s.id = h.site
+			WHERE s.tenant <> ? AND h.host = ? LIMIT 1`, r.Tenant, "*."+parentOf(host)).Scan(&taken)
+	}
+	if errors.Is(err, store.ErrNoRows) {
+		return nil
+	}
+	if err == nil {
+		err = fault.New(fault.Conflict, "%s stands against %s, which is somebody else's; choose another name", host, taken)
+	}
+	return err
+}
+
+// parentOf is what follows the first label of a name.
+func parentOf(host string) string {
+	_, parent, _ := strings.Cut(host, ".")
+	return parent
+}
+
 // reserved refuses names by which edges serve what is the cloud's own: whoever has one of
 // them would answer in its place.
 func reserved(tx *store.Tx, hosts []string) error {
+	for _, host := range hosts {
+		if fits(host, edge.CloudHost) {
+			return fault.New(fault.Conflict, "edges know the cloud's own films by %s; choose another name", host)
+		}
+	}
 	all, err := nodes(tx)
 	if err != nil {
 		return err

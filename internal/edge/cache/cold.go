@@ -99,17 +99,31 @@ func (c *coldQueue) remove(o *coldObject) {
 
 func (c *coldQueue) at(number uint64) *coldObject { return &c.queue[number-c.base] }
 
-// tidy drops what is gone at the front.
+// tidy drops what is gone at the front, and all that is gone when that is more than half:
+// one that stays for long does not keep what came and went behind it.
 func (c *coldQueue) tidy() {
 	for c.front < len(c.queue) && c.queue[c.front].gone {
 		c.front++
 	}
-	if c.front > 4096 && c.front > len(c.queue)/2 {
-		c.queue = append(c.queue[:0], c.queue[c.front:]...)
-		c.base += uint64(c.front)
-		c.front = 0
+	if len(c.queue) <= 2*c.count+mostGone {
+		return
 	}
+	c.base += uint64(len(c.queue)) // numbers grow
+	clear(c.byKey)
+	live := c.queue[:0]
+	for _, o := range c.queue[c.front:] {
+		if o.gone {
+			continue
+		}
+		o.next = c.byKey[o.hash]
+		c.byKey[o.hash] = c.base + uint64(len(live))
+		live = append(live, o)
+	}
+	c.queue, c.front = live, 0
 }
+
+// mostGone bounds what is gone and not dropped yet, beside as many as there are.
+const mostGone = 4096
 
 // load is how much there is.
 func (c *coldQueue) load() (objects int, bytes int64) {

@@ -2,7 +2,9 @@ package cache
 
 import (
 	"bytes"
+	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -225,6 +227,54 @@ func TestCold(t *testing.T) {
 	if _, ok := c.oldest(); ok || len(c.byKey) > 0 {
 		t.Errorf("there is more than there was: %v", c.byKey)
 	}
+}
+
+// One that nobody asks for keeps nothing of those that come and go behind it.
+func TestColdForgetsWhatIsGone(t *testing.T) {
+	t.Parallel()
+	c := newColdQueue()
+	c.add(1, 1, 1, 0)
+	c.add(2, 1, 1, 0)
+	for id := uint64(3); id < 100_000; id++ {
+		c.add(id, id, 1, id)
+		if got := c.take(id); !cmp.Equal(got, []uint64{id}) {
+			t.Fatalf("of hash %d: %v", id, got)
+		}
+	}
+	if len(c.queue) > 2*mostGone {
+		t.Errorf("%d places are kept for 2 objects", len(c.queue))
+	}
+	if got := c.take(1); !cmp.Equal(got, []uint64{2, 1}) || len(c.byKey) > 0 {
+		t.Errorf("of hash 1: %v, and %v is left", got, c.byKey)
+	}
+}
+
+// A variant on the disk is found while another one is in memory.
+func TestColdVariant(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t, Policy{}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=600")
+		w.Header().Set("Vary", "Accept-Language")
+		io.WriteString(w, r.Header.Get("Accept-Language"))
+	})
+	for _, language := range []string{"en", "zh"} {
+		e.want(e.get("/a", "Accept-Language", language), 200, language, "fwd=")
+		e.settle()
+	}
+	key := e.site.key(siteHost, &url.URL{Path: "/a"})
+	s := e.index.shard(key)
+	s.mu.Lock()
+	var en *object
+	for _, o := range s.entries[key].objects[whole] {
+		if o.variant != s.entries[key].objects[whole][0].variant {
+			en = o
+		}
+	}
+	e.memory.remove(en) // as when there is no room
+	s.mu.Unlock()
+	e.drop([]*object{en})
+	e.want(e.get("/a", "Accept-Language", "en"), 200, "en", "hit")
+	e.want(e.get("/a", "Accept-Language", "zh"), 200, "zh", "hit")
 }
 
 // No bytes on a disk make a record that is not what was written.

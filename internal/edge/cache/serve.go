@@ -128,16 +128,18 @@ func (c *Cache) look(x *exchange, n int64, try int) (f found) {
 	s := c.index.shard(key)
 	s.mu.Lock()
 	e := s.entries[key]
-	if e == nil && try == 0 {
-		s.mu.Unlock()
-		c.load(site, key)
-		s.mu.Lock()
-		e = s.entries[key]
-	}
-	defer s.mu.Unlock()
 	if e != nil {
 		f.object = e.find(r.Header, n)
 	}
+	if f.object == nil && try == 0 { // there may be one on the disk, also beside others
+		s.mu.Unlock()
+		c.load(site, key)
+		s.mu.Lock()
+		if e = s.entries[key]; e != nil {
+			f.object = e.find(r.Header, n)
+		}
+	}
+	defer s.mu.Unlock()
 	var stands standing
 	if f.object != nil {
 		f.stored = f.object.response.Load()
