@@ -59,7 +59,7 @@ type Health struct {
 	Path     string `json:"path"`
 	Every    int    `json:"every,omitempty"`    // seconds
 	Timeout  int    `json:"timeout,omitempty"`  // seconds
-	Status   int    `json:"status,omitempty"`   // of a healthy answer; 0 is any below 400
+	Status   int    `json:"status,omitempty"`   // of a healthy answer; 0 is any from 200 to 299
 	Failures int    `json:"failures,omitempty"` // so many in a row, and it is not asked any more
 }
 

@@ -121,8 +121,7 @@ func (n *serving) buildControlNode(ctx context.Context, who *self) error {
 	if err != nil {
 		return err
 	}
-	store.Measure(c.metrics)
-	e.front.Measure(c.metrics)
+	e.measure(c.metrics)
 	n.addEdge(e)
 	n.addListener(c, who, e.front)
 	if e.certificates != nil {

@@ -40,7 +40,7 @@ type edgeNode struct {
 	compressor *rule.Compressor
 	shields    *shields
 	cloud      *edgeSite
-	routes     *routes
+	routes     *routes      // nil where a control node has its own
 	pages      http.Handler // for pages that show a film or a stream
 	signer     atomic.Pointer[guard.Signer]
 	// certificates are those of sites, beside the listener's own; nil where it shows none.
@@ -77,15 +77,16 @@ func (n *serving) newEdgeNode(who *self, b *bus.Bus, c *cache.Cache, agent *node
 	if err != nil {
 		return nil, err
 	}
+	var present func(edge.Presence)
 	if own == nil {
-		own = http.HandlerFunc(e.serveCloud)
-	}
-	if e.routes, err = newRoutes(e.config.Regions); err != nil {
-		return nil, err
+		own, present = http.HandlerFunc(e.serveCloud), e.present
+		if e.routes, err = newRoutes(e.config.Regions); err != nil {
+			return nil, err
+		}
 	}
 	e.front = front.New(front.Deps{
 		Node: who.id(), Place: place, Folder: n.data.Join(edgeFolder), Bus: b, Seal: seal, Log: n.Log,
-		Open: e.open, Cloud: own, Purge: e.purge, Changed: e.learn, Present: e.present,
+		Open: e.open, Cloud: own, Purge: e.purge, Changed: e.learn, Present: present,
 		Load: func() float64 { return agent.Last().Load }, Stored: c.Stored, Waiting: c.Waiting, Origins: e.origins,
 	})
 	if err := n.secureSites(e, b); err != nil {
@@ -269,9 +270,9 @@ func (s *edgeSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	began := time.Now()
-	asked, done := s.rules.Before(w, r)
-	if done { // it is sent elsewhere
-		s.node.front.Note(s.id, front.Outcome{Status: http.StatusFound, Cache: "pass", Tenant: s.tenant, Method: r.Method, Host: r.Host, Path: r.URL.Path, Client: r.RemoteAddr, Duration: time.Since(began)})
+	asked, answered := s.rules.Before(w, r)
+	if answered != 0 { // it is sent elsewhere
+		s.node.front.Note(s.id, front.Outcome{Status: answered, Cache: "pass", Tenant: s.tenant, Method: r.Method, Host: r.Host, Path: r.URL.Path, Client: r.RemoteAddr, Duration: time.Since(began)})
 		return
 	}
 	s.node.answer(w, asked, s, s.viewers)
@@ -414,11 +415,7 @@ func (n *serving) buildEdgeOfCloud(ctx context.Context) error {
 	n.addEdge(e)
 	n.add("heartbeat", agent.Run, nil)
 	metrics := obs.NewRegistry()
-	c.Measure(metrics)
-	e.front.Measure(metrics)
-	metrics.FuncBy("liuyun_edge_asked_total", "Requests with which this edge asked origins, the cloud among them, and shields.", "of", func() map[string]float64 {
-		return map[string]float64{"origin": float64(e.askedOrigins.Load()), "shield": float64(e.askedShields.Load())}
-	})
+	e.measure(metrics)
 	n.addStatus(metrics)
 	if err := n.addViewers(e.front, who.id()); err != nil {
 		return err
@@ -427,6 +424,15 @@ func (n *serving) buildEdgeOfCloud(ctx context.Context) error {
 		n.add("certificates that are shown", e.certificates.Run, nil)
 	}
 	return nil
+}
+
+// measure tells what the edge does.
+func (e *edgeNode) measure(m *obs.Registry) {
+	e.cache.Measure(m)
+	e.front.Measure(m)
+	m.FuncBy("liuyun_edge_asked_total", "Requests with which this edge asked origins, the cloud among them, and shields.", "of", func() map[string]float64 {
+		return map[string]float64{"origin": float64(e.askedOrigins.Load()), "shield": float64(e.askedShields.Load())}
+	})
 }
 
 // addEdge adds what an edge does beside answering at the listener.

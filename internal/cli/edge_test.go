@@ -101,7 +101,10 @@ func FuzzParseSite(f *testing.F) {
 		var again bytes.Buffer
 		s := &session{env: Env{Stdout: &again}}
 		if err := s.writeObject("site", doc.Site); err != nil {
-			t.Skip(err) // a year that JSON cannot have
+			if !strings.Contains(err.Error(), "year outside of range") { // JSON has four digits for it
+				t.Fatal(err)
+			}
+			return
 		}
 		if _, err := parseSite(again.Bytes()); err != nil {
 			t.Errorf("%q is written as %q: %v", text, &again, err)

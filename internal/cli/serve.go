@@ -49,7 +49,7 @@ cloud.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.data, "data", dataFolder, "the `FOLDER` for records, media and certificates")
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:8080", "the `ADDRESS` of API, console and viewers")
-	flags.StringSliceVar(&f.roles, "roles", app.DefaultRoles(), "what this node does: control (records, API, console), worker (encodes), live (takes streams in; beside control), or edge (a cache for the sites of a cloud, or in front of --origin; alone)")
+	flags.StringSliceVar(&f.roles, "roles", app.DefaultRoles(), "what this node does: control (records, API, console), worker (encodes), live (takes streams in; beside control), or edge (a cache for the sites of a cloud, alone or beside control; or, alone, in front of --origin)")
 	flags.StringVar(&f.origin, "origin", "", "the `ADDRESS` of the server that an edge without a cloud is in front of")
 	flags.StringVar(&f.join, "join", "", "join the cloud that made this `TOKEN`; needed once")
 	flags.StringVar(&f.name, "name", "", "the name of this node for people (default: the host's)")

@@ -60,7 +60,7 @@ func TestRulesAroundACache(t *testing.T) {
 			r.Header.Set(fields[i], fields[i+1])
 		}
 		w := httptest.NewRecorder()
-		if r, done := set.Before(w, r); !done {
+		if r, answered := set.Before(w, r); answered == 0 {
 			kept.Serve(w, r, site, new(cache.Outcome))
 			set.After(r, w.Code, w.Header())
 		}

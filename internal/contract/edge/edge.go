@@ -59,7 +59,7 @@ type Health struct {
 	Path     string `json:"path" maxLength:"2048" doc:"What is asked for."`
 	Every    int    `json:"every,omitempty" minimum:"1" maximum:"3600" default:"10" doc:"Seconds."`
 	Timeout  int    `json:"timeout,omitempty" minimum:"1" maximum:"60" default:"5" doc:"Seconds."`
-	Status   int    `json:"status,omitempty" minimum:"100" maximum:"599" doc:"The status of a healthy answer; any from 200 to 299 when absent."`
+	Status   int    `json:"status,omitempty" minimum:"200" maximum:"599" doc:"The status of a healthy answer; any from 200 to 299 when absent."`
 	Failures int    `json:"failures,omitempty" minimum:"1" maximum:"20" default:"3" doc:"So many in a row, and it is not asked any more."`
 }
 

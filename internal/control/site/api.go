@@ -34,6 +34,8 @@ type Certificate struct {
 type CertificatePair struct {
 	Certificate string `json:"certificate" minLength:"1" maxLength:"65536" doc:"PEM, the chain behind it included."`
 	Key         string `json:"key" minLength:"1" maxLength:"32768" doc:"PEM; it is never shown again."`
+	// Hosts come with it where both are others than before: each has to fit the other.
+	Hosts []string `json:"hosts,omitempty" nullable:"false" maxItems:"100" doc:"The names of the site from now on; those that it has when absent."`
 }
 
 // NewPurge is what edges are not to serve as it is any more.
@@ -219,11 +221,11 @@ func (s *Service) replace(ctx context.Context, in *replaceInput) (*siteOutput, e
 
 func (s *Service) certify(ctx context.Context, in *certificateInput) (*siteOutput, error) {
 	return s.change(ctx, in.ID, "", func(r *record) error {
-		if err := s.deps.CheckPair(in.Body.Certificate, in.Body.Key, r.Hosts); err != nil {
-			return err
+		if len(in.Body.Hosts) > 0 {
+			r.Hosts = slices.Clone(in.Body.Hosts)
 		}
 		r.Certificate, r.Key, r.TLS = in.Body.Certificate, in.Body.Key, tlsUploaded
-		return nil
+		return s.check(r, r.Origins)
 	})
 }
 

@@ -221,6 +221,9 @@ func testSites(t *testing.T, k *cloud) {
 			t.Errorf("%s, the name of an edge: got %d %v, want 409", host, status, got)
 		}
 	}
+	if status, got := k.ask("a", guard.SitesWrite, http.MethodPut, "/v1/sites/"+made+"/certificate", `{"certificate":"good","key":"x","hosts":["New.example.org","*.films.example.org"]}`); status != http.StatusOK || got["tls"] != "uploaded" || got["hosts"].([]any)[0] != "new.example.org" {
+		t.Errorf("a certificate with its names: got %d %v", status, got)
+	}
 	for _, host := range []string{edge.CloudHost, "*.liuyun.internal", "a.films.example.org"} { // the last is below a's *.films.example.org
 		if status, got := k.ask("b", guard.SitesWrite, http.MethodPost, "/v1/sites", strings.Replace(other, "other.example.com", host, 1)); status != http.StatusConflict {
 			t.Errorf("%s: got %d %v, want 409", host, status, got)

@@ -138,6 +138,7 @@ func TestDamage(t *testing.T) {
 			e.outdate("test site.test /stale")
 			for _, path := range []string{"/a", "/stale"} {
 				e.want(e.get(path), 200, "new", "fwd=")
+				e.settle()
 				e.want(e.get(path), 200, "new", "hit")
 			}
 		})

@@ -96,10 +96,10 @@ func (c *Cache) answer(x *exchange, try int) bool {
 	if f.object != nil {
 		defer f.object.body.release()
 		if !c.sound(f.object) {
-			if f.leads {
-				f.flight.abandon()
+			if !f.leads {
+				return false
 			}
-			return false
+			f.object, f.stored, f.onError = nil, nil, false // the origin is asked already
 		}
 	}
 	switch f.action {

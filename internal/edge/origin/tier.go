@@ -1,7 +1,6 @@
 package origin
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -45,7 +44,7 @@ const (
 // A shield that cannot be reached, or that has no answer of an origin, is passed over:
 // the next one is asked, and then Next. So is one that has many more requests than the
 // others. What changes something goes by the first of them alone. What upgrades a connection
-// and what comes from a peer itself (see [Direct]) goes to Next at once.
+// goes to Next at once. What comes from a peer itself is not asked through a Tier at all.
 //
 // It may be used by several goroutines.
 type Tier struct {
@@ -144,22 +143,10 @@ func answered(header http.Header) bool {
 	return false
 }
 
-// direct is the key of what Direct says.
-type direct struct{}
-
-// Direct returns a context whose requests no Tier sends to a peer. It is for those that
-// have come from a peer: two that take each other for the shield would ask each other
-// without end.
-func Direct(ctx context.Context) context.Context {
-	return context.WithValue(ctx, direct{}, direct{})
-}
-
-func isDirect(ctx context.Context) bool { return ctx.Value(direct{}) != nil }
-
 // RoundTrip asks a shield, or Next.
 func (t *Tier) RoundTrip(r *http.Request) (*http.Response, error) {
 	peers := *t.peers.Load()
-	if len(peers) == 0 || r.Header["Upgrade"] != nil || isDirect(r.Context()) {
+	if len(peers) == 0 || r.Header["Upgrade"] != nil {
 		return t.next.RoundTrip(r)
 	}
 	q := newQuestion(r)

@@ -98,7 +98,6 @@ func TestTierGoesPast(t *testing.T) {
 		change func(r *http.Request) *http.Request
 	}{
 		{"an upgrade", func(r *http.Request) *http.Request { r.Header.Set("Upgrade", "websocket"); return r }},
-		{"of a peer", func(r *http.Request) *http.Request { return r.WithContext(Direct(r.Context())) }},
 	}
 	for _, test := range tests {
 		s := shields{"p": says("peer")}
@@ -347,10 +346,10 @@ func TestTierOverConnections(t *testing.T) {
 	peers := make([]Peer, 3)
 	tiers := make([]*Tier, len(peers))
 	for i := range peers {
-		tiers[i] = NewTier(TierOptions{Peers: http.DefaultTransport, Next: over(t, Options{}, from)})
+		behind := over(t, Options{}, from)
+		tiers[i] = NewTier(TierOptions{Peers: http.DefaultTransport, Next: behind})
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			out := request(t, http.MethodGet, r.URL.RequestURI(), nil).WithContext(Direct(r.Context()))
-			_, text, err := exchange(t, tiers[i], out)
+			_, text, err := exchange(t, behind, request(t, http.MethodGet, r.URL.RequestURI(), nil).WithContext(r.Context()))
 			fmt.Fprint(w, i, " ", r.Host, " ", text, err)
 		}))
 		t.Cleanup(s.Close)

@@ -179,17 +179,18 @@ func appendQuery(out []byte, query string) []byte {
 	return out
 }
 
-// send sends a viewer elsewhere. It reports false where that is what was asked for: so
+// send sends a viewer elsewhere, and returns the status. It is 0 where that is what was
+// asked for, and there is no answer: so
 // https://$host$path is for those who come without TLS alone.
-func (s *Set) send(w http.ResponseWriter, r *http.Request, path string, e *effect) bool {
+func (s *Set) send(w http.ResponseWriter, r *http.Request, path string, e *effect) int {
 	host, ok := nameOf(r.Host)
 	if !ok {
 		http.Error(w, "this is no name that can be asked for here", http.StatusBadRequest)
-		return true
+		return http.StatusBadRequest
 	}
 	target := e.redirect.expand(host, path, e.rest, r.URL.RawQuery)
 	if same(r, path, target) {
-		return false
+		return 0
 	}
 	header := w.Header()
 	header["Location"] = []string{target}
@@ -199,7 +200,7 @@ func (s *Set) send(w http.ResponseWriter, r *http.Request, path string, e *effec
 	}
 	s.finish(r, e.redirect.status, header, e)
 	w.WriteHeader(e.redirect.status)
-	return true
+	return e.redirect.status
 }
 
 // keepRedirect is how long browsers keep a redirect of which nothing is said. They would

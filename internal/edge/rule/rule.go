@@ -12,7 +12,10 @@ import (
 )
 
 // Set is the rules of one site. It is read-only, and for many goroutines at once.
-type Set struct{ rules []rule }
+type Set struct {
+	rules    []rule
+	finishes bool // one of them has something to say of what viewers are answered with
+}
 
 // rule is a rule that was found right. What it does not say is nil.
 type rule struct {
@@ -52,6 +55,7 @@ func Compile(rules []edge.Rule) (*Set, error) {
 			return nil, numbered(i+1, err)
 		}
 		s.rules = append(s.rules, compiled)
+		s.finishes = s.finishes || compiled.browserTTL != nil || len(compiled.response) > 0
 	}
 	return s, nil
 }
@@ -135,24 +139,24 @@ func apply(fields []field, header http.Header) {
 }
 
 // Before is what is done with a request before anything else. It answers one that is
-// sent elsewhere, and reports that it is done. Otherwise it returns the request to go on
+// sent elsewhere, and returns the status. Otherwise that is 0, and it returns the request to go on
 // with: r, or a copy of it with another query or Accept-Encoding.
 //
 // Where text is compressed, Accept-Encoding becomes what the answer will be compressed
 // with, so that a cache has at most three of it. Who asks for a part gets one of what is
 // not compressed.
-func (s *Set) Before(w http.ResponseWriter, r *http.Request) (next *http.Request, done bool) {
+func (s *Set) Before(w http.ResponseWriter, r *http.Request) (next *http.Request, answered int) {
 	if len(s.rules) == 0 {
-		return r, false
+		return r, 0
 	}
 	path := pathOf(r.URL)
 	e := s.effectOf(path)
 	if !e.fits {
-		return r, false
+		return r, 0
 	}
 	if e.redirect != nil {
-		if done = s.send(w, r, path, &e); done {
-			return r, true
+		if answered = s.send(w, r, path, &e); answered != 0 {
+			return r, answered
 		}
 	}
 	if e.query != nil {
@@ -166,7 +170,7 @@ func (s *Set) Before(w http.ResponseWriter, r *http.Request) (next *http.Request
 	if e.compress {
 		r = withCoding(r)
 	}
-	return r, false
+	return r, 0
 }
 
 // After changes the head of an answer for viewers: how long browsers keep it, and the
@@ -174,7 +178,7 @@ func (s *Set) Before(w http.ResponseWriter, r *http.Request) (next *http.Request
 // written, with the request that Before returned, and the status and fields of the
 // answer.
 func (s *Set) After(r *http.Request, status int, header http.Header) {
-	if len(s.rules) == 0 {
+	if !s.finishes {
 		return
 	}
 	if e := s.effectOf(pathOf(r.URL)); e.fits {

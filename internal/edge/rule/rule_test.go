@@ -207,15 +207,15 @@ func TestRedirect(t *testing.T) {
 				r.TLS = new(tls.ConnectionState)
 			}
 			w := httptest.NewRecorder()
-			next, done := s.Before(w, r)
-			if !done {
+			next, answered := s.Before(w, r)
+			if answered == 0 {
 				if test.want != "" || next != r {
 					t.Errorf("it goes on, want %s", test.want)
 				}
 				return
 			}
 			want := http.Header{"Location": {test.want}, "Content-Length": {"0"}, "Cache-Control": {"max-age=3600"}, "X-A": {"1"}}
-			if diff := cmp.Diff(want, w.Result().Header); diff != "" || w.Code != 308 {
+			if diff := cmp.Diff(want, w.Result().Header); diff != "" || w.Code != 308 || answered != 308 {
 				t.Error(w.Code, diff)
 			}
 		})
@@ -229,7 +229,7 @@ func TestRedirectOfNoName(t *testing.T) {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Host = host
 		w := httptest.NewRecorder()
-		if _, done := s.Before(w, r); !done || w.Code != http.StatusBadRequest {
+		if _, answered := s.Before(w, r); answered != http.StatusBadRequest || w.Code != http.StatusBadRequest {
 			t.Errorf("%q: got %d", host, w.Code)
 		}
 	}
@@ -270,8 +270,8 @@ func TestQuery(t *testing.T) {
 		s := compiled(t, edge.Rule{Path: "/x", Query: test.mode, Parameters: strings.Fields(test.names)})
 		r := httptest.NewRequest("GET", "/x", nil)
 		r.URL.RawQuery = test.query
-		next, done := s.Before(nil, r)
-		if got := next.URL.RawQuery; got != test.want || done {
+		next, answered := s.Before(nil, r)
+		if got := next.URL.RawQuery; got != test.want || answered != 0 {
 			t.Errorf("%s %s of %q: got %q, want %q", test.mode, test.names, test.query, got, test.want)
 		}
 		if r.URL.RawQuery != test.query {

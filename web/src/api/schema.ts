@@ -979,6 +979,8 @@ export interface components {
         CertificatePair: {
             /** @description PEM, the chain behind it included. */
             certificate: string;
+            /** @description The names of the site from now on; those that it has when absent. */
+            hosts?: string[];
             /** @description PEM; it is never shown again. */
             key: string;
         };
