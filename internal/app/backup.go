@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/base/file"
 	"liuyun/internal/control/account"
 	"liuyun/internal/control/cert"
 	"liuyun/internal/control/meter"
@@ -189,7 +190,7 @@ func (b *backup) run(ctx context.Context) (*BackupResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := writeWhole(b.path(contentsName), append(text, '\n')); err != nil {
+	if err := file.WriteWhole(b.path(contentsName), append(text, '\n'), 0o600); err != nil {
 		return nil, err
 	}
 	if err := syncAll(b.part); err != nil {
@@ -198,7 +199,7 @@ func (b *backup) run(ctx context.Context) (*BackupResult, error) {
 	if err := os.Rename(b.part, b.To); err != nil {
 		return nil, err
 	}
-	return result, syncFolder(filepath.Dir(b.To))
+	return result, file.SyncFolder(filepath.Dir(b.To))
 }
 
 func (b *backup) path(name string) string { return filepath.Join(b.part, name) }

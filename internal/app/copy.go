@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/base/file"
 	"liuyun/internal/kit/blob"
 	"liuyun/internal/video/vod"
 )
@@ -323,10 +324,10 @@ func copyFile(from, to string) error {
 // syncAll makes everything on the file system of a folder durable at once: a sync
 // of each of a hundred thousand segments would take minutes.
 func syncAll(folder string) error {
-	file, err := os.Open(folder)
+	opened, err := os.Open(folder)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	return errors.Join(unix.Syncfs(int(file.Fd())), syncFolder(folder))
+	defer opened.Close()
+	return errors.Join(unix.Syncfs(int(opened.Fd())), file.SyncFolder(folder))
 }

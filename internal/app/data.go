@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/base/file"
 )
 
 // What lies in a data folder.
@@ -159,39 +160,7 @@ func parseFormat(text string) (int, error) {
 
 // writeFormat marks the folder as a data folder of this version, durably.
 func writeFormat(folder string) error {
-	return explainFolder(writeWhole(filepath.Join(folder, formatName), []byte(formatText()+"\n")), folder)
-}
-
-// writeWhole writes a small file that is there whole or not at all, and durable
-// when it returns.
-func writeWhole(path string, content []byte) (err error) {
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(file.Name())
-		}
-	}()
-	_, err = file.Write(content)
-	err = errors.Join(err, file.Sync(), file.Close())
-	if err != nil {
-		return err
-	}
-	if err = os.Rename(file.Name(), path); err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(path))
-}
-
-// syncFolder makes the names in a folder durable.
-func syncFolder(path string) error {
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
+	return explainFolder(file.WriteWhole(filepath.Join(folder, formatName), []byte(formatText()+"\n"), 0o600), folder)
 }
 
 // explainFolder tells what is wrong with a data folder; nil stays nil.

@@ -14,6 +14,7 @@ import (
 	"slices"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/base/file"
 	"liuyun/internal/edge/cache"
 	"liuyun/internal/edge/origin"
 	"liuyun/internal/kit/h3"
@@ -174,10 +175,10 @@ func (n *serving) addEdgeListeners(serve http.Handler, listening func(net.Addr))
 // or not whole.
 func (n *serving) quicSecret() (secret [32]byte, err error) {
 	path := n.data.Join(quicSecretName)
-	file, err := os.Open(path)
+	kept, err := os.Open(path)
 	if err == nil {
-		defer file.Close()
-		if _, err = io.ReadFull(file, secret[:]); err == nil {
+		defer kept.Close()
+		if _, err = io.ReadFull(kept, secret[:]); err == nil {
 			return secret, nil
 		}
 	}
@@ -185,7 +186,7 @@ func (n *serving) quicSecret() (secret [32]byte, err error) {
 		return secret, explainFolder(err, n.data.Path())
 	}
 	rand.Read(secret[:]) // never fails
-	return secret, explainFolder(writeWhole(path, secret[:]), n.data.Path())
+	return secret, explainFolder(file.WriteWhole(path, secret[:], 0o600), n.data.Path())
 }
 
 const (

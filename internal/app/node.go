@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/base/file"
 	"liuyun/internal/base/id"
 	"liuyun/internal/control/node"
 	"liuyun/internal/kit/guard"
@@ -67,7 +68,7 @@ func (s *self) learn(reach node.Reach) error {
 	if err != nil {
 		return err
 	}
-	if err := writeWhole(filepath.Join(s.folder, reachName), text); err != nil {
+	if err := file.WriteWhole(filepath.Join(s.folder, reachName), text, 0o600); err != nil {
 		return err
 	}
 	s.reach = reach

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/base/file"
 	"liuyun/internal/kit/blob"
 	"liuyun/internal/kit/store"
 	"liuyun/internal/video/vod"
@@ -187,7 +188,7 @@ func (r *restore) begin(context.Context) error {
 	if err := os.MkdirAll(r.stage(), 0o700); err != nil {
 		return err
 	}
-	return writeWhole(r.stage(contentsName), r.text)
+	return file.WriteWhole(r.stage(contentsName), r.text, 0o600)
 }
 
 // bringSecrets copies what makes the node the one that it was.
@@ -288,7 +289,7 @@ func (r *restore) settle(context.Context) error {
 			return err
 		}
 	}
-	return syncFolder(r.data.Path())
+	return file.SyncFolder(r.data.Path())
 }
 
 // look reads the records in their place, and whether the media of the assets is
@@ -327,7 +328,7 @@ func (r *restore) place(context.Context) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // an earlier run did it
 		return err
 	}
-	return syncFolder(r.data.Path())
+	return file.SyncFolder(r.data.Path())
 }
 
 func (r *restore) clean(context.Context) error { return os.RemoveAll(r.stage()) }

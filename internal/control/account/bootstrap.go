@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/base/file"
 	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/store"
 )
@@ -131,16 +132,16 @@ func writeSynced(path, text string) error {
 	if err := removeFile(path); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	key, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = file.WriteString(text)
-	return errors.Join(err, file.Sync(), file.Close(), syncFolder(path))
+	_, err = key.WriteString(text)
+	return errors.Join(err, key.Sync(), key.Close(), file.SyncFolder(filepath.Dir(path)))
 }
 
 func publish(path string) error {
-	if err := errors.Join(os.Rename(unfinished(path), path), syncFolder(path)); err != nil {
+	if err := errors.Join(os.Rename(unfinished(path), path), file.SyncFolder(filepath.Dir(path))); err != nil {
 		return keyFileFault(path, err)
 	}
 	return nil
@@ -151,12 +152,4 @@ func removeFile(path string) error {
 		return fmt.Errorf("remove %s: %w", path, err)
 	}
 	return nil
-}
-
-func syncFolder(path string) error {
-	folder, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
 }

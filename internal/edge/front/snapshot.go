@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"liuyun/internal/base/file"
 	"liuyun/internal/contract/edge"
 )
 
@@ -121,5 +122,5 @@ func (f *Front) writeSnapshot() error {
 	if err != nil {
 		return err
 	}
-	return writeWhole(filepath.Join(f.deps.Folder, snapshotName), f.deps.Seal.Seal(data))
+	return file.WriteWhole(filepath.Join(f.deps.Folder, snapshotName), f.deps.Seal.Seal(data), 0o600)
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/base/file"
 	"liuyun/internal/contract/edge"
 )
 
@@ -145,7 +146,7 @@ func (s *spool) write() error {
 	}
 	data, err := json.Marshal(s.kept)
 	if err == nil {
-		err = writeWhole(s.path, data)
+		err = file.WriteWhole(s.path, data, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("write down usage: %w", err)

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/base/file"
 )
 
 // ControlName is the name that the certificate of every control node's listener
@@ -91,7 +92,7 @@ func newCA(folder string) (*CA, error) {
 	if err := writeKey(filepath.Join(folder, "ca.key"), key); err != nil {
 		return nil, err
 	}
-	return &CA{folder, cert, key}, writeFile(filepath.Join(folder, "ca.crt"), pemOf(der), 0o644)
+	return &CA{folder, cert, key}, file.WriteWhole(filepath.Join(folder, "ca.crt"), pemOf(der), 0o644)
 }
 
 // Path is the file that people import into a browser.
@@ -234,27 +235,5 @@ func writeKey(path string, key *ecdsa.PrivateKey) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
-}
-
-// writeFile writes a file whole or not at all, and durably.
-func writeFile(path string, data []byte, mode os.FileMode) error {
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name()) // gone already when all went well
-	_, err = file.Write(data)
-	err = errors.Join(err, file.Chmod(mode), file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		return err
-	}
-	folder, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
+	return file.WriteWhole(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
 }

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/base/file"
 )
 
 // Identity is what a node that joined has to show: its key, its certificate and
@@ -59,10 +60,10 @@ func SaveIdentity(folder string, key *ecdsa.PrivateKey, certificate, ca []byte) 
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, err
 	}
-	if err := writeFile(filepath.Join(folder, "node-ca.crt"), ca, 0o644); err != nil {
+	if err := file.WriteWhole(filepath.Join(folder, "node-ca.crt"), ca, 0o644); err != nil {
 		return nil, err
 	}
-	return id, writeFile(filepath.Join(folder, "node.pem"), pair, 0o600)
+	return id, file.WriteWhole(filepath.Join(folder, "node.pem"), pair, 0o600)
 }
 
 // OpenIdentity reads what SaveIdentity kept. It is fault.NotFound when this

@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/base/file"
 )
 
 // Seal knows again what this machine has written down for itself: HMAC-SHA256 by a key
@@ -27,7 +28,7 @@ func OpenSeal(path string) (*Seal, error) {
 	}
 	key = make([]byte, sha256.Size)
 	rand.Read(key) // never fails
-	return &Seal{key}, writeFile(path, key, 0o600)
+	return &Seal{key}, file.WriteWhole(path, key, 0o600)
 }
 
 // Seal returns data with its seal in front.

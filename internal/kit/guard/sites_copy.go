@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"liuyun/internal/base/file"
 )
 
 // copies are the certificates that an edge had last, one file each with the key in it, so
@@ -53,7 +55,7 @@ func (c copies) save(name string, certificate *tls.Certificate) error {
 	for _, der := range certificate.Certificate {
 		text.Write(pemOf(der))
 	}
-	return writeFile(c.path(name), text.Bytes(), 0o600)
+	return file.WriteWhole(c.path(name), text.Bytes(), 0o600)
 }
 
 // load returns the copy for a name, or nil where there is none that can be shown.
