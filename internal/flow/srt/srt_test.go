@@ -148,7 +148,7 @@ func TestRefusals(t *testing.T) {
 	peer := testkit.Program(t, "srt-live-transmit")
 	open, locked := newDesk(), newDesk()
 	address, secret := start(t, open, "", 0), start(t, locked, "the right secret", 0)
-	args := film(t, "60", "-f", "mpegts", "srt://"+address+"?streamid=publish:lys_key")
+	args := film(t, "600", "-f", "mpegts", "srt://"+address+"?streamid=publish:lys_key")
 	run(t, args[0], args[1:]...)
 	testkit.Until(t, 2*time.Minute, "sending", func() bool { pictures, _, _, _ := sent(open); return pictures > 0 })
 	for name, tt := range map[string]struct {
