@@ -56,14 +56,36 @@ func Root(t testing.TB) string {
 	}
 }
 
-// mediaFolder is where shared clips lie, whether it exists or not.
-func mediaFolder(t testing.TB) string {
+// sharedFolder is where shared files lie, whether it exists or not.
+func sharedFolder(t testing.TB) string {
 	t.Helper()
-	shared := os.Getenv(sharedEnv)
-	if shared == "" {
-		shared = filepath.Join(filepath.Dir(Root(t)), "shared")
+	if shared := os.Getenv(sharedEnv); shared != "" {
+		return shared
 	}
-	return filepath.Join(shared, "media")
+	return filepath.Join(filepath.Dir(Root(t)), "shared")
+}
+
+func mediaFolder(t testing.TB) string { t.Helper(); return filepath.Join(sharedFolder(t), "media") }
+
+// Shared returns the path of a shared file that is no clip, such as
+// "vmaf/vmaf_v0.6.1.json", and skips the test where it is absent.
+func Shared(t testing.TB, name string) string {
+	t.Helper()
+	path := filepath.Join(sharedFolder(t), filepath.FromSlash(name))
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("shared file %s is absent", name)
+	}
+	return path
+}
+
+// Unxz returns what a file holds that xz has packed.
+func Unxz(t testing.TB, path string) []byte {
+	t.Helper()
+	data, err := exec.CommandContext(t.Context(), Program(t, "xz"), "-dc", path).Output()
+	if err != nil {
+		t.Fatalf("unpack %s: %v", path, err)
+	}
+	return data
 }
 
 // Media returns the path of a shared clip, such as

@@ -1,0 +1,3 @@
+package quality
+
+func native() kernels { return plain() }
