@@ -19,17 +19,20 @@ type bands struct{ a, h, v, d []int32 }
 type admBuffers struct {
 	ref, dis [2]bands // of one scale and of the next, in turn
 	scratch  []int32
+	detail   [3]uint64
+	kept     [3]int64
 }
 
-func newADMBuffers(w, h int) admBuffers {
+func newADMBuffers(width, height int) admBuffers {
 	var b admBuffers
+	w, h := width, height
 	for i := range 2 {
 		w, h = (w+1)/2, (h+1)/2
 		for _, to := range []*bands{&b.ref[i], &b.dis[i]} {
 			*to = bands{make([]int32, w*h), make([]int32, w*h), make([]int32, w*h), make([]int32, w*h)}
 		}
 	}
-	b.scratch = make([]int32, 16*(2*w*2+32))
+	b.scratch = make([]int32, 8*width+16*slack)
 	return b
 }
 
@@ -121,16 +124,18 @@ func admArea(w, h int) float32 {
 
 // admDetail is the reference's detail of one scale as it is seen.
 func (m *Meter) admDetail(ref bands, w, h, scale int) float32 {
-	var sums [3]uint64
-	m.kernels.admDetail(ref, w, h, scale, &sums)
+	sums := &m.adm.detail
+	*sums = [3]uint64{}
+	m.kernels.admDetail(ref, w, h, scale, sums)
 	hv, d := admFactors(scale)
 	left, right := admInside(w)
 	top, bottom := admInside(h)
+	_, cube, row := admDetailShifts(left, right, top, bottom, scale)
 	shift := 0.0
 	if scale == 0 {
-		shift = float64(18 - admDetailShift((bottom-top)*(right-left)))
+		shift = float64(18 - row)
 	} else {
-		shift = float64([4]int{0, 32, 27, 23}[scale] - ceilLog2(bottom-top) - ceilLog2(right-left))
+		shift = float64([4]int{0, 32, 27, 23}[scale] - row - cube)
 	}
 	area := admArea(w, h)
 	total := float32(0)
@@ -140,9 +145,13 @@ func (m *Meter) admDetail(ref bands, w, h, scale int) float32 {
 	return total
 }
 
-// admDetailShift keeps the finest scale's sums of n cubes inside 64 bits.
-func admDetailShift(n int) int {
-	return max(0, int(math.Ceil(math.Log2(float64(n))-20)))
+// admDetailShifts are the bits that each square, each cube and each row's sum
+// of admDetail lose, so that they stay inside 64 bits.
+func admDetailShifts(left, right, top, bottom, scale int) (square, cube, row int) {
+	if scale > 0 {
+		return [4]int{0, 31, 30, 31}[scale], ceilLog2(right - left), ceilLog2(bottom - top)
+	}
+	return 0, 0, max(0, int(math.Ceil(math.Log2(float64((bottom-top)*(right-left)))-20)))
 }
 
 // admShifts are the bits that each cube and each row's sum lose, for h and v,
@@ -157,8 +166,9 @@ func admShifts(w, h, scale int) (cube, cubeD, row int) {
 
 // admKept is the detail of the reference that survived in dis.
 func (m *Meter) admKept(ref, dis bands, w, h, scale int, limit float64) float32 {
-	var sums [3]int64
-	m.kernels.admMasked(ref, dis, w, h, scale, admFixed(scale), limit, m.adm.scratch, &sums)
+	sums := &m.adm.kept
+	*sums = [3]int64{}
+	m.kernels.admMasked(ref, dis, w, h, scale, admFixed(scale), limit, m.adm.scratch, sums)
 	cube, cubeD, row := admShifts(w, h, scale)
 	area := admArea(w, h)
 	total := float32(0)

@@ -5,6 +5,8 @@ package quality
 // integers, or doubles in the same order without fused multiplication.
 type kernels struct {
 	name string
+	// widen turns bytes into samples.
+	widen func(from []byte, into []uint16)
 	// halve filters a plane with the lowpass of the scale below and keeps every
 	// second sample of every second row: src is of scale, dst of scale+1, w/2 by
 	// h/2. shift is what the vertical pass drops of the sum.
@@ -32,11 +34,21 @@ func Kernels() string { return native().name }
 // plain are the kernels in Go.
 func plain() kernels {
 	return kernels{
-		name: "Go", halve: plainHalve, vif: plainVIF,
+		name: "Go", widen: plainWiden, halve: plainHalve, vif: plainVIF,
 		wavelet: plainWavelet, wavelet32: plainWavelet32,
 		admDetail: plainADMDetail, admMasked: plainADMMasked, motion: plainMotion,
 	}
 }
+
+func plainWiden(from []byte, into []uint16) {
+	for i, v := range from {
+		into[i] = uint16(v)
+	}
+}
+
+// slack is how many samples a kernel may read beyond the last of a plane, and
+// write beyond the last of a row of scratch, for whole vectors.
+const slack = 16
 
 // mirror gives the index that stands for one outside 0…n-1, without repeating
 // the edge.

@@ -1,3 +1,5 @@
+//go:build !cgo
+
 package quality
 
 func native() kernels { return plain() }

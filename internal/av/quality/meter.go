@@ -109,11 +109,11 @@ func newMeter(k kernels, width, height, depth int, models ...*Model) (*Meter, er
 	if len(models) == 0 {
 		m.vifLimits, m.admLimits = []float64{defaultGainLimit}, []float64{defaultGainLimit}
 	}
-	m.ref = make([]uint16, width*height)
-	m.dis = make([]uint16, width*height)
+	m.ref = make([]uint16, width*height+slack)
+	m.dis = make([]uint16, width*height+slack)
 	m.vif = newVIFBuffers(width, height)
 	m.adm = newADMBuffers(width, height)
-	m.row = make([]int32, width)
+	m.row = make([]int32, width+slack)
 	return m, nil
 }
 
@@ -142,15 +142,15 @@ func (m *Meter) Frame(ref, dis Plane, prevRef *Plane) (Scores, error) {
 	var vif, adm [MaxModels][4]float64
 	var adm2 [MaxModels]float64
 	motion := 0.0
-	ref.samples(m.ref)
+	ref.samples(m.ref, &m.kernels)
 	if prevRef != nil {
 		if err := m.fits(prevRef); err != nil {
 			return s, err
 		}
-		prevRef.samples(m.dis)
+		prevRef.samples(m.dis, &m.kernels)
 		motion = m.motion(m.dis, m.ref)
 	}
-	dis.samples(m.dis)
+	dis.samples(m.dis, &m.kernels)
 	m.computeVIF(&vif)
 	m.computeADM(&adm, &adm2)
 	s.models = m.models
@@ -177,8 +177,8 @@ func (m *Meter) Motion(prev, ref Plane) (float64, error) {
 	if err := m.fits(&ref); err != nil {
 		return 0, err
 	}
-	prev.samples(m.dis)
-	ref.samples(m.ref)
+	prev.samples(m.dis, &m.kernels)
+	ref.samples(m.ref, &m.kernels)
 	return m.motion(m.dis, m.ref), nil
 }
 

@@ -86,10 +86,9 @@ func abs32(v int32) int32 { return max(v, -v) }
 func plainADMDetail(ref bands, w, h, scale int, sums *[3]uint64) {
 	left, right := admInside(w)
 	top, bottom := admInside(h)
-	squareShift, cubeShift, rowShift := 0, 0, admDetailShift((bottom-top)*(right-left))
+	squareShift, cubeShift, rowShift := admDetailShifts(left, right, top, bottom, scale)
 	var squareRound, cubeRound, rowRound uint64
 	if scale > 0 {
-		squareShift, cubeShift, rowShift = [4]int{0, 31, 30, 31}[scale], ceilLog2(right-left), ceilLog2(bottom-top)
 		squareRound = 1 << squareShift // one whole step, as libvmaf has it
 		cubeRound = 1 << cubeShift >> 1
 	}

@@ -67,27 +67,20 @@ func alike(a, b *Plane) error {
 	return nil
 }
 
-// row is the samples of one row as 16 bits.
-func (p *Plane) row(y int, into []uint16) {
-	from := p.Pix[y*p.Stride:]
-	if p.Depth == 8 {
-		from = from[:p.Width]
-		into = into[:p.Width]
-		for x, v := range from {
-			into[x] = uint16(v)
-		}
+// samples unpacks the plane, row after row without gaps.
+func (p *Plane) samples(into []uint16, k *kernels) {
+	if p.Depth == 8 && p.Stride == p.Width {
+		k.widen(p.Pix[:p.Width*p.Height], into)
 		return
 	}
-	from = from[:2*p.Width]
-	into = into[:p.Width]
-	for x := range into {
-		into[x] = uint16(from[2*x]) | uint16(from[2*x+1])<<8
-	}
-}
-
-// samples unpacks the whole plane, row after row without gaps.
-func (p *Plane) samples(into []uint16) {
 	for y := range p.Height {
-		p.row(y, into[y*p.Width:])
+		row := into[y*p.Width:][:p.Width]
+		if from := p.Pix[y*p.Stride:]; p.Depth == 8 {
+			k.widen(from[:p.Width], row)
+		} else {
+			for x := range row {
+				row[x] = uint16(from[2*x]) | uint16(from[2*x+1])<<8
+			}
+		}
 	}
 }

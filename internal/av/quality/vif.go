@@ -34,6 +34,7 @@ type vifBuffers struct {
 	logs     []uint16
 	scratch  []uint32
 	ref, dis [2][]uint16 // of coarser scales, one after the other
+	sums     vifSums
 }
 
 func newVIFBuffers(w, h int) vifBuffers {
@@ -46,13 +47,13 @@ func newVIFBuffers(w, h int) vifBuffers {
 	}
 	for i := range 2 {
 		n := (w >> (i + 1)) * (h >> (i + 1))
-		b.ref[i], b.dis[i] = make([]uint16, n), make([]uint16, n)
+		b.ref[i], b.dis[i] = make([]uint16, n+slack), make([]uint16, n+slack)
 	}
 	return b
 }
 
 // vifScratch is the values that a row takes while it is worked on.
-func vifScratch(w int) int { return 16 * (w + 2*vifPad) }
+func vifScratch(w int) int { return 16*(w+2*vifPad) + slack }
 
 func (m *Meter) computeVIF(out *[MaxModels][4]float64) {
 	ref, dis := m.ref, m.dis
@@ -62,8 +63,9 @@ func (m *Meter) computeVIF(out *[MaxModels][4]float64) {
 		if scale == 0 {
 			shift, squareShift = m.depth, 2*(m.depth-8)
 		}
-		var sums vifSums
-		m.kernels.vif(ref, dis, w, h, scale, shift, squareShift, m.vif.logs, m.vifLimits, m.vif.scratch, &sums)
+		sums := &m.vif.sums
+		*sums = vifSums{}
+		m.kernels.vif(ref, dis, w, h, scale, shift, squareShift, m.vif.logs, m.vifLimits, m.vif.scratch, sums)
 		den := float32(float64(sums.den)/2048 + float64(sums.flat))
 		for i := range m.vifLimits {
 			num := float32(float64(sums.num[i])/2048 + (float64(sums.flat) - float64(sums.flatDis)/16384/65025))
