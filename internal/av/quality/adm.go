@@ -29,7 +29,8 @@ func newADMBuffers(width, height int) admBuffers {
 	for i := range 2 {
 		w, h = (w+1)/2, (h+1)/2
 		for _, to := range []*bands{&b.ref[i], &b.dis[i]} {
-			*to = bands{make([]int32, w*h), make([]int32, w*h), make([]int32, w*h), make([]int32, w*h)}
+			n := w*h + slack
+			*to = bands{make([]int32, n), make([]int32, n), make([]int32, n), make([]int32, n)}
 		}
 	}
 	b.scratch = make([]int32, 8*width+16*slack)

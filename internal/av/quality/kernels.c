@@ -1,27 +1,7 @@
 //go:build cgo
 
 #include "kernels.h"
-#include <string.h>
-
-// A function marked so exists twice on amd64, for AVX2 and for all else; the
-// loader takes what the machine has. No flag asks for it elsewhere, so nothing
-// else in the program needs AVX2.
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
-#define CLONES __attribute__((target_clones("avx2", "default")))
-#else
-#define CLONES
-#endif
-
-// Fused multiplication rounds once where Go rounds twice. GCC does not fuse
-// under -std=c11; clang is told here.
-#ifdef __clang__
-#pragma STDC FP_CONTRACT OFF
-#endif
-
-#define INLINE static inline __attribute__((always_inline))
-
-typedef uint32_t u32x8 __attribute__((vector_size(32)));
-typedef uint16_t u16x8 __attribute__((vector_size(16)));
+#include "vectors.h"
 
 #define PAD 8
 
@@ -33,12 +13,10 @@ static const uint32_t vif_filters[4][9] = {
 };
 
 INLINE int mirror(int i, int n) { return i < 0 ? -i : i >= n ? 2 * n - 2 - i : i; }
-INLINE int min_int(int a, int b) { return a < b ? a : b; }
-INLINE int max_int(int a, int b) { return a > b ? a : b; }
 
-#define LOAD16(p) ({ u16x8 narrow_; memcpy(&narrow_, (p), 16); __builtin_convertvector(narrow_, u32x8); })
-#define STORE16(p, v) do { u16x8 narrow_ = __builtin_convertvector((v), u16x8); memcpy((p), &narrow_, 16); } while (0)
-#define STORE32(p, v) do { u32x8 wide_ = (v); memcpy((p), &wide_, 32); } while (0)
+// Coefficients that the compiler knows become chains of shifts, which are slower
+// than multiplying.
+#define UNKNOWN(p) __asm__("" : "+r"(p))
 
 CLONES void quality_widen(const uint8_t *restrict from, uint16_t *restrict into, int n) {
 	for (int i = 0; i < n; i++)
@@ -52,27 +30,31 @@ INLINE void pad16(uint16_t *row, int w, int reach) {
 	}
 }
 
-INLINE void halve(const uint16_t *src, uint16_t *dst, int w, int h, const uint32_t *f, const int reach, int shift, uint16_t *sums) {
+INLINE void halve(const uint16_t *src, uint16_t *dst, int w, int h, const uint32_t *f, const int reach, int shift, uint16_t *restrict sums) {
 	const uint32_t round = 1u << (shift - 1);
+	uint16_t *restrict middle = sums + PAD;
+	UNKNOWN(f);
 	for (int y = 0; y + 1 < h; y += 2) {
 		const uint16_t *up[5], *down[5];
 		for (int k = 0; k <= reach; k++) {
 			up[k] = src + (int64_t)mirror(y - k, h) * w;
 			down[k] = src + (int64_t)mirror(y + k, h) * w;
 		}
-		for (int x = 0; x < w; x += 8) {
-			u32x8 s = f[0] * LOAD16(up[0] + x) + round;
-#pragma GCC unroll 8
+		INDEPENDENT
+		for (int x = 0; x < w; x++) {
+			uint32_t s = f[0] * up[0][x] + round;
+			UNROLL
 			for (int k = 1; k <= reach; k++)
-				s += f[k] * (LOAD16(up[k] + x) + LOAD16(down[k] + x));
-			STORE16(sums + PAD + x, s >> shift);
+				s += f[k] * (uint32_t)(up[k][x] + down[k][x]);
+			middle[x] = (uint16_t)(s >> shift);
 		}
 		pad16(sums, w, reach);
-		uint16_t *out = dst + (int64_t)(y / 2) * (w / 2);
+		uint16_t *restrict out = dst + (int64_t)(y / 2) * (w / 2);
+		INDEPENDENT
 		for (int x = 0; x < w / 2; x++) {
-			const uint16_t *at = sums + PAD + 2 * x;
+			const uint16_t *at = middle + 2 * x;
 			uint32_t s = 32768 + f[0] * at[0];
-#pragma GCC unroll 8
+			UNROLL
 			for (int k = 1; k <= reach; k++)
 				s += f[k] * (uint32_t)(at[-k] + at[k]);
 			out[x] = (uint16_t)(s >> 16);
@@ -93,72 +75,91 @@ CLONES void quality_halve(const uint16_t *src, uint16_t *dst, int w, int h, int 
 // of 65536 times a half stays inside 32 bits, and that of the high halves plus
 // the carry of the low ones is what 64 bits would give.
 typedef struct {
-	uint16_t *m1, *m2, *high[3], *low[3]; // rows of sums, padded
+	uint16_t *mean[2], *high[3], *low[3]; // rows of vertical sums, padded
 	uint32_t *s1, *s2, *square[3];        // the same, filtered along the row
-	int32_t *v1, *v2, *v12;               // variances and covariance
-	double *gain, *noise;
+	uint32_t *keys[2 + 4];                // what to look up, see vif_count
 } vif_rows;
 
+#define STORE_HALVES(i, sum) do { uint32_t s_ = (sum); high##i[x] = (uint16_t)(s_ >> 16); low##i[x] = (uint16_t)s_; } while (0)
+
+// exact says that squares lose no bits, as with samples of 8 bits.
 INLINE void vif_vertical(const uint16_t *const *a, const uint16_t *const *b, int w, const uint32_t *f, const int reach,
-                         int shift, int square_shift, const int exact, vif_rows *r) {
-	const uint32_t round = 1u << (shift - 1);
-	const uint32_t mask = (1u << square_shift) - 1, square_round = exact ? 0 : 1u << (square_shift - 1);
-	for (int x = 0; x < w; x += 8) {
-		u32x8 p = LOAD16(a[PAD] + x), q = LOAD16(b[PAD] + x);
-		u32x8 s1 = f[0] * p + round, s2 = f[0] * q + round;
-		u32x8 h[3], l[3], v[3] = {p * p, q * q, p * q};
-#pragma GCC unroll 3
-		for (int i = 0; i < 3; i++) {
-			h[i] = f[0] * (exact ? v[i] : v[i] >> square_shift);
-			l[i] = exact ? (u32x8){} : f[0] * (v[i] & mask) + square_round;
+                         int shift, int square_shift, const int exact, const vif_rows *r) {
+	const uint32_t round = 1u << (shift - 1), mask = (1u << square_shift) - 1;
+	const uint32_t square_round = exact ? 0 : 1u << (square_shift - 1);
+	uint16_t *restrict mean1 = r->mean[0] + PAD, *restrict mean2 = r->mean[1] + PAD;
+	uint16_t *restrict high0 = r->high[0] + PAD, *restrict high1 = r->high[1] + PAD, *restrict high2 = r->high[2] + PAD;
+	uint16_t *restrict low0 = r->low[0] + PAD, *restrict low1 = r->low[1] + PAD, *restrict low2 = r->low[2] + PAD;
+	UNKNOWN(f);
+	INDEPENDENT
+	for (int x = 0; x < w; x++) {
+		uint32_t p = a[PAD][x], q = b[PAD][x];
+		uint32_t s1 = f[0] * p + round, s2 = f[0] * q + round;
+		uint32_t pp = p * p, qq = q * q, pq = p * q;
+		uint32_t h0, h1, h2, l0 = square_round, l1 = square_round, l2 = square_round;
+		if (exact) {
+			h0 = f[0] * pp;
+			h1 = f[0] * qq;
+			h2 = f[0] * pq;
+		} else {
+			h0 = f[0] * (pp >> square_shift);
+			h1 = f[0] * (qq >> square_shift);
+			h2 = f[0] * (pq >> square_shift);
+			l0 += f[0] * (pp & mask);
+			l1 += f[0] * (qq & mask);
+			l2 += f[0] * (pq & mask);
 		}
-#pragma GCC unroll 8
+		UNROLL
 		for (int k = 1; k <= reach; k++) {
-			u32x8 p0 = LOAD16(a[PAD - k] + x), q0 = LOAD16(b[PAD - k] + x);
-			u32x8 p1 = LOAD16(a[PAD + k] + x), q1 = LOAD16(b[PAD + k] + x);
+			uint32_t p0 = a[PAD - k][x], q0 = b[PAD - k][x], p1 = a[PAD + k][x], q1 = b[PAD + k][x];
 			s1 += f[k] * (p0 + p1);
 			s2 += f[k] * (q0 + q1);
-			u32x8 v0[3] = {p0 * p0, q0 * q0, p0 * q0}, v1[3] = {p1 * p1, q1 * q1, p1 * q1};
-#pragma GCC unroll 3
-			for (int i = 0; i < 3; i++) {
-				if (exact) {
-					h[i] += f[k] * (v0[i] + v1[i]);
-				} else {
-					h[i] += f[k] * ((v0[i] >> square_shift) + (v1[i] >> square_shift));
-					l[i] += f[k] * ((v0[i] & mask) + (v1[i] & mask));
-				}
+			if (exact) {
+				h0 += f[k] * (p0 * p0 + p1 * p1);
+				h1 += f[k] * (q0 * q0 + q1 * q1);
+				h2 += f[k] * (p0 * q0 + p1 * q1);
+			} else {
+				h0 += f[k] * ((p0 * p0 >> square_shift) + (p1 * p1 >> square_shift));
+				h1 += f[k] * ((q0 * q0 >> square_shift) + (q1 * q1 >> square_shift));
+				h2 += f[k] * ((p0 * q0 >> square_shift) + (p1 * q1 >> square_shift));
+				l0 += f[k] * ((p0 * p0 & mask) + (p1 * p1 & mask));
+				l1 += f[k] * ((q0 * q0 & mask) + (q1 * q1 & mask));
+				l2 += f[k] * ((p0 * q0 & mask) + (p1 * q1 & mask));
 			}
 		}
-		STORE16(r->m1 + PAD + x, s1 >> shift);
-		STORE16(r->m2 + PAD + x, s2 >> shift);
-#pragma GCC unroll 3
-		for (int i = 0; i < 3; i++) {
-			u32x8 sum = exact ? h[i] : h[i] + (l[i] >> square_shift);
-			STORE16(r->high[i] + PAD + x, sum >> 16);
-			STORE16(r->low[i] + PAD + x, sum & 0xffff);
-		}
+		mean1[x] = (uint16_t)(s1 >> shift);
+		mean2[x] = (uint16_t)(s2 >> shift);
+		STORE_HALVES(0, exact ? h0 : h0 + (l0 >> square_shift));
+		STORE_HALVES(1, exact ? h1 : h1 + (l1 >> square_shift));
+		STORE_HALVES(2, exact ? h2 : h2 + (l2 >> square_shift));
 	}
 }
 
-INLINE void filter_row(const uint16_t *row, int w, const uint32_t *f, const int reach, uint32_t *out) {
-	for (int x = 0; x < w; x += 8) {
-		u32x8 s = f[0] * LOAD16(row + PAD + x);
-#pragma GCC unroll 8
+INLINE void filter_row(const uint16_t *padded, int w, const uint32_t *f, const int reach, uint32_t *restrict out) {
+	const uint16_t *restrict row = padded + PAD;
+	UNKNOWN(f);
+	INDEPENDENT
+	for (int x = 0; x < w; x++) {
+		uint32_t s = f[0] * row[x];
+		UNROLL
 		for (int k = 1; k <= reach; k++)
-			s += f[k] * (LOAD16(row + PAD + x - k) + LOAD16(row + PAD + x + k));
-		STORE32(out + x, s);
+			s += f[k] * (uint32_t)(row[x - k] + row[x + k]);
+		out[x] = s;
 	}
 }
 
-INLINE void filter_halves(const uint16_t *high, const uint16_t *low, int w, const uint32_t *f, const int reach, uint32_t *out) {
-	for (int x = 0; x < w; x += 8) {
-		u32x8 h = f[0] * LOAD16(high + PAD + x), l = f[0] * LOAD16(low + PAD + x) + 32768;
-#pragma GCC unroll 8
+INLINE void filter_halves(const uint16_t *high, const uint16_t *low, int w, const uint32_t *f, const int reach, uint32_t *restrict out) {
+	const uint16_t *restrict hi = high + PAD, *restrict lo = low + PAD;
+	UNKNOWN(f);
+	INDEPENDENT
+	for (int x = 0; x < w; x++) {
+		uint32_t h = f[0] * hi[x], l = f[0] * lo[x] + 32768;
+		UNROLL
 		for (int k = 1; k <= reach; k++) {
-			h += f[k] * (LOAD16(high + PAD + x - k) + LOAD16(high + PAD + x + k));
-			l += f[k] * (LOAD16(low + PAD + x - k) + LOAD16(low + PAD + x + k));
+			h += f[k] * (uint32_t)(hi[x - k] + hi[x + k]);
+			l += f[k] * (uint32_t)(lo[x - k] + lo[x + k]);
 		}
-		STORE32(out + x, h + (l >> 16));
+		out[x] = h + (l >> 16);
 	}
 }
 
@@ -166,63 +167,76 @@ INLINE uint32_t high_product(uint32_t a, uint32_t b) {
 	return (uint32_t)(((uint64_t)a * b + (1u << 31)) >> 32);
 }
 
-INLINE int64_t log2_bits(double v, const uint16_t *logs) {
-	uint64_t bits;
-	memcpy(&bits, &v, 8);
-	bits >>= 52 - 15;
-	return (int64_t)(2048 * ((int32_t)(bits >> 15) - 1023) + logs[bits & 32767]);
-}
-
 #define VIF_NOISE (2 << 16)
 
-INLINE void vif_count(int w, const uint16_t *logs, const double *limits, int limit_count, vif_rows *r, int64_t *sums) {
-	const uint32_t *restrict s1 = r->s1, *restrict s2 = r->s2;
-	const uint32_t *restrict xx = r->square[0], *restrict yy = r->square[1], *restrict xy = r->square[2];
-	int32_t *restrict v1 = r->v1, *restrict v2 = r->v2, *restrict v12 = r->v12;
-	double *restrict gain = r->gain, *restrict noise = r->noise;
+// A key is a double's exponent and the first 15 bits behind its leading one.
+
+INLINE void store_keys(uint32_t *to, f64x4 v) {
+	u32x4 keys = __builtin_convertvector((u64x4)v >> (52 - 15), u32x4);
+	memcpy(to, &keys, 16);
+}
+
+INLINE int64_t sum_logs(const uint32_t *keys, int w, const uint16_t *restrict logs) {
+	uint32_t exponents = 0, rest = 0; // of at most 16384 places
+	for (int x = 0; x < w; x++)
+		exponents += (keys[x] >> 15) - 1023;
+	for (int x = 0; x < w; x++)
+		rest += logs[keys[x] & 32767];
+	return (int64_t)exponents * 2048 + rest;
+}
+
+// vif_count turns a row of sums into information. Values go by fours into keys
+// for the table of logarithms; a place that has nothing to say gets keys that
+// cancel out.
+INLINE void vif_count(int w, const uint16_t *logs, const double *limits, int limit_count, const vif_rows *r, int64_t *sums) {
+	uint32_t *restrict s1 = r->s1, *restrict s2 = r->s2;
+	uint32_t *restrict xx = r->square[0], *restrict yy = r->square[1], *restrict xy = r->square[2];
+	int64_t flat = 0, flat_dis = 0;
+	INDEPENDENT
 	for (int x = 0; x < w; x++) {
-		v1[x] = (int32_t)(xx[x] - high_product(s1[x], s1[x]));
-		v2[x] = max_int((int32_t)(yy[x] - high_product(s2[x], s2[x])), 0);
-		v12[x] = (int32_t)(xy[x] - high_product(s1[x], s2[x]));
+		int32_t v1 = (int32_t)(xx[x] - high_product(s1[x], s1[x]));
+		int32_t v2 = (int32_t)(yy[x] - high_product(s2[x], s2[x]));
+		xx[x] = (uint32_t)v1;
+		yy[x] = (uint32_t)(v2 > 0 ? v2 : 0);
+		xy[x] = xy[x] - high_product(s1[x], s2[x]);
 	}
+	INDEPENDENT
 	for (int x = 0; x < w; x++) {
-		double g = (double)v12[x] / ((double)v1[x] + 65536 * 1e-10);
-		// Only where the rest is not used can this leave the range of int32_t.
-		double left = (double)v2[x] - g * (double)v12[x];
-		left = left > 0 ? left : 0;
-		left = left < 2147483647.0 ? left : 0;
-		gain[x] = g;
-		noise[x] = (double)((int32_t)left) + VIF_NOISE;
+		int is_flat = (int32_t)xx[x] < VIF_NOISE;
+		flat += is_flat;
+		flat_dis += is_flat ? yy[x] : 0;
 	}
-	int64_t den = 0, flat = 0, flat_dis = 0, num[4] = {0};
-	for (int x = 0; x < w; x++) {
-		if (v1[x] < VIF_NOISE) {
-			flat++;
-			flat_dis += v2[x];
-			continue;
-		}
-		den += log2_bits((double)v1[x] + VIF_NOISE, logs) - 17 * 2048;
-		if (v12[x] <= 0 || v2[x] == 0)
-			continue;
-		int64_t below = log2_bits(noise[x], logs), value = 0;
-		double last = -1;
+	for (int x = 0; x < w; x += 4) {
+		i32x4 i1, i2, i12;
+		memcpy(&i1, xx + x, 16);
+		memcpy(&i2, yy + x, 16);
+		memcpy(&i12, xy + x, 16);
+		f64x4 v1 = __builtin_convertvector(i1, f64x4), v2 = __builtin_convertvector(i2, f64x4), v12 = __builtin_convertvector(i12, f64x4);
+		const f64x4 none = {VIF_NOISE, VIF_NOISE, VIF_NOISE, VIF_NOISE}, zero = {};
+		i64x4 busy = v1 >= none, counts = busy & (v12 > zero) & (v2 > zero);
+		store_keys(r->keys[0] + x, SELECT(busy, v1 + none, none));
+		f64x4 g = v12 / (v1 + 65536 * 1e-10);
+		f64x4 left = v2 - g * v12;
+		f64x4 noise = whole(SELECT(left > zero, left, zero)) + none;
+		noise = SELECT(counts, noise, none);
+		store_keys(r->keys[1] + x, noise);
 		for (int i = 0; i < limit_count; i++) {
-			double g = gain[x] < limits[i] ? gain[x] : limits[i];
-			if (g != last)
-				value = log2_bits((double)(int64_t)(g * g * (double)v1[x]) + noise[x], logs) - below;
-			last = g;
-			num[i] += value;
+			f64x4 limit = {limits[i], limits[i], limits[i], limits[i]};
+			f64x4 cut = SELECT(g < limit, g, limit);
+			f64x4 value = whole(SELECT(counts, cut * cut * v1, zero)) + noise;
+			store_keys(r->keys[2 + i] + x, value);
 		}
 	}
-	sums[0] += den;
+	int64_t below = sum_logs(r->keys[1], w, logs);
+	sums[0] += sum_logs(r->keys[0], w, logs) - (int64_t)w * 17 * 2048;
 	sums[1] += flat;
 	sums[2] += flat_dis;
 	for (int i = 0; i < limit_count; i++)
-		sums[3 + i] += num[i];
+		sums[3 + i] += sum_logs(r->keys[2 + i], w, logs) - below;
 }
 
 INLINE void vif(const uint16_t *ref, const uint16_t *dis, int w, int h, const uint32_t *f, const int reach, int shift,
-                int square_shift, const uint16_t *logs, const double *limits, int limit_count, vif_rows *r, int64_t *sums) {
+                int square_shift, const uint16_t *logs, const double *limits, int limit_count, const vif_rows *r, int64_t *sums) {
 	for (int y = 0; y < h; y++) {
 		const uint16_t *a[2 * PAD + 1], *b[2 * PAD + 1];
 		for (int k = -reach; k <= reach; k++) {
@@ -234,10 +248,10 @@ INLINE void vif(const uint16_t *ref, const uint16_t *dis, int w, int h, const ui
 			vif_vertical(a, b, w, f, reach, shift, 0, 1, r);
 		else
 			vif_vertical(a, b, w, f, reach, shift, square_shift, 0, r);
-		pad16(r->m1, w, reach);
-		pad16(r->m2, w, reach);
-		filter_row(r->m1, w, f, reach, r->s1);
-		filter_row(r->m2, w, f, reach, r->s2);
+		for (int i = 0; i < 2; i++) {
+			pad16(r->mean[i], w, reach);
+			filter_row(r->mean[i], w, f, reach, i == 0 ? r->s1 : r->s2);
+		}
 		for (int i = 0; i < 3; i++) {
 			pad16(r->high[i], w, reach);
 			pad16(r->low[i], w, reach);
@@ -249,22 +263,17 @@ INLINE void vif(const uint16_t *ref, const uint16_t *dis, int w, int h, const ui
 
 CLONES void quality_vif(const uint16_t *ref, const uint16_t *dis, int w, int h, int scale, int shift, int square_shift,
                         const uint16_t *logs, const double *limits, int limit_count, uint32_t *scratch, int64_t *sums) {
-	const int n = w + 2 * PAD; // of 32 bits, so each row has room for whole vectors
+	const int n = w + 2 * PAD; // room for whole vectors behind each row
 	vif_rows r;
-	uint32_t *next = scratch;
-	r.gain = (double *)next;
-	r.noise = r.gain + n;
-	next += 4 * n;
-	r.s1 = next;
-	r.s2 = next + n;
+	r.s1 = scratch;
+	r.s2 = scratch + n;
 	for (int i = 0; i < 3; i++)
-		r.square[i] = next + (2 + i) * n;
-	r.v1 = (int32_t *)next + 5 * n;
-	r.v2 = r.v1 + n;
-	r.v12 = r.v2 + n;
-	uint16_t *narrow = (uint16_t *)(next + 8 * n);
-	r.m1 = narrow;
-	r.m2 = narrow + n;
+		r.square[i] = scratch + (2 + i) * n;
+	for (int i = 0; i < 6; i++)
+		r.keys[i] = scratch + (5 + i) * n;
+	uint16_t *narrow = (uint16_t *)(scratch + 11 * n);
+	for (int i = 0; i < 2; i++)
+		r.mean[i] = narrow + i * n;
 	for (int i = 0; i < 3; i++) {
 		r.high[i] = narrow + (2 + i) * n;
 		r.low[i] = narrow + (5 + i) * n;
@@ -288,6 +297,7 @@ CLONES uint64_t quality_motion(const uint16_t *prev, const uint16_t *ref, int w,
 			r[k] = ref + at;
 		}
 		int32_t *restrict out = row;
+		INDEPENDENT
 		for (int x = 0; x < w; x++) {
 			int32_t s = c0 * (p[2][x] - r[2][x]) + c1 * (p[1][x] - r[1][x] + p[3][x] - r[3][x]) +
 			            c2 * (p[0][x] - r[0][x] + p[4][x] - r[4][x]);

@@ -1,18 +1,7 @@
 //go:build cgo
 
 #include "kernels.h"
-#include <string.h>
-
-// See kernels.c.
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
-#define CLONES __attribute__((target_clones("avx2", "default")))
-#else
-#define CLONES
-#endif
-#ifdef __clang__
-#pragma STDC FP_CONTRACT OFF
-#endif
-#define INLINE static inline __attribute__((always_inline))
+#include "vectors.h"
 
 #define LOW0 15826
 #define LOW1 27411
@@ -140,43 +129,48 @@ CLONES void quality_adm_detail(const int32_t *hb, const int32_t *v, const int32_
 		}
 }
 
-// The reference's coefficient o as far as t keeps it: see kept in plain_adm.go.
-// Whole numbers up to 2^53 are exact in a double, and larger ones are cut to the
-// same bound.
-INLINE int32_t kept(int32_t o, int32_t t, int aligned, double limit, const int fine) {
-	double a = abs_int(o), step = 1;
-	a = a > 1 ? a : 1;
-	if (!fine) {
-		// The power of two below a, which leaves 15 bits of a where it has more.
-		uint64_t bits;
-		memcpy(&bits, &a, 8);
-		bits &= (uint64_t)0x7ff << 52;
-		memcpy(&step, &bits, 8);
-		step *= 1.0 / 16384;
-		step = step > 1 ? step : 1;
-		a = (double)(int32_t)(a / step + (step > 1 ? 0.5 : 0));
-	}
-	double q = (double)(int32_t)(1073741824.0 / a);
-	q = o < 0 ? -q : q;
-	double gain = (q * (double)t + 16384 * step) / (32768 * step);
-	gain = gain > 0 ? gain : 0;
-	gain = gain < 32768 ? gain : 32768;
-	gain = o == 0 ? 32768 : (double)(int32_t)gain;
-	int32_t r;
-	if (fine)
-		r = ((int32_t)gain * o + 16384) >> 15;
-	else
-		r = (int32_t)(((int64_t)gain * o + 16384) >> 15);
-	double stronger = (double)r * limit, most = t;
-	double up = stronger < most ? stronger : most, down = stronger > most ? stronger : most;
-	int32_t limited = (int32_t)(r > 0 ? up : down);
-	return aligned && r != 0 ? limited : r;
+INLINE f64x4 four(double v) { return (f64x4){v, v, v, v}; }
+
+INLINE f64x4 load(const int32_t *from) {
+	i32x4 v;
+	memcpy(&v, from, 16);
+	return __builtin_convertvector(v, f64x4);
 }
 
-INLINE int is_aligned(int32_t oh, int32_t ov, int32_t th, int32_t tv, double cosine) {
-	double a = oh, b = ov, c = th, d = tv;
-	double product = (float)(a * c + b * d), o = (float)(a * a + b * b), t = (float)(c * c + d * d);
-	return (product >= 0) & (product * product >= cosine * o * t);
+INLINE f64x4 single(f64x4 v) { return __builtin_convertvector(__builtin_convertvector(v, f32x4), f64x4); }
+
+// kept stores, for four places, the reference's coefficient o as far as t keeps
+// it: see kept in plain_adm.go. Whole numbers up to 2^53 are exact in a double,
+// and larger ones are cut to the same bound.
+INLINE void kept(int32_t *to, f64x4 o, f64x4 t, i64x4 aligned, f64x4 limit, const int fine) {
+	const i64x4 sign = {INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN};
+	const f64x4 zero = {}, one = four(1), all = four(32768);
+	f64x4 a = (f64x4)((i64x4)o & ~sign), step = one;
+	a = SELECT(a > one, a, one);
+	if (!fine) {
+		// The power of two below a, which leaves 15 bits of a where it has more.
+		step = (f64x4)((i64x4)a & ((int64_t)0x7ff << 52)) * (1.0 / 16384);
+		step = SELECT(step > one, step, one);
+		a = whole(a / step + 0.5);
+	}
+	f64x4 q = (f64x4)((i64x4)whole(1073741824.0 / a) | ((i64x4)o & sign));
+	f64x4 gain = fine ? (q * t + 16384) * (1.0 / 32768) : (q * t + 16384 * step) / (32768 * step);
+	gain = SELECT(gain > zero, gain, zero);
+	gain = whole(SELECT(gain < all, gain, all));
+	gain = SELECT(o == zero, all, gain);
+	f64x4 r = whole((gain * o + 16384) * (1.0 / 32768));
+	f64x4 stronger = r * limit;
+	f64x4 up = SELECT(stronger < t, stronger, t), down = SELECT(stronger > t, stronger, t);
+	f64x4 limited = SELECT(r > zero, up, down);
+	r = SELECT(aligned & (r != zero), limited, r);
+	i32x4 narrow = __builtin_convertvector(r, i32x4);
+	memcpy(to, &narrow, 16);
+}
+
+// A cast rounds to single precision, as libvmaf does.
+INLINE i64x4 is_aligned(f64x4 oh, f64x4 ov, f64x4 th, f64x4 tv, double cosine) {
+	f64x4 product = single(oh * th + ov * tv), o = single(oh * oh + ov * ov), t = single(th * th + tv * tv);
+	return (product >= 0.0) & (product * product >= cosine * o * t);
 }
 
 INLINE void masking0(int32_t a, int32_t factor, int shift, int32_t round, int32_t *around, int32_t *own) {
@@ -199,7 +193,8 @@ INLINE int64_t cube_above(int32_t x, int32_t threshold, int square, int cube, in
 }
 
 INLINE void masked(const int32_t *const *ref, const int32_t *const *dis, quality_adm p, const int fine, int32_t *scratch, int64_t *sums) {
-	const int w = p.w, h = p.h, n = w + 2;
+	const int w = p.w, h = p.h, n = w + 2 + 4; // vectors write behind the row
+	const f64x4 limit = four(p.limit);
 	const int first = max_int(p.top - 1, 0), last = min_int(p.bottom + 1, h);
 	const int from = max_int(p.left - 1, 0), to = min_int(p.right + 1, w);
 	const int64_t cube_round = (int64_t)1 << p.kept_shift >> 1, cube_round_d = (int64_t)1 << p.kept_shift_d >> 1;
@@ -214,23 +209,24 @@ INLINE void masked(const int32_t *const *ref, const int32_t *const *dis, quality
 			const int64_t at = (int64_t)done * w;
 			const int32_t *restrict oh = ref[0] + at, *restrict ov = ref[1] + at, *restrict od = ref[2] + at;
 			const int32_t *restrict th = dis[0] + at, *restrict tv = dis[1] + at, *restrict td = dis[2] + at;
+			for (int x = from; x < to; x += 4) {
+				f64x4 o0 = load(oh + x), o1 = load(ov + x), t0 = load(th + x), t1 = load(tv + x);
+				i64x4 aligned = is_aligned(o0, o1, t0, t1, p.cosine);
+				kept(r0 + x, o0, t0, aligned, limit, fine);
+				kept(r1 + x, o1, t1, aligned, limit, fine);
+				kept(r2 + x, load(od + x), load(td + x), aligned, limit, fine);
+			}
+			INDEPENDENT
 			for (int x = from; x < to; x++) {
-				int aligned = is_aligned(oh[x], ov[x], th[x], tv[x], p.cosine);
-				int32_t kh = kept(oh[x], th[x], aligned, p.limit, fine);
-				int32_t kv = kept(ov[x], tv[x], aligned, p.limit, fine);
-				int32_t kd = kept(od[x], td[x], aligned, p.limit, fine);
-				r0[x] = kh;
-				r1[x] = kv;
-				r2[x] = kd;
 				int32_t near = 0, here = 0;
 				if (fine) {
-					masking0(th[x] - kh, (int32_t)f0, 15, 16384, &near, &here);
-					masking0(tv[x] - kv, (int32_t)f0, 15, 16384, &near, &here);
-					masking0(td[x] - kd, (int32_t)f2, 17, 65535, &near, &here);
+					masking0(th[x] - r0[x], (int32_t)f0, 15, 16384, &near, &here);
+					masking0(tv[x] - r1[x], (int32_t)f0, 15, 16384, &near, &here);
+					masking0(td[x] - r2[x], (int32_t)f2, 17, 65535, &near, &here);
 				} else {
-					masking(th[x] - kh, f0, &near, &here);
-					masking(tv[x] - kv, f0, &near, &here);
-					masking(td[x] - kd, f2, &near, &here);
+					masking(th[x] - r0[x], f0, &near, &here);
+					masking(tv[x] - r1[x], f0, &near, &here);
+					masking(td[x] - r2[x], f2, &near, &here);
 				}
 				around[x] = near;
 				own[x] = here;
