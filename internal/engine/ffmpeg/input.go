@@ -23,6 +23,9 @@ type Input struct {
 // nothing but the file is opened. (ffmpeg before 6 has no fd protocol.)
 const InputURL = "/proc/self/fd/3"
 
+// Label is how messages name the input.
+func (in Input) Label() string { return in.name() }
+
 func (in Input) name() string {
 	if in.Name == "" && in.File != nil {
 		return filepath.Base(in.File.Name())

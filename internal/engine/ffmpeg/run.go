@@ -96,6 +96,7 @@ type child struct {
 	tool   string
 	input  Input
 	stream *os.File // what it reads instead of an input, by its descriptor alone
+	second *os.File // another beside it, as descriptor 4; the pipes come after
 	args   []string
 	dir    string
 	pipes  []io.Writer
@@ -126,6 +127,10 @@ func (t *Tools) start(ctx context.Context, c child) (proc.Usage, messageLog, err
 		defer null.Close()
 		third = null
 	}
+	files := []*os.File{third}
+	if c.second != nil {
+		files = append(files, c.second)
+	}
 	dir := c.dir
 	if dir == "" {
 		dir = "/"
@@ -137,7 +142,7 @@ func (t *Tools) start(ctx context.Context, c child) (proc.Usage, messageLog, err
 		Args:   c.args,
 		Env:    childEnv(),
 		Dir:    dir,
-		Files:  []*os.File{third},
+		Files:  files,
 		Pipes:  c.pipes,
 		Stdout: c.stdout,
 		Stderr: stderr,
