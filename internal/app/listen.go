@@ -19,6 +19,7 @@ import (
 	"liuyun/internal/base/fault"
 	"liuyun/internal/console"
 	"liuyun/internal/edge/route"
+	"liuyun/internal/kit/cork"
 	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/lane"
 	"liuyun/internal/video/live"
@@ -173,7 +174,7 @@ func (n *serving) listener(address string, secure *tls.Config, handler http.Hand
 			if len(secure.NextProtos) == 0 {
 				secure.NextProtos = []string{"h2", "http/1.1"}
 			}
-			socket = tls.NewListener(socket, secure)
+			socket = tls.NewListener(cork.NewListener(socket), secure)
 		}
 		requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		defer cancel()
@@ -184,7 +185,7 @@ func (n *serving) listener(address string, secure *tls.Config, handler http.Hand
 		}
 		server := &http.Server{
 			Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: largestHeader,
-			BaseContext: func(net.Listener) context.Context { return requests }, ErrorLog: log.New(serverLog{n.Log}, "", 0),
+			ConnContext: cork.Context, BaseContext: func(net.Listener) context.Context { return requests }, ErrorLog: log.New(serverLog{n.Log}, "", 0),
 		}
 		stopped := make(chan struct{})
 		stop := context.AfterFunc(ctx, func() {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"io"
 	"log"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"liuyun/internal/kit/cork"
 )
 
 // A client that asks for much and reads nothing is let go of; one that reads slowly
@@ -85,4 +88,45 @@ func TestServerLog(t *testing.T) {
 	if got := text.String(); strings.Contains(got, "handshake") || !strings.Contains(got, "level=ERROR") || !strings.Contains(got, "a defect") {
 		t.Errorf("the log is\n%s", got)
 	}
+}
+
+// What is encrypted leaves in large pieces: whoever sends a file finds the connection.
+func TestSecureConnectionsAreHeld(t *testing.T) {
+	t.Parallel()
+	certificates := httptest.NewUnstartedServer(nil)
+	certificates.StartTLS()
+	defer certificates.Close()
+	n := &serving{ServeOptions: ServeOptions{Log: slog.New(slog.DiscardHandler)}}
+	addresses := make(chan string, 1)
+	secure := &tls.Config{Certificates: certificates.TLS.Certificates}
+	serve := n.listener("127.0.0.1:0", secure, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var from pieces
+		if _, err := cork.CopyN(r.Context(), w, &from, 1<<20); err != nil || from.largest <= 32<<10 {
+			t.Errorf("%s: sent in pieces of %d bytes, as if nothing held the connection: %v", r.Proto, from.largest, err)
+		}
+	}), nil, func(at net.Addr) { addresses <- at.String() })
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- serve(ctx, func() {}) }()
+	in, err := certificates.Client().Get("https://" + <-addresses)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sent, err := io.Copy(io.Discard, in.Body); sent != 1<<20 || err != nil {
+		t.Errorf("got %d bytes: %v", sent, err)
+	}
+	in.Body.Close()
+	certificates.Client().CloseIdleConnections()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// pieces reads zeros, and notes the largest piece that was wanted.
+type pieces struct{ largest int }
+
+func (r *pieces) Read(p []byte) (int, error) {
+	r.largest = max(r.largest, len(p))
+	return len(p), nil
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+
+	"liuyun/internal/kit/cork"
 )
 
 // smallBody is the size up to which a body is kept in memory. What is larger is sent
@@ -221,7 +223,7 @@ func (b *body) send(ctx context.Context, w http.ResponseWriter, s span) (sent in
 			continue
 		case part != nil:
 			var wrote int
-			wrote, err = w.Write(part[:n])
+			wrote, err = cork.Write(ctx, w, part[:n])
 			sent += int64(wrote)
 		default:
 			if file == nil {
@@ -230,9 +232,10 @@ func (b *body) send(ctx context.Context, w http.ResponseWriter, s span) (sent in
 				}
 			}
 			if err == nil {
-				// The kernel sends it: the writer takes a limited reader of a file.
+				// The kernel sends it, where nothing is encrypted: the writer takes a limited
+				// reader of a file.
 				var wrote int64
-				wrote, err = io.CopyN(w, file, n)
+				wrote, err = cork.CopyN(ctx, w, file, n)
 				sent += wrote
 			}
 		}
