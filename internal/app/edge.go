@@ -125,6 +125,7 @@ func (n *serving) addViewers(serve http.Handler, node string) error {
 	if n.security.config != nil {
 		scheme = "https://"
 	}
+	n.add("heap", garbageOfEdge().tend, nil)
 	if err := n.addEdgeListeners(serve, func(at net.Addr) { ready.URL = scheme + at.String() }); err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func (n *serving) addLive(c *control) {
 		SRT:    n.mediaListener(n.Config.Live.SRTListen, srtPort),
 		WebRTC: n.mediaListener(n.Config.Live.WebRTCListen, peerPort),
 	}
-	n.add("heap", tendHeap, nil)
+	n.add("heap", garbageOfStreams().tend, nil)
 	n.add("live", func(ctx context.Context, ready func()) error { return c.streams.Run(ctx, on, ready) }, nil)
 }
 
