@@ -2,6 +2,7 @@ package ffmpeg
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 // messageLog sums up what a run said, in bounded memory.
 type messageLog struct {
 	errors, warnings, corrupt int
+	first                     string // the first error as it was said; what comes after follows from it
 	messages                  []message
 }
 
@@ -37,6 +39,7 @@ func (l *messageLog) add(line []byte) error {
 		l.warnings++
 	} else {
 		l.errors++
+		l.first = cmp.Or(l.first, plainText(text))
 	}
 	if bytes.Contains(text, []byte("corrupt decoded frame")) {
 		l.corrupt++
@@ -80,6 +83,16 @@ func splitLevel(line []byte) (level string, text []byte) {
 		}
 	}
 	return "", nil
+}
+
+// plainText is a line in printable ASCII, at most maxMessage bytes of it.
+func plainText(text []byte) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, string(text[:min(len(text), maxMessage)]))
 }
 
 // normalise makes lines that differ only in numbers, addresses or our name for
