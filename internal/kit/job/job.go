@@ -30,6 +30,7 @@ type Spec struct {
 	Class    string // the class of worker that may take it; "" is any
 	Priority int    // higher goes first, within its tenant
 	Cost     int    // roughly, in milliseconds of a processor: of one group, what costs most goes first
+	Prefer   Prefer // which workers go before others
 	Payload  any    // becomes JSON
 	Parent   string // the job that waits for it
 }

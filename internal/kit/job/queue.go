@@ -23,6 +23,7 @@ type Queue struct {
 	log    *slog.Logger
 	ids    id.Maker
 	timing timing
+	place  Place
 	start  map[string]func(*store.Tx, Job) error
 	end    map[string]func(*store.Tx, Job) error
 }
@@ -105,7 +106,7 @@ CREATE INDEX jobs_group ON jobs (grp, tenant, state, id); -- longer than jobs_st
 ALTER TABLE jobs ADD COLUMN cost BIGINT NOT NULL DEFAULT 0;
 DROP INDEX jobs_ready;
 CREATE INDEX jobs_ready ON jobs (kind, ready, class, tenant, priority DESC, group_created, cost DESC, created, id) WHERE ready > 0;
-`}}}
+`}, {SQL: `ALTER TABLE jobs ADD COLUMN prefer TEXT NOT NULL DEFAULT ''`}}}
 }
 
 const columns = `id, kind, tenant, grp, name, class, parent, priority, state, hold, attempt, payload, result,
@@ -212,10 +213,10 @@ func (q *Queue) add(tx *store.Tx, s Spec) (string, error) {
 		return "", err
 	}
 	id := q.ids.New("job")
-	_, err = tx.Exec(`INSERT INTO jobs (id, kind, tenant, grp, name, class, parent, priority, cost, state, hold, ready, attempt, tries, lost,
+	_, err = tx.Exec(`INSERT INTO jobs (id, kind, tenant, grp, name, class, parent, priority, cost, prefer, state, hold, ready, attempt, tries, lost,
 		payload, result, error_code, error_message, progress, phase, node, group_created, created, started, ended, not_before, lease)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', '', 1, 0, 0, 0, ?, '', '', '', 0, '', '', ?, ?, 0, 0, 0, 0)`,
-		id, s.Kind, s.Tenant, s.Group, s.Name, s.Class, s.Parent, s.Priority, s.Cost, payload, groupCreated, now)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', '', 1, 0, 0, 0, ?, '', '', '', 0, '', '', ?, ?, 0, 0, 0, 0)`,
+		id, s.Kind, s.Tenant, s.Group, s.Name, s.Class, s.Parent, s.Priority, s.Cost, string(s.Prefer), payload, groupCreated, now)
 	return id, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"liuyun/internal/base/fault"
@@ -114,19 +115,23 @@ func (q *Queue) give(tx *store.Tx, id, node string) (Job, error) {
 }
 
 // tenants walks the index from tenant to tenant, however many jobs each has.
-const tenants = `WITH RECURSIVE t (tenant) AS (
-	SELECT min(tenant) FROM jobs WHERE ready > 0 AND kind = ? AND ready = ? AND class = ?
+func tenants(g gate) string {
+	return `WITH RECURSIVE t (tenant) AS (
+	SELECT min(tenant) FROM jobs WHERE ready > 0 AND kind = ? AND ready = ? AND class = ?` + g.condition("") + `
 	UNION ALL
-	SELECT (SELECT min(j.tenant) FROM jobs j WHERE j.ready > 0 AND j.kind = ? AND j.ready = ? AND j.class = ? AND j.tenant > t.tenant)
+	SELECT (SELECT min(j.tenant) FROM jobs j WHERE j.ready > 0 AND j.kind = ? AND j.ready = ? AND j.class = ? AND j.tenant > t.tenant` + g.condition("j.") + `)
 	FROM t WHERE t.tenant IS NOT NULL
 )
 SELECT t.tenant, (SELECT count(*) FROM jobs r WHERE r.state = 'running' AND r.kind = ? AND r.tenant = t.tenant)
 FROM t WHERE t.tenant IS NOT NULL`
+}
 
 // first finds the next job of one tenant.
-const first = `SELECT id, priority, group_created, cost, created FROM jobs
-	WHERE ready > 0 AND kind = ? AND ready = ? AND class = ? AND tenant = ?
+func first(g gate) string {
+	return `SELECT id, priority, group_created, cost, created FROM jobs
+	WHERE ready > 0 AND kind = ? AND ready = ? AND class = ? AND tenant = ?` + g.condition("") + `
 	ORDER BY priority DESC, group_created, cost DESC, created, id LIMIT 1`
+}
 
 // candidate is the next job of a tenant.
 type candidate struct {
@@ -155,7 +160,8 @@ func (c candidate) before(o candidate) bool {
 // choose returns the job of the kind that is next for this worker, or "": the
 // tenant that has the fewest running comes first, then priority, then the group
 // that was begun first, then its costliest job, so that no worker waits long for
-// another in the end, then the job that was added first.
+// another in the end, then the job that was added first. What is better left to
+// another worker is passed over, see [Place].
 func (q *Queue) choose(tx *store.Tx, in takeRequest, kind string) (string, error) {
 	readies := []int{readyFirst, readyHeld}
 	if in.Full {
@@ -166,9 +172,11 @@ func (q *Queue) choose(tx *store.Tx, in takeRequest, kind string) (string, error
 		classes = append(classes, in.Class)
 	}
 	var best candidate
-	for _, ready := range readies {
-		for _, class := range classes {
-			found, err := q.chooseAmong(tx, kind, ready, class)
+	now := time.Now()
+	for _, class := range classes {
+		g := q.gateFor(in.Node, class, now)
+		for _, ready := range readies {
+			found, err := q.chooseAmong(tx, kind, ready, class, g)
 			if err != nil {
 				return "", err
 			}
@@ -180,8 +188,9 @@ func (q *Queue) choose(tx *store.Tx, in takeRequest, kind string) (string, error
 	return best.id, nil
 }
 
-func (q *Queue) chooseAmong(tx *store.Tx, kind string, ready int, class string) (best candidate, err error) {
-	rows, err := tx.Query(tenants, kind, ready, class, kind, ready, class, kind)
+func (q *Queue) chooseAmong(tx *store.Tx, kind string, ready int, class string, g gate) (best candidate, err error) {
+	passes := g.args()
+	rows, err := tx.Query(tenants(g), slices.Concat([]any{kind, ready, class}, passes, []any{kind, ready, class}, passes, []any{kind})...)
 	if err != nil {
 		return best, err
 	}
@@ -206,7 +215,7 @@ func (q *Queue) chooseAmong(tx *store.Tx, kind string, ready int, class string) 
 	}
 	for _, tenant := range among {
 		c := candidate{running: fewest}
-		if err := tx.QueryRow(first, kind, ready, class, tenant).Scan(&c.id, &c.priority, &c.groupCreated, &c.cost, &c.created); err != nil {
+		if err := tx.QueryRow(first(g), slices.Concat([]any{kind, ready, class, tenant}, passes)...).Scan(&c.id, &c.priority, &c.groupCreated, &c.cost, &c.created); err != nil {
 			return best, err
 		}
 		if best.id == "" || c.before(best) {
