@@ -50,7 +50,8 @@ const (
 
 // serve starts a server and waits for its ready line. The caller stops it.
 func (b *bench) serve(ctx context.Context, o serve) (*server, error) {
-	args := append([]string{b.liuyun, "serve", "--json", "--data", o.data, "--listen", "127.0.0.1:0"}, o.args...)
+	// The speed of the machine is measured once in its life, and not beside a benchmark.
+	args := append([]string{b.liuyun, "serve", "--set", "worker.measure=false", "--json", "--data", o.data, "--listen", "127.0.0.1:0"}, o.args...)
 	if o.cpus != nil {
 		args = append([]string{"taskset", "-c", cpuList(o.cpus)}, args...)
 	}

@@ -4,8 +4,10 @@
 package app
 
 import (
+	"liuyun/internal/control/gauge"
 	"liuyun/internal/control/node"
 	"liuyun/internal/control/notify"
+	"liuyun/internal/control/sched"
 	"liuyun/internal/edge/cache"
 	"liuyun/internal/edge/front"
 	"liuyun/internal/engine/ffmpeg"
@@ -28,6 +30,8 @@ type Config struct {
 	Node    node.Config      `conf:"node" help:"How other machines join."`
 	Upload  vod.UploadConfig `conf:"upload" help:"Sources that clients send."`
 	Import  vod.ImportConfig `conf:"import" help:"Sources that are fetched from an address."`
+	Worker  gauge.Config     `conf:"worker" help:"This machine as a worker: what is counted as its price, power and carbon."`
+	Sched   sched.Config     `conf:"sched" help:"Which workers make what. On control nodes."`
 	Live    live.Config      `conf:"live" help:"Streams that encoders push, and their window."`
 	Edge    EdgeConfig       `conf:"edge" help:"A cache in front of origins, see --roles edge."`
 	Webhook notify.Config    `conf:"webhook" help:"Events that are sent to other servers."`
@@ -63,6 +67,8 @@ func DefaultConfig() Config {
 		Bus:     bus.DefaultConfig(),
 		Upload:  vod.DefaultUploadConfig(),
 		Import:  vod.DefaultImportConfig(),
+		Worker:  gauge.DefaultConfig(),
+		Sched:   sched.DefaultConfig(),
 		Live:    live.DefaultConfig(),
 		Edge:    EdgeConfig{Config: cache.DefaultConfig()},
 		Webhook: notify.DefaultConfig(),

@@ -178,6 +178,7 @@ func (n *serving) buildControl(ctx context.Context, who *self, nodeListen, busLi
 // buildServices makes the domains, each with what it needs of the others.
 func (n *serving) buildServices(ctx context.Context, c *control, who *self, nodeListen, busListen string) (err error) {
 	c.jobs = job.NewQueue(c.db, c.bus, n.Log)
+	c.jobs.Place(job.Place{Peers: func() []job.Peer { return peers(c.nodes.Workers()) }, Patience: n.Config.Sched.Patience})
 	c.accounts = account.New(account.Deps{DB: c.db, Log: n.Log, Version: n.Version, Holds: tenantHolds, Forget: forgetTenant})
 	c.usage = meter.New(meter.Deps{DB: c.db, Log: n.Log, Stored: vod.Stored})
 	if c.notices, err = notify.New(notify.Deps{DB: c.db, Bus: c.bus, Config: n.Config.Webhook, Authenticate: c.accounts.Authenticate, Log: n.Log}); err != nil {
@@ -189,7 +190,7 @@ func (n *serving) buildServices(ctx context.Context, c *control, who *self, node
 	}
 	signer := guard.NewSigner(secrets[0], secrets[1:]...)
 	c.films = c.media(signer)
-	deps := node.Deps{Records: c.db, Messages: c.bus, CA: who.ca, Blob: blob.Handler(c.objects), Media: c.films, Expel: c.expel, Log: n.Log}
+	deps := node.Deps{Records: c.db, Messages: c.bus, CA: who.ca, Blob: blob.Handler(c.objects), Media: c.films, Expel: c.expel, Currency: n.Config.Sched.Currency, Log: n.Log}
 	deps.Reach = func() node.Reach { return n.reach(who, nodeListen, busListen) }
 	c.nodes = node.New(deps)
 	c.sites = site.New(site.Deps{
@@ -198,7 +199,7 @@ func (n *serving) buildServices(ctx context.Context, c *control, who *self, node
 	})
 	c.assets = vod.New(vod.Deps{
 		DB: c.db, Bus: c.bus, Jobs: c.jobs, Blob: c.objects, Signer: signer,
-		Viewer: n.Config.Viewer, Log: n.Log, Room: n.room,
+		Viewer: n.Config.Viewer, Log: n.Log, Room: n.room, Prefer: n.Config.Sched.Prefer, Currency: n.Config.Sched.Currency,
 		CheckOptions: func(o encode.Options) error { _, err := transcode.ParseOptions(o); return err },
 		Encoded: func(tx *store.Tx, tenant string, length time.Duration, cpu float64) error {
 			return c.usage.Add(tx, tenant, meter.Usage{EncodedSeconds: length.Seconds(), CPUSeconds: cpu})

@@ -18,13 +18,14 @@ import (
 
 // What lies in a data folder.
 const (
-	formatName   = "FORMAT"    // which version wrote it
-	adminKeyName = "admin.key" // the first key, 0600
-	storeName    = "store"     // records, when SQLite keeps them
-	blobName     = "blob"      // objects, when this disk keeps them
-	busName      = "bus"       // what the bus has not delivered
-	liveName     = "live"      // windows of streams, a folder each; not backed up
-	scratchName  = "scratch"   // may be emptied at any time nobody runs
+	formatName   = "FORMAT"     // which version wrote it
+	adminKeyName = "admin.key"  // the first key, 0600
+	storeName    = "store"      // records, when SQLite keeps them
+	blobName     = "blob"       // objects, when this disk keeps them
+	busName      = "bus"        // what the bus has not delivered
+	liveName     = "live"       // windows of streams, a folder each; not backed up
+	speedName    = "speed.json" // how fast this machine encodes, as it was measured
+	scratchName  = "scratch"    // may be emptied at any time nobody runs
 
 	// restoringName is where a restore collects what it then moves to its place.
 	restoringName = ".restoring"

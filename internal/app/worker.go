@@ -6,6 +6,8 @@ import (
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/contract/ingest"
+	"liuyun/internal/contract/worker"
+	"liuyun/internal/control/gauge"
 	"liuyun/internal/control/node"
 	"liuyun/internal/engine/ffmpeg"
 	"liuyun/internal/kit/blob"
@@ -46,11 +48,14 @@ func (n *serving) addWork(ctx context.Context, who *self, b *bus.Bus, objects bl
 		if err != nil {
 			return err
 		}
-		worker, err := n.worker(who, b, objects, tools, reserve)
+		g := gauge.New(gauge.Deps{Tools: tools, Class: tools.Class, Config: n.Config.Worker, File: n.data.Join(speedName), Log: n.Log})
+		worker, err := n.worker(who, b, objects, tools, reserve, g.Figures)
 		if err != nil {
 			return err
 		}
 		agent.Worker, agent.Class, agent.Tools, worker.Sound = worker, worker.Class, n.checkTools(tools), agent.Sound
+		agent.Figures = g.Figures
+		n.add("measurement", g.Run, nil)
 		n.add("worker", func(ctx context.Context, ready func()) error {
 			return worker.Run(ctx, ready)
 		}, nil)
@@ -75,13 +80,13 @@ func (n *serving) agent(who *self, b *bus.Bus) *node.Agent {
 }
 
 // worker makes what takes jobs and does them.
-func (n *serving) worker(who *self, b *bus.Bus, objects blob.Backend, tools *ffmpeg.Tools, reserve blob.Reserve) (*job.Worker, error) {
+func (n *serving) worker(who *self, b *bus.Bus, objects blob.Backend, tools *ffmpeg.Tools, reserve blob.Reserve, figures func() *worker.Figures) (*job.Worker, error) {
 	cache, err := blob.NewCache(objects, n.data.Join(scratchName, "cache"), int64(n.Config.Blob.CacheBytes), reserve)
 	if err != nil {
 		return nil, err
 	}
 	handlers := transcode.NewHandlers(transcode.Deps{
-		Tools: tools, Objects: objects, Files: cache, Scratch: n.data.Join(scratchName, "transcode"), Room: reserve.CheckRoom, Bus: b, Log: n.Log,
+		Tools: tools, Objects: objects, Files: cache, Scratch: n.data.Join(scratchName, "transcode"), Room: reserve.CheckRoom, Bus: b, Figures: figures, Log: n.Log,
 	})
 	if err := handlers.Clean(); err != nil {
 		return nil, err
@@ -118,4 +123,21 @@ func (n *serving) checkTools(started *ffmpeg.Tools) func(context.Context) error 
 		}
 		return nil
 	}
+}
+
+// peers are the workers as placement compares them: by what a frame of the standard
+// encode takes there.
+func peers(workers []node.Worker) []job.Peer {
+	known := func(v *float64) float64 {
+		if v == nil {
+			return -1
+		}
+		return *v
+	}
+	list := make([]job.Peer, len(workers))
+	for i, w := range workers {
+		frame := w.Figures.Frame()
+		list[i] = job.Peer{Node: w.Node, Class: w.Class, Cost: known(frame.Cost), Carbon: known(frame.Carbon)}
+	}
+	return list
 }

@@ -3,6 +3,8 @@
 // so that nodes of two versions understand each other.
 package encode
 
+import "liuyun/internal/contract/worker"
+
 // The job kinds.
 const (
 	// Transcode makes the stream of one asset: a Request in, a Result out. It runs
@@ -23,6 +25,9 @@ type Options struct {
 	Loudness     string   `json:"loudness"`                // "off", "-16" or "-23" LUFS
 	MP4          bool     `json:"mp4"`                     // an MP4 a rendition besides
 	KeepOriginal bool     `json:"keep_original"`           // the source besides
+	// Prefer says which workers make it: time (whichever is free), cost or carbon. It
+	// changes nothing of what is made.
+	Prefer string `json:"prefer" enum:",time,cost,carbon"`
 }
 
 // DefaultOptions is what a user gets who asks for nothing.
@@ -65,8 +70,10 @@ type Result struct {
 	// OwnCPUSeconds is CPUSeconds without the units': for who counts those as
 	// they end.
 	OwnCPUSeconds float64 `json:"own_cpu_seconds"`
-	Units         int     `json:"units"`
-	Reused        int     `json:"reused"` // units that were there already
+	// OwnSpent is what those took on the machine that it ran on.
+	OwnSpent worker.Spent `json:"own_spent,omitzero"`
+	Units    int          `json:"units"`
+	Reused   int          `json:"reused"` // units that were there already
 
 	Tracks     []Track         `json:"tracks"`
 	Renditions []Rendition     `json:"renditions"`
@@ -128,13 +135,15 @@ type Files struct {
 // UnitResult is the answer of a Unit job. The output lies on the shelf, under
 // units/<asset>/<Hash>/.
 type UnitResult struct {
-	Hash       string    `json:"hash"`
-	Frames     int       `json:"frames"`
-	CPUSeconds float64   `json:"cpu_seconds"`
-	Reused     bool      `json:"reused"` // it was there already
-	Retries    int       `json:"retries"`
-	Apart      bool      `json:"apart,omitempty"` // of the analysis: the source cannot be cut there, and nothing was stored
-	Warnings   []Warning `json:"warnings,omitempty"`
+	Hash       string  `json:"hash"`
+	Frames     int     `json:"frames"`
+	CPUSeconds float64 `json:"cpu_seconds"`
+	// Spent is what those took on the worker's machine.
+	Spent    worker.Spent `json:"spent,omitzero"`
+	Reused   bool         `json:"reused"` // it was there already
+	Retries  int          `json:"retries"`
+	Apart    bool         `json:"apart,omitempty"` // of the analysis: the source cannot be cut there, and nothing was stored
+	Warnings []Warning    `json:"warnings,omitempty"`
 }
 
 // UnitsPrefix is where the units and all else that an unfinished asset needs lie.

@@ -11,16 +11,15 @@ const (
 	WattsModel   = "model"   // a published figure for processors of its kind
 )
 
-// Figures are what a worker knows of itself. What is not known is zero, or nil
-// where zero is a figure too.
+// Figures are what a worker knows of itself. A figure that is not known is nil.
 type Figures struct {
 	Architecture string `json:"architecture" doc:"amd64 or arm64."`
 	CPU          string `json:"cpu" doc:"Model of the processor."`
 	Cores        int    `json:"cores" doc:"Cores that encode."`
 	// Speed is frames of the standard encode in a second of one core's time, while
 	// all cores do the same.
-	Speed     float64   `json:"speed" doc:"Frames of the standard encode in a second of one core; 0 until it is measured."`
-	Watts     float64   `json:"watts" doc:"Of all cores at full load; 0 while it is not known."`
+	Speed     *float64  `json:"speed" doc:"Frames of the standard encode in a second of one core; null until it is measured."`
+	Watts     float64   `json:"watts" doc:"Of all cores at full load."`
 	WattsFrom string    `json:"watts_from" enum:",setting,rapl,model" doc:"How watts came to be known: said in the configuration, measured by the processor, or a published figure for its kind."`
 	Price     *float64  `json:"price_per_hour" doc:"Of all of the machine, in the cloud's currency; null while nobody has said it."`
 	Carbon    *float64  `json:"carbon_intensity" doc:"Grams of CO2e a kWh of its grid; null while nobody has said it."`
@@ -65,10 +64,10 @@ func (f *Figures) SecondsOf(cpu float64) Spent {
 // Frame is what one frame of the standard encode takes: by it machines of
 // different speed are compared. Without a speed nothing is known.
 func (f *Figures) Frame() Spent {
-	if f == nil || f.Speed <= 0 {
+	if f == nil || f.Speed == nil || *f.Speed <= 0 {
 		return Spent{}
 	}
-	return f.SecondsOf(1 / f.Speed)
+	return f.SecondsOf(1 / *f.Speed)
 }
 
 // Per is the share of one in n, as of one minute in n minutes.

@@ -36,8 +36,8 @@ func TestSecondsOf(t *testing.T) {
 // A machine that is twice as fast at twice the price costs the same for a frame.
 func TestFrame(t *testing.T) {
 	t.Parallel()
-	slow := Figures{Cores: 4, Speed: 20, Price: new(0.1)}
-	fast := Figures{Cores: 4, Speed: 40, Price: new(0.2)}
+	slow := Figures{Cores: 4, Speed: new(20.0), Price: new(0.1)}
+	fast := Figures{Cores: 4, Speed: new(40.0), Price: new(0.2)}
 	if a, b := *slow.Frame().Cost, *fast.Frame().Cost; math.Abs(a-b) > 1e-12 {
 		t.Errorf("got %g and %g", a, b)
 	}

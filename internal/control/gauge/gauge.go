@@ -106,7 +106,7 @@ type measured struct {
 }
 
 func (m *measured) into(f *worker.Figures) {
-	f.Speed = m.Speed
+	f.Speed = &m.Speed
 	if m.Watts > 0 && f.WattsFrom != worker.WattsSetting {
 		f.Watts, f.WattsFrom = m.Watts, worker.WattsRAPL
 	}

@@ -75,19 +75,19 @@ func TestMeasuredOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{speed: 24}
 		g := newGauge(t, folder, b, milan(), DefaultConfig())
-		if f := g.Figures(); f.Speed != 0 || f.WattsFrom != worker.WattsModel {
+		if f := g.Figures(); f.Speed != nil || f.WattsFrom != worker.WattsModel {
 			t.Errorf("before: got %+v", f)
 		}
 		run(t, g)
 		want := &worker.Figures{
-			Architecture: g.Figures().Architecture, CPU: "AMD EPYC 7763", Cores: 8, Speed: 24, Watts: 8 * 1.96, WattsFrom: worker.WattsModel,
+			Architecture: g.Figures().Architecture, CPU: "AMD EPYC 7763", Cores: 8, Speed: new(24.0), Watts: 8 * 1.96, WattsFrom: worker.WattsModel,
 			Hardware: []worker.Encoder{{Name: "h264_nvenc", Works: true}, {Name: "h264_qsv", Why: "no device"}},
 		}
 		if diff := cmp.Diff(want, g.Figures(), cmpopts.EquateApprox(1e-9, 0)); diff != "" {
 			t.Errorf("after (-want +got):\n%s", diff)
 		}
 		again := newGauge(t, folder, b, milan(), DefaultConfig())
-		if f := again.Figures(); f.Speed != 24 {
+		if f := again.Figures(); f.Speed == nil || *f.Speed != 24 {
 			t.Errorf("kept: got %+v", f)
 		}
 		run(t, again)
@@ -97,7 +97,7 @@ func TestMeasuredOnce(t *testing.T) {
 		other := newGauge(t, folder, b, milan(), DefaultConfig())
 		other.deps.Class = "amd64-ffmpeg-y"
 		other.open()
-		if f := other.Figures(); f.Speed != 0 {
+		if f := other.Figures(); f.Speed != nil {
 			t.Errorf("other tools: got %+v", f)
 		}
 		smaller := milan()
@@ -130,7 +130,7 @@ func TestWatts(t *testing.T) {
 		c := DefaultConfig()
 		c.Watts, c.Price, c.Carbon = "55", "0.34", "0"
 		g = newGauge(t, folder, &bench{speed: 24}, metered, c)
-		if f := g.Figures(); f.Watts != 55 || f.WattsFrom != worker.WattsSetting || *f.Price != 0.34 || *f.Carbon != 0 || f.Speed != 24 {
+		if f := g.Figures(); f.Watts != 55 || f.WattsFrom != worker.WattsSetting || *f.Price != 0.34 || *f.Carbon != 0 || f.Speed == nil {
 			t.Errorf("said: got %+v", f)
 		}
 	})
@@ -144,7 +144,7 @@ func TestNotMeasured(t *testing.T) {
 		b := &bench{err: fault.New(fault.Unavailable, "no libx264")}
 		g := newGauge(t, folder, b, milan(), DefaultConfig())
 		run(t, g)
-		if f := g.Figures(); f.Speed != 0 || b.runs != 1 || len(f.Hardware) != 2 {
+		if f := g.Figures(); f.Speed != nil || b.runs != 1 || len(f.Hardware) != 2 {
 			t.Errorf("a failure: got %+v after %d runs", f, b.runs)
 		}
 		run(t, newGauge(t, folder, b, milan(), Config{}))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/contract/worker"
 )
 
 // State is how a node is.
@@ -37,6 +38,8 @@ type Beat struct {
 	DiskFree   int64   `json:"disk_free"`
 	DiskSize   int64   `json:"disk_size"`
 	Running    int     `json:"running"`
+	// Figures are nil on a node that takes no jobs, and of an earlier version.
+	Figures *worker.Figures `json:"figures,omitempty"`
 }
 
 // greeting and welcome are the question and answer of subjectGreet.
@@ -59,8 +62,8 @@ type line interface {
 // AgentSubjects are what an Agent says on the bus.
 func AgentSubjects() []string { return []string{subjectBeat, subjectGreet} }
 
-// worker is what an Agent holds back: it takes jobs, or it does not.
-type worker interface {
+// taker is what an Agent holds back: it takes jobs, or it does not.
+type taker interface {
 	Pause()
 	Resume()
 	Running() int
@@ -70,7 +73,7 @@ type worker interface {
 // while it cannot do its work. Line must be set.
 type Agent struct {
 	Line    line
-	Worker  worker // nil on a node that takes no jobs
+	Worker  taker  // nil on a node that takes no jobs
 	Node    string // id
 	Name    string
 	Version string
@@ -82,6 +85,8 @@ type Agent struct {
 	// Tools says why ffmpeg cannot do the work, with what to do, or nil. It is asked
 	// once a minute, by one goroutine at a time.
 	Tools func(ctx context.Context) error
+	// Figures are what this machine is worth as a worker; nil without a Worker.
+	Figures func() *worker.Figures
 	// Learn is told with each beat where the control nodes are now; nil where nobody
 	// needs to know.
 	Learn func(Reach)
@@ -124,6 +129,9 @@ func (a *Agent) Last() Beat {
 func (a *Agent) beat(ctx context.Context) {
 	b := Beat{Node: a.Node, Name: a.Name, Version: a.Version, Class: a.Class, State: Ready}
 	a.measure(&b)
+	if a.Figures != nil {
+		b.Figures = a.Figures()
+	}
 	skew, draining, err := a.greet(ctx)
 	if fault.CodeOf(err) == fault.NotFound {
 		b.State, b.Reason = Aside, "this node was deleted; join again with a new token"

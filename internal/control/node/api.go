@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/contract/worker"
 	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/store"
 	"liuyun/internal/kit/web"
@@ -16,23 +17,26 @@ import (
 
 // Node is a machine as the API shows it.
 type Node struct {
-	ID         string    `json:"id"`
-	Name       string    `json:"name"`
-	Roles      []string  `json:"roles" nullable:"false"`
-	State      State     `json:"state" enum:"ready,draining,aside,gone"`
-	Reason     string    `json:"reason" doc:"Why it is aside or gone, and what to do."`
-	Version    string    `json:"version"`
-	Class      string    `json:"class" doc:"Nodes of one class encode to the same bytes."`
-	Address    string    `json:"address"`
-	Cores      int       `json:"cores"`
-	Load       float64   `json:"load" doc:"Part of the cores that is busy, 0 to 1."`
-	Memory     int64     `json:"memory" doc:"Bytes."`
-	MemoryUsed int64     `json:"memory_used" doc:"Bytes."`
-	DiskFree   int64     `json:"disk_free" doc:"Bytes."`
-	DiskSize   int64     `json:"disk_size" doc:"Bytes."`
-	Running    int       `json:"running" doc:"Units that it encodes now."`
-	JoinedAt   time.Time `json:"joined_at"`
-	SeenAt     time.Time `json:"seen_at"`
+	ID         string   `json:"id"`
+	Name       string   `json:"name"`
+	Roles      []string `json:"roles" nullable:"false"`
+	State      State    `json:"state" enum:"ready,draining,aside,gone"`
+	Reason     string   `json:"reason" doc:"Why it is aside or gone, and what to do."`
+	Version    string   `json:"version"`
+	Class      string   `json:"class" doc:"Nodes of one class encode to the same bytes."`
+	Address    string   `json:"address"`
+	Cores      int      `json:"cores"`
+	Load       float64  `json:"load" doc:"Part of the cores that is busy, 0 to 1."`
+	Memory     int64    `json:"memory" doc:"Bytes."`
+	MemoryUsed int64    `json:"memory_used" doc:"Bytes."`
+	DiskFree   int64    `json:"disk_free" doc:"Bytes."`
+	DiskSize   int64    `json:"disk_size" doc:"Bytes."`
+	Running    int      `json:"running" doc:"Units that it encodes now."`
+	// Worker is the machine as a worker.
+	Worker   *worker.Figures `json:"worker" doc:"What it is worth as a worker; null on a node that does not encode, or is gone."`
+	Currency string          `json:"currency" doc:"Of worker.price_per_hour, ISO 4217."`
+	JoinedAt time.Time       `json:"joined_at"`
+	SeenAt   time.Time       `json:"seen_at"`
 }
 
 type nodeInput struct {
@@ -132,7 +136,7 @@ func (s *Service) drain(ctx context.Context, in *nodeInput, draining int) (*node
 // show puts together what is kept of a node and what was heard of it.
 func (s *Service) show(n record) Node {
 	now := time.Now()
-	shown := Node{ID: n.ID, Name: n.Name, Roles: n.Roles, Version: n.Version, Class: n.Class, Address: n.Address, Cores: n.Cores, JoinedAt: n.Joined, SeenAt: n.Seen}
+	shown := Node{ID: n.ID, Name: n.Name, Roles: n.Roles, Version: n.Version, Class: n.Class, Address: n.Address, Cores: n.Cores, JoinedAt: n.Joined, SeenAt: n.Seen, Currency: s.deps.Currency}
 	h, here := s.presence(n.ID, now)
 	if !h.at.IsZero() {
 		shown.SeenAt = h.at.UTC()
@@ -144,6 +148,7 @@ func (s *Service) show(n record) Node {
 	}
 	shown.State, shown.Reason, shown.Load, shown.Running = h.State, h.Reason, h.Load, h.Running
 	shown.Memory, shown.MemoryUsed, shown.DiskFree, shown.DiskSize = h.Memory, h.MemoryUsed, h.DiskFree, h.DiskSize
+	shown.Worker = h.Figures
 	if n.Draining && shown.State == Ready { // it will hear of it with its next beat
 		shown.State = Draining
 	}

@@ -22,6 +22,7 @@ import (
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/contract/event"
+	"liuyun/internal/contract/worker"
 	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/store"
 	"liuyun/internal/kit/web"
@@ -419,6 +420,34 @@ func TestDrainAndDelete(t *testing.T) {
 		t.Errorf("a deleted node works: %+v", a.Last())
 	}
 	c.ask(t, "POST", "/v1/nodes/nod_x/drain", "", 404, nil)
+}
+
+// What a machine is worth as a worker is shown, and known of those that take jobs.
+func TestFigures(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	a, _ := newAgent(t, c)
+	a.beat(t.Context()) // as one of an earlier version
+	if got := c.Workers(); len(got) != 1 || got[0].Figures != nil || got[0].Class != "x86" {
+		t.Errorf("without figures: got %+v", got)
+	}
+	figures := &worker.Figures{Architecture: "arm64", CPU: "Neoverse-N1", Cores: 4, Speed: new(21.5), Watts: 7, WattsFrom: worker.WattsModel,
+		Price: new(0.14), Hardware: []worker.Encoder{{Name: "h264_v4l2m2m", Why: "no device"}}}
+	a.Figures = func() *worker.Figures { return figures }
+	a.beat(t.Context())
+	var shown Node
+	c.ask(t, "GET", "/v1/nodes/"+a.Node, "", 200, &shown)
+	if diff := cmp.Diff(figures, shown.Worker); diff != "" {
+		t.Errorf("shown (-want +got):\n%s", diff)
+	}
+	if got := c.Workers(); len(got) != 1 || cmp.Diff(figures, got[0].Figures) != "" || got[0].Node != a.Node {
+		t.Errorf("got %+v", got)
+	}
+	c.ask(t, "POST", "/v1/nodes/"+a.Node+"/drain", "", 200, nil)
+	a.beat(t.Context())
+	if got := c.Workers(); len(got) != 0 {
+		t.Errorf("drained: got %+v", got)
+	}
 }
 
 // A node that is silent for 20 seconds is gone, and that is told once.

@@ -18,6 +18,7 @@ import (
 	"liuyun/internal/base/fault"
 	"liuyun/internal/base/id"
 	"liuyun/internal/contract/event"
+	"liuyun/internal/contract/worker"
 	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/store"
 )
@@ -59,7 +60,9 @@ type Deps struct {
 	// none.
 	Expel func(node string)
 	Reach func() Reach // how other machines reach this control node
-	Log   *slog.Logger
+	// Currency is that of the prices of workers.
+	Currency string
+	Log      *slog.Logger
 }
 
 // Reach says where nodes find what they need.
@@ -244,6 +247,26 @@ func (s *Service) presence(node string, now time.Time) (heard, bool) {
 	defer s.mu.Unlock()
 	h, ok := s.beats[node]
 	return h, ok && now.Sub(h.at) <= goneAfter
+}
+
+// Worker is a node that takes jobs now.
+type Worker struct {
+	Node, Class string
+	Figures     *worker.Figures // read-only; nil of an earlier version
+}
+
+// Workers are the nodes that take jobs now, in no order.
+func (s *Service) Workers() []Worker {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]Worker, 0, len(s.beats))
+	for _, h := range s.beats {
+		if h.State == Ready && h.Class != "" && now.Sub(h.at) <= goneAfter {
+			list = append(list, Worker{h.Node, h.Class, h.Figures})
+		}
+	}
+	return list
 }
 
 // Admit says whether a node with a certificate may come in: only while it has a

@@ -69,6 +69,7 @@ type Job struct {
 	Class    string          `json:"class,omitempty"`
 	Parent   string          `json:"parent,omitempty"`
 	Priority int             `json:"priority,omitempty"`
+	Prefer   Prefer          `json:"prefer,omitempty"`
 	State    State           `json:"state"`
 	Attempt  int             `json:"attempt"` // how often it was taken
 	Payload  json.RawMessage `json:"payload,omitempty"`

@@ -109,7 +109,7 @@ CREATE INDEX jobs_ready ON jobs (kind, ready, class, tenant, priority DESC, grou
 `}, {SQL: `ALTER TABLE jobs ADD COLUMN prefer TEXT NOT NULL DEFAULT ''`}}}
 }
 
-const columns = `id, kind, tenant, grp, name, class, parent, priority, state, hold, attempt, payload, result,
+const columns = `id, kind, tenant, grp, name, class, parent, priority, prefer, state, hold, attempt, payload, result,
 	error_code, error_message, progress, phase, node, created, started, ended`
 
 type scanner interface{ Scan(to ...any) error }
@@ -117,7 +117,7 @@ type scanner interface{ Scan(to ...any) error }
 func scan(row scanner) (j Job, err error) {
 	var payload, result, code, message string
 	var created, started, ended int64
-	err = row.Scan(&j.ID, &j.Kind, &j.Tenant, &j.Group, &j.Name, &j.Class, &j.Parent, &j.Priority, &j.State, &j.Hold, &j.Attempt,
+	err = row.Scan(&j.ID, &j.Kind, &j.Tenant, &j.Group, &j.Name, &j.Class, &j.Parent, &j.Priority, &j.Prefer, &j.State, &j.Hold, &j.Attempt,
 		&payload, &result, &code, &message, &j.Progress, &j.Phase, &j.Node, &created, &started, &ended)
 	j.Created, j.Started, j.Ended = store.FromTime(created), store.FromTime(started), store.FromTime(ended)
 	if payload != "" {

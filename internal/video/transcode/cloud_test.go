@@ -143,6 +143,9 @@ func (l *lineup) work(u *unitJob, h *Handlers) {
 	if !result.Reused {
 		l.encoded++
 	}
+	if known := result.Spent.Cost != nil; known != (h.figures() != nil) || result.Spent.CPU != result.CPUSeconds {
+		l.t.Errorf("a unit of %g CPU seconds took %+v", result.CPUSeconds, result.Spent)
+	}
 	if u.Result, err = json.Marshal(result); err != nil {
 		l.t.Error(err)
 	}

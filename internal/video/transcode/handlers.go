@@ -15,12 +15,14 @@ import (
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/contract/encode"
+	"liuyun/internal/contract/worker"
 	"liuyun/internal/engine/ffmpeg"
 	"liuyun/internal/kit/blob"
 	queue "liuyun/internal/kit/job"
 )
 
-// Deps are what the handlers work with. Cores, Room, Bus and Log may be left zero.
+// Deps are what the handlers work with. Cores, Room, Bus, Figures and Log may be left
+// zero.
 type Deps struct {
 	Tools   *ffmpeg.Tools
 	Objects blob.Store
@@ -28,9 +30,10 @@ type Deps struct {
 	// Scratch is a folder that nobody else uses, on the file system of Objects
 	// where those are on this machine.
 	Scratch string
-	Cores   int                 // children at a time; 0: one a core
-	Room    func(n int64) error // fault.StorageFull when the disk has no room for n more bytes
-	Bus     Subscriber          // tells how far units are; nil: they count when they are done
+	Cores   int                    // children at a time; 0: one a core
+	Room    func(n int64) error    // fault.StorageFull when the disk has no room for n more bytes
+	Bus     Subscriber             // tells how far units are; nil: they count when they are done
+	Figures func() *worker.Figures // of this machine: what its work takes
 	Log     *slog.Logger
 }
 
@@ -56,14 +59,18 @@ type Handlers struct {
 	cores   int
 	room    func(n int64) error
 	bus     Subscriber
+	figures func() *worker.Figures
 	log     *slog.Logger
 }
 
 // NewHandlers starts nothing.
 func NewHandlers(d Deps) *Handlers {
-	h := &Handlers{objects: d.Objects, files: d.Files, scratch: d.Scratch, cores: d.Cores, room: d.Room, bus: d.Bus, log: d.Log}
+	h := &Handlers{objects: d.Objects, files: d.Files, scratch: d.Scratch, cores: d.Cores, room: d.Room, bus: d.Bus, figures: d.Figures, log: d.Log}
 	if h.cores <= 0 {
 		h.cores = runtime.GOMAXPROCS(0)
+	}
+	if h.figures == nil {
+		h.figures = func() *worker.Figures { return nil }
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
@@ -225,6 +232,7 @@ func (c *coordinator) run(ctx context.Context, source Source, options Options, a
 		return nil, err
 	}
 	result.CPUSeconds, result.OwnCPUSeconds = made.Run.CPU, made.Run.CPU-executor.cpu.Seconds()
+	result.OwnSpent = c.figures().SecondsOf(result.OwnCPUSeconds)
 	result.Units, result.Reused = made.Run.Units, made.Run.Reused
 	return result, nil
 }
@@ -320,9 +328,13 @@ func (h *Handlers) unit(ctx context.Context, own queue.Job, l lease) (*encode.Un
 		return nil, err
 	}
 	defer source.Close()
-	return task.make(ctx, &maker{
+	result, err := task.make(ctx, &maker{
 		tools: h.tools, log: h.log.With("asset", task.Asset), input: source.Input(), work: work, signatures: shelf.signatures,
 	}, l)
+	if result != nil {
+		result.Spent = h.figures().SecondsOf(result.CPUSeconds)
+	}
+	return result, err
 }
 
 // make has the task done by m.

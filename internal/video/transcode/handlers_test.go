@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/contract/encode"
+	"liuyun/internal/contract/worker"
 	queue "liuyun/internal/kit/job"
 	"liuyun/internal/testkit"
 )
@@ -37,7 +39,12 @@ func TestQueueGivesTheSameBytes(t *testing.T) {
 			source := testkit.Generate(t, test.clip)
 			ask := c.request(source)
 			test.options(&ask.Options)
-			result := c.mustRun(ask, c.handlers("a"), c.handlers("remote b"))
+			priced := c.handlers("a")
+			priced.figures = func() *worker.Figures { return &worker.Figures{Cores: 2, Watts: 72, Price: new(7.2)} }
+			result := c.mustRun(ask, priced, c.handlers("remote b"))
+			if own := result.OwnSpent; own.Cost == nil || math.Abs(*own.Cost-result.OwnCPUSeconds/1000) > 1e-9 || math.Abs(*own.Energy-result.OwnCPUSeconds/100) > 1e-9 || own.Carbon != nil {
+				t.Errorf("own work of %g CPU seconds took %+v", result.OwnCPUSeconds, own)
+			}
 			sameFiles(t, c.files(result.Prefix), c.encodeHere(source, ask.Options))
 			if result.Reused != 0 || result.Units != c.encoded || result.CPUSeconds <= result.OwnCPUSeconds || result.OwnCPUSeconds <= 0 {
 				t.Errorf("got %d units, %d reused, %d encoded, %g and %g CPU seconds", result.Units, result.Reused, c.encoded, result.CPUSeconds, result.OwnCPUSeconds)

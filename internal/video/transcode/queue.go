@@ -155,7 +155,7 @@ func (e *queueExecutor) have(ctx context.Context, hash string, task unitTask, fr
 // is told of ended.Frames in all, or of none.
 func (e *queueExecutor) run(ctx context.Context, task unitTask, name string, frames int, done func(frames int)) (result encode.UnitResult, err error) {
 	ids, err := e.children.Submit(ctx, queue.Spec{
-		Kind: encode.Unit, Tenant: e.parent.Tenant, Group: e.parent.Group, Name: name, Class: task.class(), Priority: e.parent.Priority, Cost: int(1000 * task.cost),
+		Kind: encode.Unit, Tenant: e.parent.Tenant, Group: e.parent.Group, Name: name, Class: task.class(), Priority: e.parent.Priority, Prefer: e.parent.Prefer, Cost: int(1000 * task.cost),
 		Parent: e.parent.ID, Payload: task,
 	})
 	if err != nil {

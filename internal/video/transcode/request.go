@@ -17,11 +17,14 @@ import (
 	"liuyun/internal/base/timebase"
 	"liuyun/internal/contract/encode"
 	"liuyun/internal/kit/blob"
+	queue "liuyun/internal/kit/job"
 )
 
-// normalOptions fills what is left out, so that equal wishes are equal options.
+// normalOptions fills what is left out, so that equal wishes are equal options. Who
+// makes it is no matter of what is made.
 func normalOptions(asked encode.Options) encode.Options {
 	o, defaults := asked, encode.DefaultOptions()
+	o.Prefer = ""
 	o.Codecs = []string{"h264"}
 	for _, codec := range asked.Codecs {
 		if !slices.Contains(o.Codecs, codec) {
@@ -46,6 +49,11 @@ func normalOptions(asked encode.Options) encode.Options {
 func ParseOptions(asked encode.Options) (Options, error) {
 	if len(asked.Codecs) > 8 || len(asked.Ladder) > 256 {
 		return Options{}, fault.New(fault.Invalid, "more codecs or rungs than there are")
+	}
+	switch queue.Prefer(asked.Prefer) {
+	case "", queue.Time, queue.Cost, queue.Carbon:
+	default:
+		return Options{}, fault.New(fault.Invalid, "there is no preference %.20q; choose from time, cost, carbon", asked.Prefer)
 	}
 	asked = normalOptions(asked)
 	o := DefaultOptions()

@@ -36,6 +36,7 @@ type OptionsInput struct {
 	Loudness     string   `json:"loudness,omitempty" maxLength:"5" doc:"off, -16 or -23 LUFS."`
 	MP4          bool     `json:"mp4,omitempty" doc:"An MP4 a rendition besides."`
 	KeepOriginal bool     `json:"keep_original,omitempty" doc:"Viewers may download the source."`
+	Prefer       string   `json:"prefer,omitempty" maxLength:"10" doc:"Which workers make it: time (whichever is free), cost or carbon."`
 }
 
 // options fills in what was left out.
@@ -50,7 +51,7 @@ func (in *OptionsInput) options() encode.Options {
 	for _, choice := range []struct {
 		from string
 		to   *string
-	}{{in.Ladder, &o.Ladder}, {in.Preset, &o.Preset}, {in.Segment, &o.Segment}, {in.Loudness, &o.Loudness}} {
+	}{{in.Ladder, &o.Ladder}, {in.Preset, &o.Preset}, {in.Segment, &o.Segment}, {in.Loudness, &o.Loudness}, {in.Prefer, &o.Prefer}} {
 		if choice.from != "" {
 			*choice.to = choice.from
 		}
@@ -202,6 +203,9 @@ func (s *Service) newAsset(tenant, name string, policy Policy, in *OptionsInput)
 		return nil, fault.New(fault.Invalid, "playback_policy is %q; choose public or signed", policy)
 	}
 	options := in.options()
+	if options.Prefer == "" {
+		options.Prefer = s.Prefer
+	}
 	if err := s.CheckOptions(options); err != nil {
 		return nil, err
 	}

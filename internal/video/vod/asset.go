@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"liuyun/internal/contract/encode"
+	"liuyun/internal/contract/worker"
 	"liuyun/internal/kit/job"
 )
 
@@ -48,8 +49,9 @@ type asset struct {
 	Job              string // the last one for it
 	Version          int64  // counts those jobs
 	Result           *encode.Result
-	Recorded         *recorded // nil unless it was a stream
-	Garbage          []string  // blob prefixes that nobody needs any more
+	Recorded         *recorded     // nil unless it was a stream
+	Spent            *worker.Spent // on it so far, nil while nothing is counted; kept apart, see addSpent
+	Garbage          []string      // blob prefixes that nobody needs any more
 	Created          time.Time
 	Updated          time.Time
 	ReadyAt          time.Time
@@ -84,6 +86,7 @@ type Asset struct {
 	Thumbnails Thumbnails         `json:"thumbnails"`
 	Warnings   []encode.Warning   `json:"warnings" nullable:"false"`
 	Options    encode.Options     `json:"options"`
+	Spent      *AssetSpent        `json:"spent" doc:"What its making took so far; null where it was not counted."`
 	Recording  *AssetRecording    `json:"recording" doc:"What it is a recording of; null unless it was a stream."`
 	CreatedAt  time.Time          `json:"created_at"`
 	UpdatedAt  time.Time          `json:"updated_at"`

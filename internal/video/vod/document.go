@@ -17,6 +17,7 @@ func (s *Service) document(tx *store.Tx, a *asset) (*Asset, error) {
 		Tracks: []encode.Track{}, Renditions: []encode.Rendition{}, Subtitles: []SubtitleState{}, Warnings: []encode.Warning{},
 		Recording: a.Recorded.document(), CreatedAt: a.Created, UpdatedAt: a.Updated, Rev: a.Rev,
 	}
+	d.Spent = a.spent(s.Currency)
 	if !a.ReadyAt.IsZero() {
 		d.ReadyAt = &a.ReadyAt
 	}

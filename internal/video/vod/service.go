@@ -19,7 +19,7 @@ import (
 	"liuyun/internal/kit/store"
 )
 
-// Deps are what the service stands on. All fields must be set.
+// Deps are what the service stands on. All fields but Prefer and Currency must be set.
 type Deps struct {
 	DB     *store.DB
 	Bus    *bus.Bus
@@ -29,6 +29,9 @@ type Deps struct {
 	Viewer ViewerConfig
 	Log    *slog.Logger
 
+	// Prefer is which workers make an asset for which nobody said it; Currency is that
+	// of prices.
+	Prefer, Currency string
 	// Room says that there is no room for objects, or nil.
 	Room func() error
 	// CheckOptions says what is wrong with the options of an encoding.
@@ -58,6 +61,7 @@ func New(d Deps) *Service {
 	s := &Service{Deps: d, sweep: make(chan struct{}, 1)}
 	d.Jobs.OnStart(encode.Transcode, s.started)
 	d.Jobs.OnEnd(encode.Transcode, s.ended)
+	d.Jobs.OnEnd(encode.Unit, s.unitEnded)
 	d.Jobs.OnEnd(ingest.Import, s.imported)
 	return s
 }
@@ -155,7 +159,7 @@ func (s *Service) enqueue(tx *store.Tx, a *asset) error {
 	// The new job works where the one before did.
 	a.notGarbage(encode.UnitsPrefix(a.ID))
 	ids, err := s.Jobs.Add(tx, job.Spec{
-		Kind: encode.Transcode, Tenant: a.Tenant, Group: a.ID, Name: fmt.Sprint(a.Version), Payload: a.request(),
+		Kind: encode.Transcode, Tenant: a.Tenant, Group: a.ID, Name: fmt.Sprint(a.Version), Prefer: job.Prefer(a.Options.Prefer), Payload: a.request(),
 	})
 	if err != nil {
 		return err
@@ -231,6 +235,14 @@ func (s *Service) made(tx *store.Tx, a *asset, j job.Job) error {
 		if a.Result.Prefix != result.Prefix {
 			a.Garbage = append(a.Garbage, a.Result.Prefix)
 		}
+	}
+	own := result.OwnSpent
+	own.CPU = result.OwnCPUSeconds // as in unitEnded
+	if err := addSpent(tx, a.ID, own); err != nil {
+		return err
+	}
+	if err := a.readSpent(tx); err != nil {
+		return err
 	}
 	if err := s.Encoded(tx, a.Tenant, length, result.CPUSeconds); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/contract/worker"
 	"liuyun/internal/kit/store"
 )
 
@@ -51,11 +52,24 @@ func Migrations() store.Migrations {
 		},
 		{SQL: `CREATE INDEX assets_stored ON assets (tenant, deleted, stored)`},
 		{SQL: `ALTER TABLE assets ADD COLUMN recorded TEXT NOT NULL DEFAULT 'null'`},
+		{SQL: `CREATE TABLE asset_spent (
+			asset TEXT PRIMARY KEY,
+			cpu DOUBLE PRECISION NOT NULL,
+			cost DOUBLE PRECISION,
+			energy DOUBLE PRECISION,
+			carbon DOUBLE PRECISION
+		)`},
 	}}
 }
 
 const assetColumns = `id, tenant, name, status, error, policy, options, received, size, stored, source, address, subtitles,
 	job, version, result, garbage, created, updated, ready, touched, deleted, rev, recorded`
+
+// readColumns are those of an asset with what was spent on it, of fromAssets.
+const (
+	readColumns = assetColumns + `, cpu, cost, energy, carbon`
+	fromAssets  = ` FROM assets LEFT JOIN asset_spent ON asset_spent.asset = assets.id `
+)
 
 type scanner interface{ Scan(...any) error }
 
@@ -63,8 +77,10 @@ func scanAsset(row scanner) (*asset, error) {
 	var a asset
 	var failure, options, subtitles, result, garbage, recorded string
 	var stored, created, updated, ready, touched, deleted int64
+	var spent worker.Spent
+	var cpu *float64
 	err := row.Scan(&a.ID, &a.Tenant, &a.Name, &a.Status, &failure, &a.Policy, &options, &a.Received, &a.Size, &stored, &a.Source, &a.Address, &subtitles,
-		&a.Job, &a.Version, &result, &garbage, &created, &updated, &ready, &touched, &deleted, &a.Rev, &recorded)
+		&a.Job, &a.Version, &result, &garbage, &created, &updated, &ready, &touched, &deleted, &a.Rev, &recorded, &cpu, &spent.Cost, &spent.Energy, &spent.Carbon)
 	if err != nil {
 		return nil, err
 	}
@@ -75,6 +91,10 @@ func scanAsset(row scanner) (*asset, error) {
 		if err := json.Unmarshal([]byte(document.text), document.into); err != nil {
 			return nil, fmt.Errorf("asset %s: %w", a.ID, err)
 		}
+	}
+	if cpu != nil {
+		spent.CPU = *cpu
+		a.Spent = &spent
 	}
 	a.Created, a.Updated, a.ReadyAt = store.FromTime(created), store.FromTime(updated), store.FromTime(ready)
 	a.Touched, a.Deleted = store.FromTime(touched), store.FromTime(deleted)
@@ -112,7 +132,7 @@ func findAsset(tx *store.Tx, tenant, id string) (*asset, error) {
 
 // anyAsset returns an asset, deleted or not.
 func anyAsset(tx *store.Tx, id string) (*asset, error) {
-	a, err := scanAsset(tx.QueryRow(`SELECT `+assetColumns+` FROM assets WHERE id = ?`, id))
+	a, err := scanAsset(tx.QueryRow(`SELECT `+readColumns+fromAssets+`WHERE id = ?`, id))
 	if errors.Is(err, store.ErrNoRows) {
 		return nil, noAsset(id)
 	}
@@ -149,7 +169,7 @@ func listAssets(tx *store.Tx, tenant string, f assetFilter) ([]*asset, error) {
 }
 
 func queryAssets(tx *store.Tx, rest string, args ...any) ([]*asset, error) {
-	rows, err := tx.Query(`SELECT `+assetColumns+` FROM assets `+rest, args...)
+	rows, err := tx.Query(`SELECT `+readColumns+fromAssets+rest, args...)
 	if err != nil {
 		return nil, err
 	}

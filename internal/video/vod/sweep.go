@@ -137,6 +137,9 @@ func (s *Service) collectAll(ctx context.Context, a *asset, now time.Time) (busy
 		if err := s.Jobs.RemoveGroup(tx, a.ID); err != nil {
 			return err
 		}
+		if _, err := tx.Exec(`DELETE FROM asset_spent WHERE asset = ?`, a.ID); err != nil {
+			return err
+		}
 		_, err := tx.Exec(`DELETE FROM assets WHERE id = ?`, a.ID)
 		return err
 	})
