@@ -59,12 +59,30 @@ type Asset struct {
 	Thumbnails Thumbnails    `json:"thumbnails"`
 	Warnings   []Failure     `json:"warnings"` // what was odd about the source
 	Options    EncodeOptions `json:"options"`
+	// Spent is what its making took; nil where it was not counted.
+	Spent *AssetSpent `json:"spent"`
 	// Recording is what it is a recording of; nil unless it was a stream.
 	Recording *AssetRecording `json:"recording"`
 	CreatedAt time.Time       `json:"created_at"`
 	UpdatedAt time.Time       `json:"updated_at"`
 	ReadyAt   *time.Time      `json:"ready_at"`
 	Rev       int64           `json:"rev"` // grows with each change
+}
+
+// Spent is what work took. What is not known of all of it is nil.
+type Spent struct {
+	CPUSeconds float64  `json:"cpu_seconds"`
+	Cost       *float64 `json:"cost"`
+	Energy     *float64 `json:"energy_wh"` // watt-hours
+	Carbon     *float64 `json:"carbon_g"`  // grams of CO2e
+}
+
+// AssetSpent is what the making of an asset took.
+type AssetSpent struct {
+	Spent
+	Currency string `json:"currency"` // of Cost
+	// PerMinute is the same for a minute of video; nil until the asset is ready.
+	PerMinute *Spent `json:"per_minute"`
 }
 
 // AssetRecording says of what an asset is a recording. The times are nil until it is
@@ -145,6 +163,7 @@ type EncodeOptions struct {
 	Loudness     string   `json:"loudness,omitempty"` // -23, -16 or off
 	MP4          bool     `json:"mp4,omitempty"`      // one MP4 a rendition besides
 	KeepOriginal bool     `json:"keep_original,omitempty"`
+	Prefer       string   `json:"prefer,omitempty"` // which workers make it: time, cost or carbon
 }
 
 // Assets are the videos of a tenant.

@@ -14,20 +14,45 @@ type Node struct {
 	Roles []string `json:"roles"`
 	// State is ready, draining (takes no more work), aside (Reason says why) or
 	// gone (was not heard of).
-	State      string    `json:"state"`
-	Reason     string    `json:"reason"`
-	Version    string    `json:"version"`
-	Class      string    `json:"class"` // what gives the same bytes for the same work
-	Address    string    `json:"address"`
-	Cores      int       `json:"cores"`
-	Load       float64   `json:"load"` // from 0 to 1
-	Memory     int64     `json:"memory"`
-	MemoryUsed int64     `json:"memory_used"`
-	DiskFree   int64     `json:"disk_free"`
-	DiskSize   int64     `json:"disk_size"`
-	Running    int       `json:"running"` // units of work
-	JoinedAt   time.Time `json:"joined_at"`
-	SeenAt     time.Time `json:"seen_at"`
+	State      string  `json:"state"`
+	Reason     string  `json:"reason"`
+	Version    string  `json:"version"`
+	Class      string  `json:"class"` // what gives the same bytes for the same work
+	Address    string  `json:"address"`
+	Cores      int     `json:"cores"`
+	Load       float64 `json:"load"` // from 0 to 1
+	Memory     int64   `json:"memory"`
+	MemoryUsed int64   `json:"memory_used"`
+	DiskFree   int64   `json:"disk_free"`
+	DiskSize   int64   `json:"disk_size"`
+	Running    int     `json:"running"` // units of work
+	// Worker is what it is worth as a worker; nil on a node that does not encode, or
+	// is gone.
+	Worker   *Worker   `json:"worker"`
+	Currency string    `json:"currency"` // of Worker.PricePerHour
+	JoinedAt time.Time `json:"joined_at"`
+	SeenAt   time.Time `json:"seen_at"`
+}
+
+// Worker is a machine as a worker. A figure that is not known is nil.
+type Worker struct {
+	Architecture    string            `json:"architecture"` // amd64 or arm64
+	CPU             string            `json:"cpu"`          // model
+	Cores           int               `json:"cores"`
+	Speed           *float64          `json:"speed"`            // frames of the standard encode in a second of one core
+	Watts           float64           `json:"watts"`            // at full load
+	WattsFrom       string            `json:"watts_from"`       // setting, rapl or model
+	PricePerHour    *float64          `json:"price_per_hour"`   // in the node's Currency
+	CarbonIntensity *float64          `json:"carbon_intensity"` // g CO2e/kWh
+	Hardware        []HardwareEncoder `json:"hardware"`
+}
+
+// HardwareEncoder is one that the machine's ffmpeg has, and whether it encoded a
+// picture.
+type HardwareEncoder struct {
+	Name  string `json:"name"`
+	Works bool   `json:"works"`
+	Why   string `json:"why"` // it does not work, or empty
 }
 
 // Nodes are the machines of the cloud. To read them needs the scope nodes:read,

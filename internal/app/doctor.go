@@ -59,7 +59,7 @@ func Doctor(ctx context.Context, o DoctorOptions) []Finding {
 		name string
 		run  func(context.Context, DoctorOptions) Finding
 	}{
-		{"ffmpeg", checkFFmpeg}, {"codecs", checkCodecs}, {"data folder", checkData}, {"disk space", checkSpace},
+		{"ffmpeg", checkFFmpeg}, {"codecs", checkCodecs}, {"hardware", checkHardware}, {"worker", checkWorker}, {"data folder", checkData}, {"disk space", checkSpace},
 		{"records", checkRecords}, {"media", checkMedia}, {"address", checkAddress}, {"other ports", checkPorts}, {"clock", checkClock},
 		{"open files", checkOpenFiles}, {"memory", checkMemory}, {"sandbox", checkSandbox},
 	}

@@ -69,6 +69,7 @@ func assetText(c *client.Client, a client.Asset) string {
 	for _, t := range a.Subtitles {
 		fmt.Fprintf(&text, "\n  subtitles    %s  %s", t.Language, printable(t.Name))
 	}
+	text.WriteString(assetSpentText(a.Spent))
 	for _, link := range []struct{ name, url string }{{"hls", a.Playback.HLS}, {"dash", a.Playback.DASH}, {"embed", a.Playback.Embed}} {
 		if link.url != "" && a.Status == client.Ready {
 			fmt.Fprintf(&text, "\n  %-12s %s", link.name, c.Resolve(link.url))

@@ -15,7 +15,7 @@ func newDoctor(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Say whether the server can work on this machine, and what to do",
-		Long: `Doctor looks at ffmpeg and its codecs, the data folder and its disk, PostgreSQL
+		Long: `Doctor looks at ffmpeg, its codecs and hardware encoders, the data folder and its disk, PostgreSQL
 and S3 where they are configured, the ports to listen at, the clock, the limits and
 the memory of this machine, and says what is wrong and what to do. It changes
 nothing. The exit status is 1 when something is bad, 0 when there are only warnings.`,

@@ -8,7 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"liuyun/client"
 	"liuyun/internal/base/fault"
+	"liuyun/internal/contract/worker"
+	"liuyun/internal/control/gauge"
 	"liuyun/internal/engine/ffmpeg"
 	"liuyun/internal/video/transcode"
 )
@@ -132,7 +135,25 @@ func (s *session) encode(cmd *cobra.Command, in string, f *encodeFlags) error {
 	if err != nil {
 		return err
 	}
-	return s.tellReport(f.out, report)
+	return s.tellReport(f.out, report, s.spentHere(report))
+}
+
+// spentHere is what a run took by the figures of this machine, nil when it did
+// nothing.
+func (s *session) spentHere(r *transcode.Report) *client.AssetSpent {
+	if r.Run.Complete {
+		return nil
+	}
+	took := gauge.Known(s.config.Worker).SecondsOf(r.Run.CPU)
+	shown := &client.AssetSpent{Spent: spentOf(took), Currency: s.config.Sched.Currency}
+	if r.Source.Duration > 0 {
+		shown.PerMinute = new(spentOf(took.Per(r.Source.Duration / 60)))
+	}
+	return shown
+}
+
+func spentOf(s worker.Spent) client.Spent {
+	return client.Spent{CPUSeconds: s.CPU, Cost: s.Cost, Energy: s.Energy, Carbon: s.Carbon}
 }
 
 // note tells people of a warning as it arises; scripts find it in the report.
@@ -144,12 +165,13 @@ func (s *session) note(bar *progress, w transcode.Warning) {
 }
 
 // tellReport writes what came of a job.
-func (s *session) tellReport(dir string, r *transcode.Report) error {
+func (s *session) tellReport(dir string, r *transcode.Report, spent *client.AssetSpent) error {
 	if s.json {
 		return s.writeJSON(struct {
 			Type string `json:"type"` // "report"
 			*transcode.Report
-		}{"report", r})
+			Spent *client.AssetSpent `json:"spent,omitempty"` // by this run
+		}{"report", r, spent})
 	}
 	out := s.env.Stdout
 	if r.Run.Complete {
@@ -174,6 +196,9 @@ func (s *session) tellReport(dir string, r *transcode.Report) error {
 	}
 	for _, t := range r.Subtitles {
 		fmt.Fprintf(out, "  %-24s %d cues  %s\n", "subtitles "+t.ID, t.Cues, t.Name)
+	}
+	if text := assetSpentText(spent); text != "" {
+		fmt.Fprintln(out, text[1:])
 	}
 	fmt.Fprintf(out, "Watch it with: liuyun play %s\n", dir)
 	return nil

@@ -88,14 +88,23 @@ func newTenants(s *session) *cobra.Command {
 func newNodes(s *session) *cobra.Command {
 	list := s.newAction(action{use: "list", short: "List the machines and what they do", example: "  liuyun nodes list", args: cobra.NoArgs,
 		run: func(ctx context.Context, c *client.Client, _ []string) error {
-			return tellList(s, c.Nodes.List(ctx), 0, columns[client.Node]{"node", []string{"ID", "NAME", "ROLES", "STATE", "LOAD", "CORES", "RUNNING", "DISK FREE", "VERSION"},
+			return tellList(s, c.Nodes.List(ctx), 0, columns[client.Node]{"node", []string{"ID", "NAME", "ROLES", "STATE", "LOAD", "CORES", "RUNNING", "DISK FREE", "VERSION", "ARCH", "FPS/CORE", "WATTS", "PRICE/H", "G/KWH"},
 				func(n client.Node) []string {
 					state := n.State
 					if n.Reason != "" {
 						state += ": " + n.Reason
 					}
-					return []string{n.ID, n.Name, strings.Join(n.Roles, ","), state, fmt.Sprintf("%.0f %%", 100*n.Load), fmt.Sprint(n.Cores), fmt.Sprint(n.Running), sizeText(n.DiskFree), n.Version}
+					row := []string{n.ID, n.Name, strings.Join(n.Roles, ","), state, fmt.Sprintf("%.0f %%", 100*n.Load), fmt.Sprint(n.Cores), fmt.Sprint(n.Running), sizeText(n.DiskFree), n.Version}
+					return append(row, workerCells(n)...)
 				}, "There are no nodes."})
+		}})
+	get := s.newAction(action{use: "get ID", short: "Show a machine, and what it is worth as a worker", example: "  liuyun nodes get nod_…", args: cobra.ExactArgs(1),
+		run: func(ctx context.Context, c *client.Client, args []string) error {
+			n, err := c.Nodes.Get(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return s.tellOne("node", n, nodeText(n))
 		}})
 	var roles []string
 	var expires time.Duration
@@ -128,7 +137,7 @@ func newNodes(s *session) *cobra.Command {
 			return s.tellDone(args[0], "removed")
 		}})
 	return s.newGroup("nodes", "Manage the machines of a cloud", "Nodes are the machines that a cloud runs on. Without a word it lists them.",
-		"  liuyun nodes\n  liuyun nodes join-token", list, token, change("drain", "Give a machine no more work; it finishes what it has", client.Nodes.Drain),
+		"  liuyun nodes\n  liuyun nodes join-token", list, get, token, change("drain", "Give a machine no more work; it finishes what it has", client.Nodes.Drain),
 		change("resume", "Give a drained machine work again", client.Nodes.Resume), remove)
 }
 

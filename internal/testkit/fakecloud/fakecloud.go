@@ -86,7 +86,10 @@ func newCloud() *Cloud {
 	}
 	c.add("nodes", Object{"id": "nod_00000000000000000000000001", "name": "alpha", "roles": []string{"control", "worker"}, "state": "ready",
 		"reason": "", "version": "v1", "class": "amd64", "address": "127.0.0.1:8443", "cores": 2, "load": 0.5, "memory": 8 << 30,
-		"memory_used": 2 << 30, "disk_free": 40 << 30, "disk_size": 100 << 30, "running": 1, "joined_at": clock, "seen_at": clock})
+		"memory_used": 2 << 30, "disk_free": 40 << 30, "disk_size": 100 << 30, "running": 1, "joined_at": clock, "seen_at": clock,
+		"currency": "EUR", "worker": Object{"architecture": "amd64", "cpu": "AMD EPYC 7763", "cores": 2, "speed": 24.5, "watts": 3.92, "watts_from": "model",
+			"price_per_hour": 0.068, "carbon_intensity": nil,
+			"hardware": []Object{{"name": "h264_nvenc", "works": false, "why": "there is no device /dev/nvidia* or /dev/dxg"}}}})
 	c.addEdges()
 	return c
 }

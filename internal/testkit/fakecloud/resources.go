@@ -141,7 +141,7 @@ func (c *Cloud) newAsset(name string) Object {
 	o := Object{"id": c.newID("ast"), "name": name, "status": "created", "waiting_for": nil, "progress": 0.0, "phase": "upload", "error": nil,
 		"duration": 0, "size": 0, "stored": 0, "tracks": []Object{}, "renditions": []Object{}, "subtitles": []Object{},
 		"playback":   Object{"policy": "public", "hls": "", "dash": "", "mp4": []string{}, "embed": "", "expires": nil},
-		"thumbnails": Object{"poster": "", "storyboard": ""}, "warnings": []Object{}, "options": Object{}, "created_at": clock, "updated_at": clock,
+		"thumbnails": Object{"poster": "", "storyboard": ""}, "warnings": []Object{}, "options": Object{}, "spent": nil, "created_at": clock, "updated_at": clock,
 		"ready_at": nil, "rev": 1}
 	c.add("assets", o)
 	c.tell("asset.created", o)
@@ -167,6 +167,8 @@ func (c *Cloud) work(o Object) {
 		o["thumbnails"] = Object{"poster": play + "/poster.jpg", "storyboard": play + "/storyboard.vtt"}
 		o["renditions"] = []Object{{"id": "h264-360p", "codec": "h264", "codecs": "avc1.64001e", "width": 640, "height": 360, "frame_rate": 25,
 			"dynamic_range": "SDR", "bandwidth": 800000, "average_bandwidth": 500000, "size": 780000, "mp4": ""}}
+		o["spent"] = Object{"cpu_seconds": 5, "cost": 0.0001, "energy_wh": 0.0027, "carbon_g": nil, "currency": "EUR",
+			"per_minute": Object{"cpu_seconds": 24, "cost": 0.00048, "energy_wh": 0.013, "carbon_g": nil}}
 		o["rev"] = o["rev"].(int) + 1
 		c.tell("asset.ready", o)
 	}

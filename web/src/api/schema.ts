@@ -938,6 +938,7 @@ export interface components {
              * @description Bytes of the source.
              */
             size: number;
+            spent: components["schemas"]["AssetSpent"] | null;
             /** @enum {string} */
             status: "created" | "uploading" | "queued" | "processing" | "recording" | "ready" | "failed";
             /**
@@ -970,6 +971,28 @@ export interface components {
             start: string | null;
             /** @description str_…, which may be deleted since. */
             stream: string;
+        };
+        AssetSpent: {
+            /**
+             * Format: double
+             * @description Grams of CO2e; null while some of it is not known.
+             */
+            carbon_g: number | null;
+            /**
+             * Format: double
+             * @description In the currency; null while some of it is not known.
+             */
+            cost: number | null;
+            /** Format: double */
+            cpu_seconds: number;
+            /** @description Of cost, ISO 4217. */
+            currency: string;
+            /**
+             * Format: double
+             * @description Watt-hours; null while some of it is not known.
+             */
+            energy_wh: number | null;
+            per_minute: components["schemas"]["Spent"] | null;
         };
         Certificate: {
             names: string[];
@@ -1080,6 +1103,14 @@ export interface components {
              */
             waiting: number;
         };
+        Encoder: {
+            /** @description Such as h264_nvenc. */
+            name: string;
+            /** @description Why it does not work, else empty. */
+            why: string;
+            /** @description Whether it encoded a picture. */
+            works: boolean;
+        };
         Event: {
             data: unknown;
             id: string;
@@ -1101,6 +1132,44 @@ export interface components {
             location: string;
             /** @description What is wrong there. */
             message: string;
+        };
+        Figures: {
+            /** @description amd64 or arm64. */
+            architecture: string;
+            /**
+             * Format: double
+             * @description Grams of CO2e a kWh of its grid; null while nobody has said it.
+             */
+            carbon_intensity: number | null;
+            /**
+             * Format: int64
+             * @description Cores that encode.
+             */
+            cores: number;
+            /** @description Model of the processor. */
+            cpu: string;
+            /** @description Hardware encoders that its ffmpeg has, tried when it started. */
+            hardware: components["schemas"]["Encoder"][];
+            /**
+             * Format: double
+             * @description Of all of the machine, in the cloud's currency; null while nobody has said it.
+             */
+            price_per_hour: number | null;
+            /**
+             * Format: double
+             * @description Frames of the standard encode in a second of one core; null until it is measured.
+             */
+            speed: number | null;
+            /**
+             * Format: double
+             * @description Of all cores at full load.
+             */
+            watts: number;
+            /**
+             * @description How watts came to be known: said in the configuration, measured by the processor, or a published figure for its kind.
+             * @enum {string}
+             */
+            watts_from: "" | "setting" | "rapl" | "model";
         };
         Health: {
             /**
@@ -1368,6 +1437,8 @@ export interface components {
             class: string;
             /** Format: int64 */
             cores: number;
+            /** @description Of worker.price_per_hour, ISO 4217. */
+            currency: string;
             /**
              * Format: int64
              * @description Bytes.
@@ -1410,6 +1481,7 @@ export interface components {
             /** @enum {string} */
             state: "ready" | "draining" | "aside" | "gone";
             version: string;
+            worker: components["schemas"]["Figures"] | null;
         };
         Options: {
             codecs: string[];
@@ -1417,6 +1489,8 @@ export interface components {
             ladder: string;
             loudness: string;
             mp4: boolean;
+            /** @enum {string} */
+            prefer: "" | "time" | "cost" | "carbon";
             preset: string;
             segment: string;
         };
@@ -1431,6 +1505,8 @@ export interface components {
             loudness?: string;
             /** @description An MP4 a rendition besides. */
             mp4?: boolean;
+            /** @description Which workers make it: time (whichever is free), cost or carbon. */
+            prefer?: string;
             /** @description Speed of the encoder, from ultrafast to veryslow. */
             preset?: string;
             /** @description How long segments may be, within 2..6s. */
@@ -1765,6 +1841,25 @@ export interface components {
             tls: "off" | "acme" | "uploaded";
             /** Format: date-time */
             updated_at: string;
+        };
+        Spent: {
+            /**
+             * Format: double
+             * @description Grams of CO2e; null while some of it is not known.
+             */
+            carbon_g: number | null;
+            /**
+             * Format: double
+             * @description In the currency; null while some of it is not known.
+             */
+            cost: number | null;
+            /** Format: double */
+            cpu_seconds: number;
+            /**
+             * Format: double
+             * @description Watt-hours; null while some of it is not known.
+             */
+            energy_wh: number | null;
         };
         Stream: {
             /** Format: date-time */

@@ -19,6 +19,9 @@ export class Words {
   };
 
   number = (n: number, digits = 0): string => n.toLocaleString(this.locale, { maximumFractionDigits: digits });
+  /** figure writes a measured or reckoned number with the three digits that count. */
+  figure = (n: number): string => n.toLocaleString(this.locale, { maximumSignificantDigits: 3 });
+  money = (n: number, currency: string): string => n.toLocaleString(this.locale, { style: 'currency', currency, currencyDisplay: 'code', maximumSignificantDigits: 3 });
   percent = (fraction: number): string => (Math.floor(fraction * 100) / 100).toLocaleString(this.locale, { style: 'percent' });
 
   /** when writes a time as people say it: today's by how long ago, others by their date. */

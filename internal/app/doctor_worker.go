@@ -1,0 +1,70 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"liuyun/internal/contract/worker"
+	"liuyun/internal/control/gauge"
+	"liuyun/internal/engine/ffmpeg"
+)
+
+// checkHardware tries the hardware encoders. None is needed: nothing is encoded by
+// them.
+func checkHardware(ctx context.Context, o DoctorOptions) Finding {
+	tools, err := ffmpeg.Find(ctx, o.Config.FFmpeg)
+	if err != nil {
+		return Finding{Verdict: Bad, Found: "there is no ffmpeg to ask", Advice: "see ffmpeg"}
+	}
+	return Finding{Verdict: Fine, Found: hardwareText(tools.Hardware(ctx))}
+}
+
+// hardwareText says which encoders work and why the others do not, those with one
+// reason together.
+func hardwareText(encoders []ffmpeg.HardwareEncoder) string {
+	const none = "no hardware encoder works"
+	if len(encoders) == 0 {
+		return none + ": this ffmpeg was built without any"
+	}
+	var works, reasons []string
+	by := make(map[string][]string)
+	for _, e := range encoders {
+		if e.Works {
+			works = append(works, e.Name)
+			continue
+		}
+		if by[e.Why] == nil {
+			reasons = append(reasons, e.Why)
+		}
+		by[e.Why] = append(by[e.Why], e.Name)
+	}
+	text := none
+	if len(works) > 0 {
+		text = strings.Join(works, ", ") + " work; they are listed, and not used"
+	}
+	for _, why := range reasons {
+		text += fmt.Sprintf("; %s: %s", strings.Join(by[why], ", "), why)
+	}
+	return text
+}
+
+// checkWorker says by which figures work on this machine is counted.
+func checkWorker(_ context.Context, o DoctorOptions) Finding {
+	f := gauge.Known(o.Config.Worker)
+	found := fmt.Sprintf("%d cores of %s, %.1f W at full load", f.Cores, f.CPU, f.Watts)
+	if f.WattsFrom == worker.WattsModel {
+		found += " by a published figure for its kind"
+	}
+	var lacks []string
+	if f.Price == nil {
+		lacks = append(lacks, "worker.price_per_hour")
+	}
+	if f.Carbon == nil {
+		lacks = append(lacks, "worker.carbon_intensity")
+	}
+	if len(lacks) == 0 {
+		return Finding{Verdict: Fine, Found: found}
+	}
+	return Finding{Verdict: Fine, Found: found + "; " + strings.Join(lacks, " and ") + " not set: what work costs or emits is unknown"}
+}
