@@ -12,6 +12,9 @@ present() {
     iproute2) command -v ip >/dev/null ;;
     nginx) [ -x /usr/sbin/nginx ] || command -v nginx >/dev/null ;;
     varnish) [ -x /usr/sbin/varnishd ] || command -v varnishd >/dev/null ;;
+    qemu-user-static) command -v qemu-aarch64-static >/dev/null ;;
+    gcc-aarch64-linux-gnu) command -v aarch64-linux-gnu-gcc >/dev/null ;;
+    libc6-dev-arm64-cross) [ -e /usr/aarch64-linux-gnu/include/stdio.h ] ;;
     *) command -v "$1" >/dev/null ;;
   esac
 }
