@@ -210,7 +210,7 @@ func clip(t *testing.T) []byte {
 }
 
 // quick is an asset that takes little time to make.
-const quick = `{"name":"clip","options":{"preset":"ultrafast","ladder":"90","mp4":true}}`
+const quick = `{"name":"clip","options":{"preset":"ultrafast","ladder":"90","mp4":true,"prefer":"cost"}}`
 
 // until asks for an asset until it is in a state.
 func (c *caller) until(t *testing.T, id, status string) answer {
@@ -233,5 +233,9 @@ func (c *caller) ready(t *testing.T) answer {
 	t.Helper()
 	id := c.ask(t, http.StatusCreated, http.MethodPost, "/v1/assets", quick).text("id")
 	c.ask(t, http.StatusOK, http.MethodPut, "/v1/assets/"+id+"/source", clip(t))
-	return c.until(t, id, "ready")
+	a := c.until(t, id, "ready")
+	if prefer, currency := a.text("options", "prefer"), a.text("spent", "currency"); prefer != "cost" || currency != "USD" {
+		t.Errorf("made for %q, and what it took is in %q: %s", prefer, currency, a.body)
+	}
+	return a
 }

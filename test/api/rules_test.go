@@ -125,6 +125,7 @@ func TestRefusals(t *testing.T) {
 		{422, "POST", "/v1/assets", `{"nmae":"x"}`, nil, "invalid", "body.nmae"},
 		{422, "POST", "/v1/assets", `{"name":"` + strings.Repeat("x", 501) + `"}`, nil, "invalid", "body.name"},
 		{400, "POST", "/v1/assets", `{"options":{"ladder":"everything"}}`, nil, "invalid", "ladder"},
+		{400, "POST", "/v1/assets", `{"options":{"prefer":"luck"}}`, nil, "invalid", "cost"},
 		{422, "GET", "/v1/assets?limit=201", nil, nil, "invalid", "query.limit"},
 		{422, "GET", "/v1/assets?lmit=1", nil, nil, "invalid", "query.lmit"},
 		{400, "POST", "/v1/assets", `{"url":"http://user:password@example.com/x.mp4"}`, nil, "invalid", "password"},
