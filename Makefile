@@ -145,11 +145,12 @@ fuzz: ## each fuzz target for 10 s (FUZZTIME=1m for longer)
 	scripts/fuzz.sh $(or $(FUZZTIME),10s)
 
 .PHONY: soak
-soak: build $(E2E_NPM) ## five minutes of kills in a cloud that works, as many of a stream (SOAK=30m for longer), and a thousand of an edge, into bench/results
+soak: build $(E2E_NPM) ## five minutes of kills in a cloud that works, as many of a stream (SOAK=30m for longer), a thousand of an edge, and an hour of edges without their control node (ALONE=10m for less), into bench/results
 	scripts/need.sh ffmpeg chromium nginx varnish
 	LIUYUN_SOAK=$(or $(SOAK),5m) go test -count=1 -timeout 0 -v -run '^TestSoak$$' ./test/cloud
 	LIUYUN_SOAK=$(or $(SOAK),5m) go test -count=1 -timeout 0 -v -run '^Test(Soak|Caches)$$' ./test/live
 	LIUYUN_SOAK=1 go test -count=1 -timeout 0 -v -run '^TestKilledEdge$$' ./test/edge
+	LIUYUN_ALONE=$(or $(ALONE),1h) go test -count=1 -timeout 0 -v -run '^TestAlone$$' ./test/edge
 
 .PHONY: bench
 bench: build ## the benchmarks: ratios against named peers, into bench/results

@@ -2,6 +2,8 @@ package edge
 
 import (
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -98,26 +100,35 @@ func TestAutonomy(t *testing.T) {
 // told.
 func (e *joinedEdge) spooled(t *testing.T, told int64) {
 	t.Helper()
-	eventually(t, patience, "usage is written down", func() bool {
-		var kept struct {
-			Batch struct{ Bytes map[string]int64 }
-			Days  map[string]map[string]int64
-		}
-		text, err := os.ReadFile(filepath.Join(e.Data, "edge", "usage.json"))
-		if err != nil || json.Unmarshal(text, &kept) != nil {
-			return false
-		}
-		sum := int64(0)
-		for _, n := range kept.Batch.Bytes {
+	eventually(t, patience, "usage is written down", func() bool { return e.kept(t) == e.served.Load()-told })
+}
+
+// kept is how many bytes the edge has written down that it has served, and has not told.
+func (e *joinedEdge) kept(t *testing.T) (sum int64) {
+	t.Helper()
+	var kept struct {
+		Batch struct{ Bytes map[string]int64 }
+		Days  map[string]map[string]int64
+	}
+	text, err := os.ReadFile(filepath.Join(e.Data, "edge", "usage.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &kept)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range kept.Batch.Bytes {
+		sum += n
+	}
+	for _, day := range kept.Days {
+		for _, n := range day {
 			sum += n
 		}
-		for _, day := range kept.Days {
-			for _, n := range day {
-				sum += n
-			}
-		}
-		return sum == e.served.Load()-told
-	})
+	}
+	return sum
 }
 
 func readFile(t *testing.T, name string) []byte {
