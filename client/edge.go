@@ -16,15 +16,16 @@ type Edge struct {
 	// State is ready, behind (it has not got the last change yet) or away (it is not
 	// heard of, and what follows is 0).
 	State    string    `json:"state"`
-	SeenAt   time.Time `json:"seen_at"`   // zero where it was not heard of since the server started
-	Load     float64   `json:"load"`      // from 0 to 1
-	Requests float64   `json:"requests"`  // a second
-	HitRatio float64   `json:"hit_ratio"` // the part of the requests that was answered from what is stored
-	Egress   float64   `json:"egress"`    // bits a second to viewers
-	Ingress  float64   `json:"ingress"`   // bits a second from origins
-	Capacity int64     `json:"capacity"`  // bits a second that it can send; 0 where it does not say
-	Stored   int64     `json:"stored"`    // bytes
-	Waiting  int64     `json:"waiting"`   // requests that wait for an origin
+	SeenAt   time.Time `json:"seen_at"`    // zero where it was not heard of since the server started
+	Load     float64   `json:"load"`       // from 0 to 1
+	Requests float64   `json:"requests"`   // a second
+	HitRatio float64   `json:"hit_ratio"`  // the part of the requests that was answered from what is stored
+	Egress   float64   `json:"egress"`     // bits a second to viewers
+	Ingress  float64   `json:"ingress"`    // bits a second from origins
+	Capacity int64     `json:"capacity"`   // bits a second that it can send; 0 where it does not say
+	Stored   int64     `json:"stored"`     // bytes
+	Own      int64     `json:"stored_own"` // of them, of the tenant that asks
+	Waiting  int64     `json:"waiting"`    // requests that wait for an origin
 }
 
 // Edges are those of the cloud. They need the scope nodes:read.

@@ -97,7 +97,7 @@ func (n *serving) buildLoneEdge() error {
 func (n *serving) openCache() (*cache.Cache, error) {
 	config := n.Config.Edge
 	c, err := cache.New(cache.Options{
-		Name: cacheName, Folder: n.data.Join(cacheFolder), Memory: int64(config.Memory), Disk: int64(config.Disk),
+		Name: cacheName, Folder: n.data.Join(cacheFolder), Memory: int64(config.Memory), Disk: int64(config.Disk), Share: config.TenantShare,
 		Room: n.Config.Blob.Reserve(n.data.Path()).CheckRoom, Patience: config.AnswerTimeout, Log: n.Log,
 	})
 	if err == nil {

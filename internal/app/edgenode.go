@@ -87,7 +87,7 @@ func (n *serving) newEdgeNode(who *self, b *bus.Bus, c *cache.Cache, agent *node
 	e.front = front.New(front.Deps{
 		Node: who.id(), Place: place, Folder: n.data.Join(edgeFolder), Bus: b, Seal: seal, Log: n.Log,
 		Open: e.open, Cloud: own, Purge: e.purge, Changed: e.learn, Present: present,
-		Load: func() float64 { return agent.Last().Load }, Stored: c.Stored, Waiting: c.Waiting, Origins: e.origins,
+		Load: func() float64 { return agent.Last().Load }, Stored: c.Stored, Owned: c.Owned, Waiting: c.Waiting, Origins: e.origins,
 	})
 	if err := n.secureSites(e, b); err != nil {
 		return nil, err
@@ -246,7 +246,7 @@ func (e *edgeNode) openSite(site edge.Site, through *origin.Transports, as *self
 	direct := &metered{rules.Transport(pool, e.compressor), site.ID, e.front, &e.askedOrigins}
 	s.tier = origin.NewTier(origin.TierOptions{Peers: &metered{e.shields, site.ID, e.front, &e.askedShields}, Next: direct, Self: e.shields.self(e.config), Answer: e.config.AnswerTimeout, Log: options.Log})
 	viewers := cache.Site{
-		Name: site.ID, Origin: &url.URL{Scheme: options.Endpoints[0].URL.Scheme, Host: options.Endpoints[0].URL.Host},
+		Name: site.ID, Owner: site.Tenant, Origin: &url.URL{Scheme: options.Endpoints[0].URL.Scheme, Host: options.Endpoints[0].URL.Host},
 		Policy: cache.Policy{DefaultTTL: time.Duration(site.DefaultTTL) * time.Second, StaleIfError: time.Duration(site.StaleIfError) * time.Second},
 	}
 	if as != nil {

@@ -23,18 +23,18 @@ func newEdge(s *session) *cobra.Command {
 func (s *session) edgeList() *cobra.Command {
 	return s.newAction(action{use: "list", short: "List the edges and how they do", example: "  liuyun edge list --json", args: cobra.NoArgs,
 		run: func(ctx context.Context, c *client.Client, _ []string) error {
-			return tellList(s, c.Edges.List(ctx), 0, columns[client.Edge]{"edge", []string{"NAME", "REGION", "STATE", "LOAD", "REQ/S", "HITS", "EGRESS", "STORED", "URL"},
+			return tellList(s, c.Edges.List(ctx), 0, columns[client.Edge]{"edge", []string{"NAME", "REGION", "STATE", "LOAD", "REQ/S", "HITS", "EGRESS", "STORED", "OWN", "URL"},
 				edgeRow, "There are no edges. Make one with 'liuyun nodes join-token --role edge'."})
 		}})
 }
 
 // edgeRow is an edge in a table. What one does that is away is not known.
 func edgeRow(e client.Edge) []string {
-	row := []string{e.Name, first(e.Region, "-"), e.State, "-", "-", "-", "-", "-", first(e.URL, "-")}
+	row := []string{e.Name, first(e.Region, "-"), e.State, "-", "-", "-", "-", "-", "-", first(e.URL, "-")}
 	if e.State == "away" {
 		return row
 	}
-	copy(row[3:], []string{shareText(e.Load), fmt.Sprintf("%.1f", e.Requests), "-", rateText(int64(e.Egress)) + "bit/s", sizeText(e.Stored)})
+	copy(row[3:], []string{shareText(e.Load), fmt.Sprintf("%.1f", e.Requests), "-", rateText(int64(e.Egress)) + "bit/s", sizeText(e.Stored), sizeText(e.Own)})
 	if e.Requests > 0 {
 		row[5] = shareText(e.HitRatio)
 	}

@@ -40,7 +40,7 @@ func TestRulesAroundACache(t *testing.T) {
 		t.Fatal(err)
 	}
 	kept, err := cache.New(cache.Options{
-		Name: "liuyun", Folder: t.TempDir(), Memory: 1 << 20, Disk: 1 << 20, Patience: time.Minute,
+		Name: "liuyun", Folder: t.TempDir(), Memory: 1 << 20, Disk: 1 << 20, Share: 100, Patience: time.Minute,
 		Room: func(int64) error { return nil }, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -185,7 +185,8 @@ type Report struct {
 	Place    Place                    `json:"place"`
 	Load     float64                  `json:"load"` // part of the cores that is busy
 	Stored   int64                    `json:"stored"`
-	Waiting  int64                    `json:"waiting"` // requests that wait for an origin
+	Waiting  int64                    `json:"waiting"`           // requests that wait for an origin
+	Tenants  map[string]int64         `json:"tenants,omitempty"` // of Stored, of those that have most
 	Sites    map[string]Counts        `json:"sites,omitempty"`
 	Origins  map[string][]OriginState `json:"origins,omitempty"` // by site
 }

@@ -93,6 +93,7 @@ type Edge struct {
 	Ingress  float64   `json:"ingress" doc:"Bits a second from origins."`
 	Capacity int64     `json:"capacity" doc:"Bits a second that it can send; 0 where it does not say."`
 	Stored   int64     `json:"stored" doc:"Bytes."`
+	Own      int64     `json:"stored_own" doc:"Of these, bytes of the tenant that asks."`
 	Waiting  int64     `json:"waiting" doc:"Requests that wait for an origin."`
 }
 
@@ -429,12 +430,12 @@ func (s *Service) listEdges(ctx context.Context, in *web.PageQuery) (*struct{ Bo
 			page.Next = page.Data[in.Limit-1].ID
 			break
 		}
-		page.Data = append(page.Data, showEdge(n, s.edges[n.ID], st.revision, now))
+		page.Data = append(page.Data, showEdge(n, s.edges[n.ID], tenantOf(ctx), st.revision, now))
 	}
 	return &struct{ Body web.Page[Edge] }{page}, err
 }
 
-func showEdge(n edge.Node, h *heard, revision int64, now time.Time) Edge {
+func showEdge(n edge.Node, h *heard, tenant string, revision int64, now time.Time) Edge {
 	e := Edge{ID: n.ID, Name: n.Name, Region: n.Region, URL: n.URL, Shield: len(n.Shield) > 0, State: "away", Capacity: n.Capacity}
 	if h == nil {
 		return e
@@ -447,7 +448,7 @@ func showEdge(n edge.Node, h *heard, revision int64, now time.Time) Edge {
 	if h.Revision < revision {
 		e.State = "behind"
 	}
-	e.Load, e.Stored, e.Waiting = h.Load, h.Stored, h.Waiting
+	e.Load, e.Stored, e.Own, e.Waiting = h.Load, h.Stored, h.Tenants[tenant], h.Waiting
 	if h.Seconds > 0 {
 		e.Requests = float64(h.rate.Requests) / h.Seconds
 		e.Egress, e.Ingress = float64(h.rate.Bytes)*8/h.Seconds, float64(h.rate.Fetched)*8/h.Seconds

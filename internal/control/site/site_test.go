@@ -558,10 +558,10 @@ func TestTraffic(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" || status != http.StatusOK {
 		t.Errorf("status %d (-want +got)\n%s", status, diff)
 	}
-	k.report(edge.Report{Node: node, Load: 0.5}) // it says what is applied, and nothing of traffic
+	k.report(edge.Report{Node: node, Load: 0.5, Stored: 9, Tenants: map[string]int64{"a": 4, "b": 5}}) // it says what is applied, and nothing of traffic
 	_, got = k.ask("a", guard.NodesRead, http.MethodGet, "/v1/edges", "")
 	shown := got["data"].([]any)[0].(map[string]any)
-	if shown["state"] != "behind" || shown["requests"] != 2.0 || shown["egress"] != 1600.0 || shown["hit_ratio"] != 0.9 {
+	if shown["state"] != "behind" || shown["requests"] != 2.0 || shown["egress"] != 1600.0 || shown["hit_ratio"] != 0.9 || shown["stored_own"] != 4.0 {
 		t.Errorf("edges: %v", shown)
 	}
 	now = now.Add(time.Minute)

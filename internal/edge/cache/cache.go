@@ -22,6 +22,9 @@ type Options struct {
 	Folder string // it is the cache's alone
 	Memory int64  // bytes of memory for objects
 	Disk   int64  // bytes of files
+	// Share is the part of Memory, and of Disk, in percent, that one owner has at most
+	// while others want it; from 1 to 100.
+	Share int
 	// Room reports, with an error, that there is no room for so many bytes more on the
 	// disk of Folder. It must not be nil.
 	Room func(bytes int64) error
@@ -43,6 +46,7 @@ type Cache struct {
 	cold     *cold
 	catalog  *catalog
 	marks    *marks
+	owners   *owners
 	loading  [64]sync.Mutex // by hash of a key: see load
 	buffers  sync.Pool
 
@@ -59,18 +63,19 @@ const largestShare = 8
 // New returns a cache with what a former one has left in the folder.
 func New(o Options) (*Cache, error) {
 	c := &Cache{
-		identity: identity{o.Name, rand.Text()}, memory: newEvictor(o.Memory), disk: newEvictor(o.Disk), largest: o.Disk / largestShare,
-		patience: o.Patience, log: o.Log, index: newIndex(), cold: newCold(), marks: newMarks(),
+		identity: identity{o.Name, rand.Text()}, memory: newEvictor(o.Memory, o.Share), disk: newEvictor(o.Disk, o.Share),
+		patience: o.Patience, log: o.Log, index: newIndex(), cold: newCold(), marks: newMarks(), owners: newOwners(),
 		buffers: sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }},
 	}
+	c.largest = min(o.Disk/largestShare, c.disk.share)
 	if err := c.files.open(filepath.Join(o.Folder, "files"), o.Room); err != nil {
 		return nil, err
 	}
 	var err error
 	complete := false
-	c.catalog, complete, err = openCatalog(filepath.Join(o.Folder, "catalog.db"), o.Log, func(id, hash uint64, weight int64) {
+	c.catalog, complete, err = openCatalog(filepath.Join(o.Folder, "catalog.db"), o.Log, c.owners, func(id uint64, a about) {
 		c.files.after(id)
-		c.cold.again.add(id, hash, weight, 0)
+		c.cold.again.add(coldObject{id: id, hash: a.hash, weight: a.weight, owner: a.owner})
 	}, c.marks.restore)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Unavailable, "the cache's folder %s cannot be used", o.Folder)
@@ -79,6 +84,7 @@ func New(o Options) (*Cache, error) {
 		c.cold, c.marks = newCold(), newMarks()
 	}
 	c.disk.cold, c.disk.forget = c.cold, c.forget
+	c.disk.watchAll()
 	c.life, c.end = context.WithCancel(context.Background())
 	c.work.Go(func() { c.catalog.run(c.life) })
 	c.work.Go(func() { c.files.sweep(c.life, c.catalog.has) })

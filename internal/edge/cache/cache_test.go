@@ -47,6 +47,9 @@ func newEdgeOf(t *testing.T, o Options, p Policy, origin http.HandlerFunc) *edge
 	if o.Folder == "" {
 		o.Folder = t.TempDir()
 	}
+	if o.Share == 0 {
+		o.Share = 100
+	}
 	c, err := New(o)
 	if err != nil {
 		t.Fatal(err)

@@ -28,22 +28,54 @@ type catalog struct {
 	pending map[uint64]*entryRecord // by id; nil: it is to be deleted
 	bytes   int                     // of pending
 	wake    chan struct{}
+
+	owners *owners
+	named  map[owner]bool // those whose names are written; writing guards it
 }
 
 // entryRecord is an object as the catalog has it.
 type entryRecord struct {
-	hash   uint64 // of its key
-	weight int64
-	data   []byte
+	about
+	data []byte
 }
 
-// The buckets: ids → records, and ids → hash and weight, which with the marks of purges
-// are all that is read when a process starts.
+// about is what is known of an object without its record.
+type about struct {
+	hash   uint64 // of its key
+	weight int64
+	owner  owner
+}
+
+// The buckets: ids → records; ids → what is about them; numbers of owners → names; and the
+// marks of purges. All but the records are read when a process starts.
 const (
 	recordsBucket = "records"
 	weightsBucket = "weights"
+	ownersBucket  = "owners"
 	marksBucket   = "marks"
 )
+
+// encode is what the bucket has. Before owners were known it ended with the weight.
+func (a about) encode() []byte {
+	data := binary.BigEndian.AppendUint64(nil, a.hash)
+	data = binary.BigEndian.AppendUint64(data, uint64(a.weight))
+	if a.owner != nobody {
+		data = binary.BigEndian.AppendUint32(data, uint32(a.owner))
+	}
+	return data
+}
+
+// decodeAbout reads that. ok is false where it is none.
+func decodeAbout(data []byte) (a about, ok bool) {
+	if len(data) != 16 && len(data) != 20 {
+		return a, false
+	}
+	a.hash, a.weight = binary.BigEndian.Uint64(data), int64(binary.BigEndian.Uint64(data[8:]))
+	if len(data) == 20 {
+		a.owner = owner(binary.BigEndian.Uint32(data[16:]))
+	}
+	return a, true
+}
 
 // mostPending bounds what waits to be written. What comes while there is more is not
 // kept for a later process.
@@ -53,10 +85,11 @@ const mostPending = 32 << 20
 const writeEvery = 250 * time.Millisecond
 
 // openCatalog opens the catalog at path, or makes one, and calls fn for all objects in
-// it, the oldest first, and purged for all marks. One that cannot be read is made anew: all that is lost is fetched
-// again. Then they have been called for nothing, or for some that are no more.
-func openCatalog(path string, log *slog.Logger, fn func(id, hash uint64, weight int64), purged func(*markRecord)) (c *catalog, complete bool, err error) {
-	c = &catalog{log: log, pending: make(map[uint64]*entryRecord), wake: make(chan struct{}, 1)}
+// it, the oldest first, and purged for all marks. One that cannot be read is made anew: all
+// that is lost is fetched again. Then they have been called for nothing, or for some that
+// are no more.
+func openCatalog(path string, log *slog.Logger, owners *owners, fn func(id uint64, a about), purged func(*markRecord)) (c *catalog, complete bool, err error) {
+	c = &catalog{log: log, pending: make(map[uint64]*entryRecord), wake: make(chan struct{}, 1), owners: owners, named: make(map[owner]bool)}
 	if c.db, err = openDB(path); err == nil {
 		if err = errors.Join(c.each(fn), c.eachMark(purged)); err == nil {
 			return c, true, nil
@@ -67,6 +100,7 @@ func openCatalog(path string, log *slog.Logger, fn func(id, hash uint64, weight 
 	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
 		return nil, false, fmt.Errorf("remove the damaged catalog: %w", err)
 	}
+	c.named = make(map[owner]bool)
 	c.db, err = openDB(path)
 	return c, false, err
 }
@@ -82,7 +116,8 @@ func openDB(path string) (db *bbolt.DB, err error) {
 		_, a := tx.CreateBucketIfNotExists([]byte(recordsBucket))
 		_, b := tx.CreateBucketIfNotExists([]byte(weightsBucket))
 		_, c := tx.CreateBucketIfNotExists([]byte(marksBucket))
-		return errors.Join(a, b, c)
+		_, d := tx.CreateBucketIfNotExists([]byte(ownersBucket))
+		return errors.Join(a, b, c, d)
 	})
 	if err != nil {
 		_ = db.Close() // it is of no use
@@ -91,22 +126,43 @@ func openDB(path string) (db *bbolt.DB, err error) {
 	return db, nil
 }
 
-// each calls fn for all objects, the oldest first.
-func (c *catalog) each(fn func(id, hash uint64, weight int64)) error {
-	return c.view(func(tx *bbolt.Tx) error {
+// each calls fn for all objects, the oldest first, and forgets owners that have none.
+func (c *catalog) each(fn func(id uint64, a about)) error {
+	used := make(map[owner]bool)
+	err := c.view(func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte(weightsBucket)).ForEach(func(k, v []byte) error {
-			if len(k) == 8 && len(v) == 16 {
-				fn(binary.BigEndian.Uint64(k), binary.BigEndian.Uint64(v), int64(binary.BigEndian.Uint64(v[8:])))
+			if a, ok := decodeAbout(v); ok && len(k) == 8 {
+				used[a.owner] = true
+				fn(binary.BigEndian.Uint64(k), a)
 			}
 			return nil
 		})
 	})
+	if err != nil {
+		return err
+	}
+	return c.update(func(tx *bbolt.Tx) error {
+		var without [][]byte
+		bucket := tx.Bucket([]byte(ownersBucket))
+		err := bucket.ForEach(func(k, v []byte) error {
+			if len(k) != 4 || !used[owner(binary.BigEndian.Uint32(k))] {
+				without = append(without, k)
+				return nil
+			}
+			n := owner(binary.BigEndian.Uint32(k))
+			c.owners.restore(n, string(v))
+			c.named[n] = true
+			return nil
+		})
+		for _, k := range without {
+			err = errors.Join(err, bucket.Delete(k))
+		}
+		return err
+	})
 }
 
 // put has an object written soon.
-func (c *catalog) put(id, hash uint64, weight int64, data []byte) {
-	c.change(id, &entryRecord{hash, weight, data})
-}
+func (c *catalog) put(id uint64, a about, data []byte) { c.change(id, &entryRecord{a, data}) }
 
 // remove has an object removed soon.
 func (c *catalog) remove(id uint64) { c.change(id, nil) }
@@ -194,6 +250,7 @@ func (c *catalog) flush() {
 	if len(changes) == 0 {
 		return
 	}
+	var named []owner
 	err := c.update(func(tx *bbolt.Tx) error {
 		records, weights := tx.Bucket([]byte(recordsBucket)), tx.Bucket([]byte(weightsBucket))
 		for id, r := range changes {
@@ -204,10 +261,15 @@ func (c *catalog) flush() {
 				}
 				continue
 			}
-			size := binary.BigEndian.AppendUint64(nil, r.hash)
-			size = binary.BigEndian.AppendUint64(size, uint64(r.weight))
-			if err := errors.Join(records.Put(key, r.data), weights.Put(key, size)); err != nil {
+			if err := errors.Join(records.Put(key, r.data), weights.Put(key, r.encode())); err != nil {
 				return err
+			}
+			if r.owner != nobody && !c.named[r.owner] {
+				named = append(named, r.owner)
+				number := binary.BigEndian.AppendUint32(nil, uint32(r.owner))
+				if err := tx.Bucket([]byte(ownersBucket)).Put(number, []byte(c.owners.name(r.owner))); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -215,6 +277,10 @@ func (c *catalog) flush() {
 	if err != nil {
 		c.log.Warn("the catalog of the cache is not written: what has come lately is not there after a restart", "cause", err)
 		c.removeLater(changes)
+		return
+	}
+	for _, of := range named {
+		c.named[of] = true
 	}
 }
 

@@ -169,7 +169,7 @@ func (c *Cache) fly(f *flight, out *http.Request, cancel context.CancelCauseFunc
 		stamp(in.Header, head.asOf)
 		return c.hand(f, in, others)
 	}
-	o.variant = variant(head.vary, f.header)
+	o.variant, o.owner = variant(head.vary, f.header), c.ownerOf(f.site, head.header)
 	o.response.Store(head)
 	c.receive(f, in, o, requested, cancel)
 	return false

@@ -27,6 +27,9 @@ type Site struct {
 	// CountFor is a field, in its canonical form, that says for whom an answer counts;
 	// viewers are not told. "" is none.
 	CountFor string
+	// Owner is whose all objects are, see Options.Share. Where it is "", what an answer says
+	// in CountFor is.
+	Owner string
 }
 
 // Audience is who asks through a Site.

@@ -18,6 +18,7 @@ type object struct {
 	body         *body
 	hits         atomic.Int32 // see evictor
 	id           uint64       // in the catalog; 0: it is not there. The shard guards it.
+	owner        owner
 
 	seat seat // guarded by the evictor that it says
 }

@@ -28,7 +28,7 @@ func (c *Cache) keeping(o *object, requested time.Time) func() {
 				o.id = c.files.newID()
 			}
 		}
-		c.catalog.put(o.id, keyHash(o.key), weight, record)
+		c.catalog.put(o.id, about{keyHash(o.key), weight, o.owner}, record)
 	}
 }
 
@@ -139,7 +139,7 @@ func (c *Cache) read(site *Site, id uint64) (*object, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &object{key: s.Key, variant: s.Variant, slice: s.Slice, total: s.Total, id: id}
+	o := &object{key: s.Key, variant: s.Variant, slice: s.Slice, total: s.Total, id: id, owner: c.ownerOf(site, s.Header)}
 	if s.Inline {
 		o.body = wholeBody(&c.files, 0, memory, s.Size, s.Sum)
 	} else {

@@ -187,7 +187,7 @@ func TestColdObjects(t *testing.T) {
 		e.get(path(n))
 	}
 	_, used := e.disk.load()
-	if _, cold := e.cold.load(); used > 4<<20 || cold < 2<<20 {
+	if _, cold := e.cold.load(everybody); used > 4<<20 || cold < 2<<20 {
 		t.Errorf("%d bytes of 4 MiB are taken on the disk", used)
 	}
 	if _, memory := e.memory.load(); memory > 1<<20 {
@@ -201,7 +201,7 @@ func TestCold(t *testing.T) {
 	t.Parallel()
 	c := newColdQueue()
 	for id := range uint64(20000) {
-		c.add(id, id%7000, 1, 0)
+		c.add(coldObject{id: id, hash: id % 7000, weight: 1})
 	}
 	if got := c.take(5); !cmp.Equal(got, []uint64{14005, 7005, 5}) {
 		t.Errorf("of hash 5: %v", got)
@@ -210,22 +210,22 @@ func TestCold(t *testing.T) {
 		if id == 5 || id == 7005 {
 			continue
 		}
-		if got, ok := c.oldest(); got != id || !ok {
+		if got, ok := c.oldest(everybody); got != id || !ok {
 			t.Fatalf("the oldest is %d, not %d", got, id)
 		}
 	}
 	if got := c.take(3000); !cmp.Equal(got, []uint64{17000, 10000}) {
 		t.Errorf("of hash 3000: %v", got)
 	}
-	if n, bytes := c.load(); n != 20000-3-9998-2 || bytes != int64(n) {
+	if n, bytes := c.load(everybody); n != 20000-3-9998-2 || bytes != int64(n) {
 		t.Errorf("%d objects, %d bytes", n, bytes)
 	}
 	for range 20000 - 3 - 9998 - 2 {
-		if _, ok := c.oldest(); !ok {
+		if _, ok := c.oldest(everybody); !ok {
 			t.Fatal("one is lost")
 		}
 	}
-	if _, ok := c.oldest(); ok || len(c.byKey) > 0 {
+	if _, ok := c.oldest(everybody); ok || len(c.byKey) > 0 {
 		t.Errorf("there is more than there was: %v", c.byKey)
 	}
 }
@@ -234,10 +234,10 @@ func TestCold(t *testing.T) {
 func TestColdForgetsWhatIsGone(t *testing.T) {
 	t.Parallel()
 	c := newColdQueue()
-	c.add(1, 1, 1, 0)
-	c.add(2, 1, 1, 0)
+	c.add(coldObject{id: 1, hash: 1, weight: 1})
+	c.add(coldObject{id: 2, hash: 1, weight: 1})
 	for id := uint64(3); id < 100_000; id++ {
-		c.add(id, id, 1, id)
+		c.add(coldObject{id: id, hash: id, weight: 1, since: id})
 		if got := c.take(id); !cmp.Equal(got, []uint64{id}) {
 			t.Fatalf("of hash %d: %v", id, got)
 		}

@@ -359,6 +359,7 @@ func deps(t testing.TB, c *fakeCloud, s *fakeSites) Deps {
 		Cloud:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "cloud") }),
 		Load:    func() float64 { return 0.5 },
 		Stored:  func() int64 { return 7 },
+		Owned:   func() map[string]int64 { return map[string]int64{"t1": 5} },
 		Waiting: func() int64 { return 3 },
 		Origins: func() map[string][]edge.OriginState { return nil },
 		Log:     slog.New(slog.DiscardHandler),

@@ -64,9 +64,10 @@ type Deps struct {
 	Changed func(now *State)
 	// Present is told every few seconds how edges are; nil where nobody wants to know.
 	Present func(edge.Presence)
-	Load    func() float64 // part of the cores that is busy
-	Stored  func() int64   // bytes in the cache
-	Waiting func() int64   // requests that wait for an origin
+	Load    func() float64          // part of the cores that is busy
+	Stored  func() int64            // bytes in the cache
+	Owned   func() map[string]int64 // of them, by tenant
+	Waiting func() int64            // requests that wait for an origin
 	Origins func() map[string][]edge.OriginState
 	Log     *slog.Logger
 }

@@ -1,6 +1,7 @@
 package front
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -24,6 +25,8 @@ const (
 	// perPath and perOrigin are what is beside the text of one.
 	perPath   = 16
 	perOrigin = 64
+	// reportedTenants are those whose part of the cache is told.
+	reportedTenants = 1000
 	// longestReason is what is told of one.
 	longestReason = 512
 )
@@ -71,8 +74,20 @@ func (r *reporter) tellApplied() {
 func (r *reporter) report(now time.Time) edge.Report {
 	return edge.Report{
 		Node: r.deps.Node, Revision: r.State().Revision, At: now.UTC(), Place: r.deps.Place,
-		Load: r.deps.Load(), Stored: r.deps.Stored(), Waiting: r.deps.Waiting(), Origins: r.origins(),
+		Load: r.deps.Load(), Stored: r.deps.Stored(), Waiting: r.deps.Waiting(), Origins: r.origins(), Tenants: most(r.deps.Owned(), reportedTenants),
 	}
+}
+
+// most are the n largest.
+func most(all map[string]int64, n int) map[string]int64 {
+	if len(all) <= n {
+		return all
+	}
+	names := slices.SortedFunc(maps.Keys(all), func(a, b string) int { return cmp.Or(cmp.Compare(all[b], all[a]), cmp.Compare(a, b)) })
+	for _, name := range names[n:] {
+		delete(all, name)
+	}
+	return all
 }
 
 // tell publishes a report with counts. Those that cannot be sent are in the next one.

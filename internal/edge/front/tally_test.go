@@ -173,7 +173,7 @@ func TestReport(t *testing.T) {
 		wait(reportEvery)
 		got := c.lastReport()
 		want := edge.Report{
-			Node: "n1", Revision: 2, At: got.At, Seconds: 15, Place: edge.Place{Name: "edge one"}, Load: 0.5, Stored: 7, Waiting: 3,
+			Node: "n1", Revision: 2, At: got.At, Seconds: 15, Place: edge.Place{Name: "edge one"}, Load: 0.5, Stored: 7, Waiting: 3, Tenants: map[string]int64{"t1": 5},
 			Sites: map[string]edge.Counts{
 				"a":        {Requests: 2, Hits: 2, Bytes: 2000, Fetched: 20, Status: map[string]int64{"2xx": 2}, Paths: map[string]int64{"/play/~/film/seg-1.m4s": 1}},
 				edge.Cloud: {Requests: 1, Status: map[string]int64{"4xx": 1}, Paths: map[string]int64{"/x": 1}},
@@ -233,4 +233,13 @@ func TestReportsFit(t *testing.T) {
 			t.Errorf("%d sites have their paths counted that nobody asks for", n)
 		}
 	})
+}
+
+// Of too many those that have most are told.
+func TestMost(t *testing.T) {
+	t.Parallel()
+	got := most(map[string]int64{"a": 3, "b": 9, "c": 1, "d": 3}, 2)
+	if want := (map[string]int64{"a": 3, "b": 9}); !cmp.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
 }

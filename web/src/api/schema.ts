@@ -1095,6 +1095,11 @@ export interface components {
              * @description Bytes.
              */
             stored: number;
+            /**
+             * Format: int64
+             * @description Of these, bytes of the tenant that asks.
+             */
+            stored_own: number;
             /** @description By which viewers reach it. */
             url: string;
             /**

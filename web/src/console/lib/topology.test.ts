@@ -6,7 +6,7 @@ import { topology, weight, type Box } from './topology';
 function edge(n: number, change: Partial<Edge> = {}): Edge {
   return {
     id: `nod_${n}`, name: `edge-${n}`, region: `r${n % 3}`, url: '', shield: false, state: 'ready', seen_at: '2026-03-02T01:00:00Z', load: 0.5,
-    requests: 10, hit_ratio: 0.9, egress: 1e6, ingress: 1e5, capacity: 0, stored: 100, waiting: 1, ...change,
+    requests: 10, hit_ratio: 0.9, egress: 1e6, ingress: 1e5, capacity: 0, stored: 100, stored_own: 40, waiting: 1, ...change,
   };
 }
 const many = (n: number) => Array.from({ length: n }, (_, i) => edge(i));
