@@ -132,6 +132,9 @@ func (e *edgeNode) present(are edge.Presence) {
 // largestManifest bounds a manifest to which steering is added.
 const largestManifest = 4 << 20
 
+// mostElsewhere is how many other edges a manifest names. Steering knows more.
+const mostElsewhere = 2
+
 // steers reports whether a request is for a manifest that tells players of other edges.
 func (e *edgeNode) steers(r *http.Request) bool {
 	name := path.Base(r.URL.Path)
@@ -175,7 +178,11 @@ func (e *edgeNode) steered(r *http.Request, text []byte) ([]byte, error) {
 	}
 	own := base.String()
 	base.Path, base.RawQuery = r.URL.Path, r.URL.RawQuery
-	return dash.AppendSteered(nil, text, dash.Steering{Server: own + route.SteerDASHPath + query, Self: base})
+	steering := dash.Steering{Server: own + route.SteerDASHPath + query, Self: base}
+	for _, other := range e.routes.router.Elsewhere(r, e.who.id(), mostElsewhere) {
+		steering.Others = append(steering.Others, dash.Place(other))
+	}
+	return dash.AppendSteered(nil, text, steering)
 }
 
 // capture holds an answer back until it is whole, if it is small. It is for manifests that

@@ -3,8 +3,9 @@
 // Plays films whose server dies, in one Chromium. The job: {chromium, lab: address of the
 // lab page, lanes, checks: [{name, player, url, kill, to}]}, where a POST to kill ends the
 // server that the player is on, and to is a time that is not loaded then, to which it is
-// sent. The player is one of the lab's, or "page" for a page of ours at url. The answer, a
-// line for each: {name, problems, gap: seconds until pictures of that time move}.
+// sent; with 0 it plays on, and two seconds are loaded when the server ends. The player is one of the lab's, or "page" for a page of ours at url. The answer, a
+// line for each: {name, problems, gap: seconds until pictures of that time move, or
+// the longest in which they do not}.
 
 import fs from 'node:fs';
 import { launch } from './lib/chromium.mjs';
@@ -52,8 +53,19 @@ async function play([kill, to]) {
   video().muted = true;
   video().play();
   await until('playback', () => video().currentTime > 0.3, 30);
+  const ahead = () => Math.max(0, ...[...Array(video().buffered.length).keys()].map((i) => video().buffered.end(i) - video().currentTime));
+  if (to === 0) await until('two seconds loaded', () => ahead() > 2 && ahead() < 2.5, 30);
   const begun = performance.now();
   await fetch(kill, { method: 'POST' });
+  if (to === 0) {
+    let gap = 0;
+    for (let [moved, at] = [begun, video().currentTime]; performance.now() < begun + 15000;) {
+      await new Promise((done) => setTimeout(done, 20));
+      if (video().currentTime > at) [moved, at] = [performance.now(), video().currentTime];
+      gap = Math.max(gap, performance.now() - moved);
+    }
+    return gap / 1000;
+  }
   video().currentTime = to;
   await until('playback from another server', () => video().currentTime > to + 0.1, 30);
   return (performance.now() - begun) / 1000 - 0.1;

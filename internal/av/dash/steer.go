@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"slices"
+	"strings"
 )
 
 // longestManifest bounds a manifest that AppendSteered takes.
@@ -22,12 +23,21 @@ type Steering struct {
 	// Self is where viewers have the manifest: players replace the host in it, and want it
 	// absolute for that.
 	Self *url.URL
+	// Others are where else it is, the best first. Players that follow no clones, or have not
+	// asked the server yet, go on there when Self does not answer.
+	Others []Place
+}
+
+// Place is where a manifest is too.
+type Place struct {
+	ID  string // by which the steering manifest names it
+	URL *url.URL
 }
 
 // AppendSteered appends manifest to dst with what lets players go on elsewhere: a BaseURL
-// that names where it is, as the service location ".", for a live one a Location too, and
-// ContentSteering. Other locations come as clones of "." in the steering manifest. Nothing
-// else changes. A manifest that has a BaseURL, a Location or ContentSteering of its own, or
+// that names where it is, as the service location ".", one for each other place, for a live
+// one a Location each too, and ContentSteering. Further locations come as clones of "." in
+// the steering manifest. Nothing else changes. A manifest that has a BaseURL, a Location or ContentSteering of its own, or
 // is longer than 4 MiB, is an error, and dst is returned as it was.
 func AppendSteered(dst, manifest []byte, s Steering) ([]byte, error) {
 	if s.Self == nil || s.Self.Hostname() == "" || s.Server == "" {
@@ -44,14 +54,26 @@ func AppendSteered(dst, manifest []byte, s Steering) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
+	all := append([]Place{{baseLocation, s.Self}}, s.Others...)
 	dst = append(dst, manifest[:places.base]...)
-	dst = appendElement(dst, "BaseURL", ` serviceLocation="`+baseLocation+`"`, s.Self.ResolveReference(&url.URL{Path: "./"}).String())
-	if places.live {
-		dst = appendElement(dst, "Location", ` serviceLocation="`+baseLocation+`"`, s.Self.String())
+	for _, p := range all {
+		dst = appendElement(dst, "BaseURL", ` serviceLocation="`+escape(p.ID)+`"`, p.URL.ResolveReference(&url.URL{Path: "./"}).String())
+	}
+	for _, p := range all {
+		if places.live {
+			dst = appendElement(dst, "Location", ` serviceLocation="`+escape(p.ID)+`"`, p.URL.String())
+		}
 	}
 	dst = append(dst, manifest[places.base:places.end]...)
 	dst = appendElement(dst, "ContentSteering", ` defaultServiceLocation="`+baseLocation+`" queryBeforeStart="false"`, server.String())
 	return append(dst, manifest[places.end:]...), nil
+}
+
+// escape writes a text as an attribute has it.
+func escape(text string) string {
+	var out strings.Builder
+	xml.EscapeText(&out, []byte(text)) // a builder takes all
+	return out.String()
 }
 
 func appendElement(dst []byte, name, attributes, text string) []byte {

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,6 +55,42 @@ func TestAppendSteered(t *testing.T) {
 			if !bytes.Contains(got, bytes.TrimSpace(line)) {
 				t.Errorf("%s: %q is not there", name, line)
 			}
+		}
+	}
+}
+
+// Others are named behind where the manifest is itself, a live one's Locations too.
+func TestAppendSteeredOthers(t *testing.T) {
+	t.Parallel()
+	s := here(t)
+	for _, other := range []string{"https://b.example:8443/play/ast_1/manifest.mpd?a=b&c=d", "https://c.example:8443/play/ast_1/manifest.mpd"} {
+		u, err := url.Parse(other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Others = append(s.Others, Place{"nod_" + u.Hostname()[:1], u})
+	}
+	for _, kind := range []string{"static", "dynamic"} {
+		got, err := AppendSteered(nil, []byte(`<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="`+kind+`"><Period></Period></MPD>`), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, err := mpd.ReadFromString(string(got))
+		if err != nil {
+			t.Fatalf("%v\n%s", err, got)
+		}
+		var bases, locations []string
+		for _, b := range read.BaseURL[1:] {
+			bases = append(bases, b.ServiceLocation+" "+string(b.Value))
+		}
+		for _, l := range read.Location {
+			locations = append(locations, string(l.Value))
+		}
+		if want := []string{"nod_b https://b.example:8443/play/ast_1/", "nod_c https://c.example:8443/play/ast_1/"}; !slices.Equal(bases, want) {
+			t.Errorf("%s: bases %q", kind, bases)
+		}
+		if want := []string{s.Self.String(), s.Others[0].URL.String(), s.Others[1].URL.String()}; kind == "dynamic" && !slices.Equal(locations, want) || kind == "static" && len(locations) > 0 {
+			t.Errorf("%s: locations %q", kind, locations)
 		}
 	}
 }

@@ -93,6 +93,32 @@ func (r *Router) redirect(w http.ResponseWriter, q *http.Request, media string) 
 	w.WriteHeader(http.StatusFound)
 }
 
+// Elsewhere is a node that has the same as another one.
+type Elsewhere struct {
+	ID  string
+	URL *url.URL // of what was asked for
+}
+
+// Elsewhere returns where else a node's viewer finds what he asks the node for: the best
+// first, n at most. Those differ from the node in their host alone, as what steering names
+// does.
+func (r *Router) Elsewhere(q *http.Request, id string, n int) (list []Elsewhere) {
+	base, known := r.Scheduler.node(id)
+	if !known {
+		return nil
+	}
+	var buf [most]ranked
+	for _, m := range r.Scheduler.rank(&buf, r.client(q), ContentOf(q.URL.Path)) {
+		if m.ID == id || m.State != Ready || !alike(m.member, base) || len(list) == n {
+			continue
+		}
+		u := *m.URL
+		u.Path, u.RawPath, u.RawQuery = strings.TrimSuffix(u.Path, "/")+q.URL.Path, "", q.URL.RawQuery
+		list = append(list, Elsewhere{m.ID, &u})
+	}
+	return list
+}
+
 // ContentOf is what a path of media is about, for Rank: its first two elements, without
 // those that begin with "~", which are tokens. All files of an asset or stream are one
 // content, whoever asks.

@@ -199,3 +199,31 @@ func FuzzRouter(f *testing.F) {
 		}
 	})
 }
+
+// Where else something is: the nodes of the viewer first, and none that differ in more than
+// their host, or are not to be sent anybody.
+func TestElsewhere(t *testing.T) {
+	t.Parallel()
+	draining, another := node("d", "eu", 1), node("e", "eu", 1)
+	draining.State, another.URL = Draining, &url.URL{Scheme: "http", Host: "e.example:81"}
+	s := scheduler(t, "192.0.2.0/24 eu", node("a", "eu", 1), node("b", "asia", 1), node("c", "eu", 1), draining, another)
+	router := &Router{Scheduler: s}
+	q := httptest.NewRequest(http.MethodGet, "/play/~token/ast_1/manifest.mpd?a=b", nil)
+	q.RemoteAddr = "192.0.2.1:5"
+	for _, test := range []struct {
+		of   string
+		n    int
+		want string
+	}{{"a", 2, "c b"}, {"c", 1, "a"}, {"nobody", 2, ""}, {"a", 0, ""}} {
+		var got []string
+		for _, e := range router.Elsewhere(q, test.of, test.n) {
+			got = append(got, e.ID)
+			if n, _ := s.node(e.ID); e.URL.String() != n.base+q.URL.String() {
+				t.Errorf("%s is at %s", e.ID, e.URL)
+			}
+		}
+		if strings.Join(got, " ") != test.want {
+			t.Errorf("beside %s: %q, want %q", test.of, got, test.want)
+		}
+	}
+}

@@ -1,5 +1,6 @@
 import { MediaPlayer, type MediaInfo, type MediaPlayerClass, type Representation } from 'dashjs';
 import { mendSeeks } from './dash-seek';
+import { leaveTheSilent } from './dash-silence';
 import { redraw, type Engine, type Fault, type FaultKind, type Level, type Listener, type Live, type Source, type Track } from './engine';
 
 /** A rung in DASH: dash.js keeps each codec in a track (adaptation set) of its own. */
@@ -29,6 +30,7 @@ export function openDASH(video: HTMLVideoElement, source: Source, at: number, li
   });
   const state: State = { rungs: [], chosen: -1, shown: undefined, pending: undefined, replacing: undefined, loaded: false, words: [], servers: 1, failures: 0 };
   listen(player, video, state, listener);
+  leaveTheSilent(player, () => state.servers > 1);
   // The player counts from where the presentation starts, which need not be 0. A stream
   // has another time here than with other engines: it begins at the live edge.
   const closing = new AbortController();
@@ -172,9 +174,9 @@ interface Steered {
 }
 
 /**
- * leaveTheDead goes to another server when one does not answer, where several are known.
- * dash.js would wait twenty seconds, and ask the same one three times more. It counts
- * the whole of an answer: so a slow line has longer than hls.js gives it.
+ * leaveTheDead goes to another server when one does not come to the end of an answer, where
+ * several are known. dash.js would wait twenty seconds, and ask the same one three times
+ * more. Who sends nothing is left sooner, see leaveTheSilent.
  */
 function leaveTheDead(player: MediaPlayerClass): void {
   const once = { MediaSegment: 0, InitializationSegment: 0, MPD: 0 };
