@@ -253,7 +253,7 @@ func (e *edgeNode) openSite(site edge.Site, through *origin.Transports, as *self
 		viewers.CountFor = guard.TenantHeader
 	}
 	shields := viewers
-	viewers.Transport, viewers.Finish = s.tier, rules.After
+	viewers.Transport, viewers.Finish = origin.Hold{Next: s.tier}, rules.After
 	// Who is asked by another edge asks no further one.
 	shields.Transport, shields.Audience = direct, cache.Caches
 	s.viewers, s.shields = &viewers, &shields

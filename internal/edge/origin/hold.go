@@ -1,0 +1,63 @@
+package origin
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Hold has blocking reloads of playlists wait for origins that cannot be reached. Players
+// expect to wait for them, and have few tries: by an error at once they have used these up,
+// or have left, before an origin that was started anew answers. What is not answered in
+// time is 503, as for a reload that was blocked for too long (RFC 8216bis, section
+// 6.2.5.2). It stands where viewers are answered and not between caches, so that nobody
+// waits twice. All else goes to Next as it is.
+type Hold struct {
+	Next http.RoundTripper
+}
+
+const (
+	holdFor   = 5 * time.Second
+	holdAgain = 250 * time.Millisecond
+	// holdSays is for people.
+	holdSays = "there is nothing new, as the origin cannot be reached; try again\n"
+)
+
+// RoundTrip asks Next, and a blocking reload again until somebody answers.
+func (h Hold) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !polls(r.URL.RawQuery) || !repeatable(r) {
+		return h.Next.RoundTrip(r)
+	}
+	deadline := time.Now().Add(holdFor)
+	for {
+		in, err := h.Next.RoundTrip(r.Clone(r.Context()))
+		var network net.Error
+		if err == nil || r.Context().Err() != nil || errors.As(err, &network) && network.Timeout() {
+			return in, err // who was silent for so long has had his time
+		}
+		if time.Until(deadline) < holdAgain {
+			return blocked(r), nil
+		}
+		again := time.NewTimer(holdAgain)
+		select {
+		case <-again.C:
+		case <-r.Context().Done():
+			again.Stop()
+			return nil, r.Context().Err()
+		}
+	}
+}
+
+// blocked is what a reload is told that was held in vain. It may be given to all who wait.
+func blocked(r *http.Request) *http.Response {
+	return &http.Response{
+		Status: "503 Service Unavailable", StatusCode: http.StatusServiceUnavailable, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,
+		Header: http.Header{
+			"Retry-After": {"1"}, "Content-Type": {"text/plain; charset=utf-8"}, "Access-Control-Allow-Origin": {"*"},
+		},
+		Body: io.NopCloser(strings.NewReader(holdSays)), ContentLength: int64(len(holdSays)),
+	}
+}
