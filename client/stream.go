@@ -29,7 +29,7 @@ type Stream struct {
 	Stopped   bool             `json:"stopped"` // until it is started nothing is taken in for it
 	Ingest    Ingest           `json:"ingest"`
 	Playback  StreamPlayback   `json:"playback"`
-	Viewers   int              `json:"viewers"`    // from this node
+	Viewers   int              `json:"viewers"`    // from this node and from edges
 	Record    bool             `json:"record"`     // it is recorded whenever it is on air
 	Recording *StreamRecording `json:"recording"`  // nil unless it is recorded now
 	Ladder    []string         `json:"ladder"`     // renditions that are made of it: "auto", or names; none passes it on only

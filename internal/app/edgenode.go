@@ -272,7 +272,7 @@ func (s *edgeSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	asked, answered := s.rules.Before(w, r)
 	if answered != 0 { // it is sent elsewhere
-		s.node.front.Note(s.id, front.Outcome{Status: answered, Cache: "pass", Tenant: s.tenant, Method: r.Method, Host: r.Host, Path: r.URL.Path, Client: r.RemoteAddr, Duration: time.Since(began)})
+		s.node.front.Note(s.id, front.Outcome{Status: answered, Cache: "pass", Tenant: s.tenant, Method: r.Method, Host: r.Host, Path: r.URL.Path, Client: r.RemoteAddr, Agent: r.UserAgent(), Duration: time.Since(began)})
 		return
 	}
 	s.node.answer(w, asked, s, s.viewers)
@@ -306,7 +306,7 @@ func (e *edgeNode) answer(w http.ResponseWriter, r *http.Request, s *edgeSite, a
 		}
 		e.front.Note(s.id, front.Outcome{
 			Status: got.Status, Bytes: got.Bytes, Cache: got.By, Tenant: tenant,
-			Method: r.Method, Host: r.Host, Path: r.URL.Path, Client: r.RemoteAddr, Duration: time.Since(began),
+			Method: r.Method, Host: r.Host, Path: r.URL.Path, Client: r.RemoteAddr, Agent: r.UserAgent(), Duration: time.Since(began),
 		})
 	}()
 	e.cache.Serve(w, r, as, &got)

@@ -41,10 +41,11 @@ type cloud struct {
 }
 
 // startCloud starts a control node with a new data folder.
-func startCloud(t *testing.T, roles string) *cloud {
+func startCloud(t *testing.T, roles string, arguments ...string) *cloud {
 	t.Helper()
 	c := &cloud{program: program.Build(t, testkit.Root(t))}
 	c.arguments = []string{"--roles", roles, "--set", "node.listen=127.0.0.1:" + freePort(t), "--set", "bus.listen=127.0.0.1:" + freePort(t)}
+	c.arguments = append(c.arguments, arguments...)
 	c.serve(t, filepath.Join(t.TempDir(), "control"))
 	return c
 }

@@ -187,6 +187,7 @@ type Report struct {
 	Stored   int64                    `json:"stored"`
 	Waiting  int64                    `json:"waiting"`           // requests that wait for an origin
 	Tenants  map[string]int64         `json:"tenants,omitempty"` // of Stored, of those that have most
+	Viewers  map[string]int64         `json:"viewers,omitempty"` // who watch a stream, about, by its ID
 	Sites    map[string]Counts        `json:"sites,omitempty"`
 	Origins  map[string][]OriginState `json:"origins,omitempty"` // by site
 }

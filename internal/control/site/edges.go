@@ -87,6 +87,19 @@ func (s *Service) Edges(ctx context.Context) (list []edge.Node, are edge.Presenc
 	return list, are, err
 }
 
+// Watching is how many watch a stream by edges, about.
+func (s *Service) Watching(stream string) (count int) {
+	now := s.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.edges {
+		if now.Sub(h.at) <= awayAfter {
+			count += int(h.Viewers[stream])
+		}
+	}
+	return count
+}
+
 // Forget drops a node that was deleted.
 func (s *Service) Forget(ctx context.Context, node string) error {
 	s.mu.Lock()

@@ -564,7 +564,14 @@ func TestTraffic(t *testing.T) {
 	if shown["state"] != "behind" || shown["requests"] != 2.0 || shown["egress"] != 1600.0 || shown["hit_ratio"] != 0.9 || shown["stored_own"] != 4.0 {
 		t.Errorf("edges: %v", shown)
 	}
+	k.report(edge.Report{Node: node, Viewers: map[string]int64{"str_1": 3}})
+	if n := k.Watching("str_1"); n != 3 || k.Watching("str_2") != 0 {
+		t.Errorf("%d watch", n)
+	}
 	now = now.Add(time.Minute)
+	if n := k.Watching("str_1"); n != 0 {
+		t.Errorf("%d watch by an edge that is away", n)
+	}
 	if _, got = k.ask("a", guard.NodesRead, http.MethodGet, "/v1/edges", ""); got["data"].([]any)[0].(map[string]any)["state"] != "away" {
 		t.Errorf("edges: %v", got)
 	}

@@ -74,12 +74,13 @@ type Deps struct {
 
 // Front is the front of an edge. It may be used by several goroutines.
 type Front struct {
-	deps  Deps
-	state atomic.Pointer[State]
-	table table
-	tally *tally
-	tails *tails
-	spool *spool
+	deps   Deps
+	state  atomic.Pointer[State]
+	table  table
+	tally  *tally
+	crowds *crowds
+	tails  *tails
+	spool  *spool
 
 	bumps   chan edge.Delta // what control nodes told
 	missed  chan struct{}   // something may have been told that was not heard
@@ -93,7 +94,7 @@ func New(d Deps) *Front {
 	f := &Front{
 		deps:  d,
 		table: table{open: d.Open, log: d.Log},
-		tally: newTally(d.Log), tails: newTails(d.Place.Name),
+		tally: newTally(d.Log), crowds: newCrowds(), tails: newTails(d.Place.Name),
 		spool: &spool{path: filepath.Join(d.Folder, spoolName), node: d.Node, log: d.Log},
 		bumps: make(chan edge.Delta, mostBumps), missed: make(chan struct{}, 1), back: make(chan struct{}, 1),
 		changed: make(chan struct{}, 1), report: make(chan struct{}, 1),
@@ -162,13 +163,18 @@ type Outcome struct {
 	Host     string
 	Path     string // without the query; a token in it is left out here
 	Client   string // address with port, as in http.Request.RemoteAddr
+	Agent    string // what the client calls itself
 	Duration time.Duration
 }
 
-// Note counts a request of a site, which is [edge.Cloud] for what Deps.Cloud answers. It
-// waits for nothing, and does not allocate for a site that is known.
+// Note counts a request of a site, which is [edge.Cloud] for what Deps.Cloud answers, and
+// who watches a stream. It waits for nothing, and does not allocate for a site and a stream
+// that are known.
 func (f *Front) Note(site string, o Outcome) {
 	f.tally.note(site, &o)
+	if site == edge.Cloud {
+		f.crowds.note(&o, time.Now())
+	}
 	if f.tails.on.Load() != 0 {
 		f.tails.note(site, o)
 	}

@@ -74,7 +74,8 @@ func (r *reporter) tellApplied() {
 func (r *reporter) report(now time.Time) edge.Report {
 	return edge.Report{
 		Node: r.deps.Node, Revision: r.State().Revision, At: now.UTC(), Place: r.deps.Place,
-		Load: r.deps.Load(), Stored: r.deps.Stored(), Waiting: r.deps.Waiting(), Origins: r.origins(), Tenants: most(r.deps.Owned(), reportedTenants),
+		Load: r.deps.Load(), Stored: r.deps.Stored(), Waiting: r.deps.Waiting(), Origins: r.origins(),
+		Tenants: most(r.deps.Owned(), reportedTenants), Viewers: r.crowds.count(now),
 	}
 }
 

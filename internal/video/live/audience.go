@@ -10,11 +10,13 @@ import (
 	"time"
 )
 
-// audience counts who watches a stream from this node: those who hold a connection,
-// and those who have asked for playlists or media lately. Addresses of media are the
-// same for all, so the latter are told apart by where they come from and what they
-// call themselves: viewers behind one cache count as one.
+// audience counts who watches a stream: those who hold a connection to this node, those
+// who have asked it for playlists or media lately, and those whom edges count. Addresses of
+// media are the same for all, so who asks is told apart by where he comes from and what he
+// calls himself: viewers behind a cache that is no edge of the cloud count as one.
 type audience struct {
+	edges func() int // how many watch by edges; nil for nobody
+
 	sent sentBytes
 	last statistics // of the session that goes on, or the last one
 
@@ -79,6 +81,9 @@ func (a *audience) byWay(now time.Time) [ways]int {
 	a.sweep(now)
 	by := a.connected
 	by[byHTTP] += len(a.asked)
+	if a.edges != nil {
+		by[byHTTP] += a.edges()
+	}
 	return by
 }
 
@@ -93,6 +98,8 @@ func (a *audience) sweep(now time.Time) {
 
 // audiences are those of all streams. The zero value is ready.
 type audiences struct {
+	edges func(stream string) int // how many watch one by edges; nil for nobody
+
 	mu sync.Mutex
 	of map[string]*audience
 }
@@ -104,6 +111,9 @@ func (a *audiences) find(stream string) *audience {
 	found := a.of[stream]
 	if found == nil {
 		found = &audience{}
+		if a.edges != nil {
+			found.edges = func() int { return a.edges(stream) }
+		}
 		if a.of == nil {
 			a.of = make(map[string]*audience)
 		}

@@ -37,6 +37,9 @@ func TestAudience(t *testing.T) {
 	leave()
 	expect(now.Add(20*time.Second), 1)
 	expect(now.Add(30*time.Second), 0)
+	a.edges = func() int { return 7 }
+	expect(now.Add(30*time.Second), 7)
+	a.edges = nil
 	for i := range 2 * mostAsking {
 		ask("192.0.2.3:1", fmt.Sprint(i), now)
 	}

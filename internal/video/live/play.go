@@ -103,7 +103,7 @@ func (s *Service) play(w http.ResponseWriter, r *http.Request) {
 	v, err := s.view(r.Context(), t)
 	if err == nil {
 		if guard.Relay(r, w.Header(), v.tenant, t.stream) {
-			v = &view{crowd: v.crowd} // an edge counts what its viewers get
+			v = &view{crowd: v.crowd, edge: true} // which counts its viewers, and what they get
 		}
 		err = s.answerPlay(w, r, t, v)
 	}
@@ -119,7 +119,9 @@ func (s *Service) answerPlay(w http.ResponseWriter, r *http.Request, t target, v
 		return err
 	}
 	defer done()
-	v.crowd.asks(r, time.Now())
+	if !v.edge {
+		v.crowd.asks(r, time.Now())
+	}
 	switch t.file {
 	case masterName:
 		answer, err := group.Master()
@@ -287,6 +289,7 @@ type view struct {
 	policy Policy
 	crowd  *audience
 	until  time.Time // when it is read anew
+	edge   bool      // it is an edge that asks
 }
 
 // view returns the stream that t names, if it may be played.
@@ -302,7 +305,7 @@ func (s *Service) view(ctx context.Context, t target) (*view, error) {
 		err := s.DB.Read(ctx, func(tx *store.Tx) error {
 			r, err := findStream(tx, "", t.stream)
 			if err == nil {
-				v = &view{r.Tenant, r.Policy, s.crowd.find(r.ID), now.Add(viewFor)}
+				v = &view{tenant: r.Tenant, policy: r.Policy, crowd: s.crowd.find(r.ID), until: now.Add(viewFor)}
 			}
 			return err
 		})

@@ -56,6 +56,8 @@ type Deps struct {
 	Room func() error
 	// Served counts bytes that viewers were sent. It must be quick.
 	Served func(tenant string, bytes int64)
+	// Watching is how many watch a stream by edges of the cloud; nil where there are none.
+	Watching func(stream string) int
 }
 
 // Service keeps streams. New starts nothing; see [Service.Run].
@@ -96,6 +98,7 @@ func New(d Deps) *Service {
 	}
 	s.fetching.running, s.fetching.wake = make(map[string]*fetch), make(chan struct{}, 1)
 	s.kitchen.find = d.Tools
+	s.crowd.edges = d.Watching
 	s.peers = s.newPeers()
 	return s
 }

@@ -76,7 +76,7 @@ type Stream struct {
 	Stopped   bool             `json:"stopped" doc:"Until it is started nothing is fetched for it and no encoder is let in."`
 	Ingest    Ingest           `json:"ingest"`
 	Playback  StreamPlayback   `json:"playback"`
-	Viewers   int              `json:"viewers" doc:"How many watch from this node; those behind one cache count as one."`
+	Viewers   int              `json:"viewers" doc:"How many watch, from this node and from edges; those behind one other cache count as one."`
 	Record    bool             `json:"record" doc:"Whether it is recorded whenever it is on air, each time into an asset."`
 	Recording *StreamRecording `json:"recording" doc:"What is recorded now, or not stored yet; null for nothing, and on other nodes."`
 	Ladder    []string         `json:"ladder" nullable:"false" doc:"Renditions of its pictures that are made while it is on air: auto, or names; none passes it on only."`

@@ -95,7 +95,7 @@ func (s *Service) sentBy(by way) func(stream string, bytes int64) {
 func (s *Service) Measure(m *obs.Registry) {
 	m.Func("liuyun_live_streams_count", "Streams on air on this node.", func() float64 { return float64(s.countOnAir()) })
 	m.FuncBy("liuyun_live_inputs_count", "Encoders and sources that send to this node, by protocol.", "protocol", s.countInputs)
-	m.FuncBy("liuyun_live_viewers_count", "Who watches streams from this node, by way; those behind one cache count as one.", "way", func() map[string]float64 {
+	m.FuncBy("liuyun_live_viewers_count", "Who watches streams, by way, those at edges among them; those behind another cache count as one.", "way", func() map[string]float64 {
 		return labelled(s.crowd.byWay(time.Now()))
 	})
 	m.FuncBy("liuyun_live_received_bytes_total", "Pictures and sound that came for streams, by protocol.", "protocol", func() map[string]float64 {

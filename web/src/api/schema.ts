@@ -1898,7 +1898,7 @@ export interface components {
             updated_at: string;
             /**
              * Format: int64
-             * @description How many watch from this node; those behind one cache count as one.
+             * @description How many watch, from this node and from edges; those behind one other cache count as one.
              */
             viewers: number;
         };
