@@ -20,13 +20,12 @@ import (
 // admit says what a node may say and hear on the bus, by its roles.
 func (c *control) admit(ctx context.Context, name string) (bus.Subjects, error) {
 	roles, err := c.nodes.Roles(ctx, name)
-	may := bus.Subjects{Publish: node.AgentSubjects()}
+	may := bus.Subjects{Publish: node.AgentSubjects(name)}
 	if slices.Contains(roles, RoleWorker) || slices.Contains(roles, RoleControl) {
 		may = may.And(job.WorkerSubjects())
 	}
 	if slices.Contains(roles, RoleEdge) {
-		publish, subscribe := site.Subjects()
-		may = may.And(bus.Subjects{Publish: append(publish, cert.Subjects()...), Subscribe: subscribe})
+		may = may.And(site.Subjects(name)).And(bus.Subjects{Publish: cert.Subjects()})
 	}
 	return may, err
 }

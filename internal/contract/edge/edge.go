@@ -4,7 +4,7 @@ package edge
 
 import "time"
 
-// The subjects on the bus.
+// The subjects on the bus. What an edge says is said on them in its own name: bus.From.
 const (
 	SubjectAsk     = "edge.ask"     // an edge asks what has changed: Ask, answered by Delta
 	SubjectChanged = "edge.changed" // control nodes tell what has changed just now: Delta

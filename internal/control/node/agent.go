@@ -10,6 +10,7 @@ import (
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/contract/worker"
+	"liuyun/internal/kit/bus"
 )
 
 // State is how a node is.
@@ -59,8 +60,10 @@ type line interface {
 	Request(ctx context.Context, subject string, in, out any) error
 }
 
-// AgentSubjects are what an Agent says on the bus.
-func AgentSubjects() []string { return []string{subjectBeat, subjectGreet} }
+// AgentSubjects are what the Agent of a node says on the bus, in its own name.
+func AgentSubjects(node string) []string {
+	return []string{bus.From(subjectBeat, node), bus.From(subjectGreet, node)}
+}
 
 // taker is what an Agent holds back: it takes jobs, or it does not.
 type taker interface {
@@ -147,7 +150,7 @@ func (a *Agent) beat(ctx context.Context) {
 		b.State = Draining
 	}
 	a.settle(b)
-	if err := a.Line.Publish(subjectBeat, b); err != nil {
+	if err := a.Line.Publish(bus.From(subjectBeat, a.Node), b); err != nil {
 		a.Log.Debug("heartbeat not sent", "error", err)
 	}
 }
@@ -180,7 +183,7 @@ func (a *Agent) greet(ctx context.Context) (skew time.Duration, draining bool, e
 	defer cancel()
 	asked := time.Now()
 	var answer welcome
-	if err := a.Line.Request(ctx, subjectGreet, greeting{a.Node}, &answer); err != nil {
+	if err := a.Line.Request(ctx, bus.From(subjectGreet, a.Node), greeting{a.Node}, &answer); err != nil {
 		return 0, false, err
 	}
 	if a.Learn != nil && len(answer.Reach.Bus) > 0 {

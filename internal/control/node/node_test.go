@@ -34,7 +34,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type wire struct {
 	mu        sync.Mutex
 	listeners map[string][]func(string, []byte)
-	server    func(context.Context, []byte) (any, error)
+	server    func(ctx context.Context, node string, data []byte) (any, error)
 	clock     time.Duration // how far the service's clock is ahead
 	cut       bool
 }
@@ -42,13 +42,16 @@ type wire struct {
 func (w *wire) Publish(subject string, v any) error {
 	data, err := json.Marshal(v)
 	w.mu.Lock()
-	listeners := w.listeners[subject]
+	listeners, from := w.listeners[subject], subject
+	if at := strings.LastIndexByte(subject, '.'); len(listeners) == 0 && at >= 0 { // somebody says it in his name
+		listeners, from = w.listeners[subject[:at]], subject[at+1:]
+	}
 	if w.cut {
 		listeners = nil
 	}
 	w.mu.Unlock()
 	for _, fn := range listeners {
-		fn(subject, data)
+		fn(from, data)
 	}
 	return err
 }
@@ -62,12 +65,16 @@ func (w *wire) Subscribe(subject string, fn func(string, []byte)) (func(), error
 	return func() {}, nil
 }
 
-func (w *wire) Serve(_ string, fn func(context.Context, []byte) (any, error)) (func(), error) {
+func (w *wire) SubscribeFrom(subject string, fn func(string, []byte)) (func(), error) {
+	return w.Subscribe(subject, fn)
+}
+
+func (w *wire) ServeFrom(_ string, fn func(context.Context, string, []byte) (any, error)) (func(), error) {
 	w.server = fn
 	return func() {}, nil
 }
 
-func (w *wire) Request(ctx context.Context, _ string, in, out any) error {
+func (w *wire) Request(ctx context.Context, subject string, in, out any) error {
 	w.mu.Lock()
 	cut, ahead := w.cut, w.clock
 	w.mu.Unlock()
@@ -75,7 +82,7 @@ func (w *wire) Request(ctx context.Context, _ string, in, out any) error {
 		return fault.New(fault.Unavailable, "nobody answers")
 	}
 	data, _ := json.Marshal(in)
-	v, err := w.server(ctx, data)
+	v, err := w.server(ctx, subject[strings.LastIndexByte(subject, '.')+1:], data)
 	if err != nil {
 		return err
 	}
@@ -343,8 +350,8 @@ func newAgent(t *testing.T, c *cloud) (*Agent, *hands) {
 	if err := c.Register(t.Context(), a.Node, "box", []string{"worker"}, "10.0.0.2"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := c.wire.Subscribe(subjectBeat, func(_ string, data []byte) { c.hear(t.Context(), data) })
-	if _, serveErr := c.wire.Serve(subjectGreet, c.greet); err != nil || serveErr != nil {
+	_, err := c.wire.SubscribeFrom(subjectBeat, func(node string, data []byte) { c.hear(t.Context(), node, data) })
+	if _, serveErr := c.wire.ServeFrom(subjectGreet, c.greet); err != nil || serveErr != nil {
 		t.Fatal(err, serveErr)
 	}
 	return a, h

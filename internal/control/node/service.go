@@ -46,7 +46,8 @@ type messages interface {
 	Publish(subject string, v any) error
 	Announce(e event.Event) error
 	Subscribe(subject string, fn func(subject string, data []byte)) (stop func(), err error)
-	Serve(subject string, fn func(ctx context.Context, data []byte) (any, error)) (stop func(), err error)
+	SubscribeFrom(subject string, fn func(node string, data []byte)) (stop func(), err error)
+	ServeFrom(subject string, fn func(ctx context.Context, node string, data []byte) (any, error)) (stop func(), err error)
 }
 
 // Deps are what a Service is made of.
@@ -115,12 +116,12 @@ func New(d Deps) *Service { return &Service{deps: d, beats: make(map[string]hear
 
 // Run listens to the nodes until ctx ends.
 func (s *Service) Run(ctx context.Context, ready func()) error {
-	stopBeats, err := s.deps.Messages.Subscribe(subjectBeat, func(_ string, data []byte) { s.hear(ctx, data) })
+	stopBeats, err := s.deps.Messages.SubscribeFrom(subjectBeat, func(node string, data []byte) { s.hear(ctx, node, data) })
 	if err != nil {
 		return err
 	}
 	defer stopBeats()
-	stopGreets, err := s.deps.Messages.Serve(subjectGreet, s.greet)
+	stopGreets, err := s.deps.Messages.ServeFrom(subjectGreet, s.greet)
 	if err != nil {
 		return err
 	}
@@ -144,9 +145,9 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 }
 
 // greet answers a node that asks for the time and for what is wanted of it.
-func (s *Service) greet(ctx context.Context, data []byte) (any, error) {
+func (s *Service) greet(ctx context.Context, node string, data []byte) (any, error) {
 	var ask greeting
-	if err := json.Unmarshal(data, &ask); err != nil {
+	if err := json.Unmarshal(data, &ask); err != nil || ask.Node != node {
 		return nil, fault.Wrap(err, fault.Invalid, "this is no greeting of a node")
 	}
 	var n record
@@ -179,10 +180,10 @@ func (s *Service) reach(tx *store.Tx) (Reach, error) {
 }
 
 // hear takes in a beat.
-func (s *Service) hear(ctx context.Context, data []byte) {
+func (s *Service) hear(ctx context.Context, node string, data []byte) {
 	var beat Beat
-	if err := json.Unmarshal(data, &beat); err != nil || !id.Valid("nod", beat.Node) {
-		s.deps.Log.Warn("a heartbeat that cannot be read", "error", err)
+	if err := json.Unmarshal(data, &beat); err != nil || !id.Valid("nod", beat.Node) || beat.Node != node {
+		s.deps.Log.Warn("a heartbeat that cannot be read, or speaks of another node", "node", node, "error", err)
 		return
 	}
 	now := time.Now()

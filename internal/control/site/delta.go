@@ -27,9 +27,9 @@ const (
 )
 
 // answer tells an edge what has changed.
-func (s *Service) answer(ctx context.Context, data []byte) (any, error) {
+func (s *Service) answer(ctx context.Context, node string, data []byte) (any, error) {
 	var ask edge.Ask
-	if err := json.Unmarshal(data, &ask); err != nil || !id.Valid("nod", ask.Node) {
+	if err := json.Unmarshal(data, &ask); err != nil || !id.Valid("nod", ask.Node) || ask.Node != node {
 		return nil, fault.Wrap(err, fault.Invalid, "this is no question of an edge")
 	}
 	if err := s.deps.Known(ctx, ask.Node); err != nil {

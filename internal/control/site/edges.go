@@ -27,10 +27,10 @@ const (
 )
 
 // hear takes in a report.
-func (s *Service) hear(ctx context.Context, data []byte) {
+func (s *Service) hear(ctx context.Context, node string, data []byte) {
 	var r edge.Report
-	if err := json.Unmarshal(data, &r); err != nil || !id.Valid("nod", r.Node) {
-		s.deps.Log.Warn("a report of an edge that cannot be read", "cause", err)
+	if err := json.Unmarshal(data, &r); err != nil || !id.Valid("nod", r.Node) || r.Node != node {
+		s.deps.Log.Warn("a report of an edge that cannot be read, or speaks of another one", "node", node, "cause", err)
 		return
 	}
 	now := s.now()
@@ -232,9 +232,9 @@ func nodes(tx *store.Tx) (list []edge.Node, err error) {
 }
 
 // takeUsage adds what an edge has served, once.
-func (s *Service) takeUsage(ctx context.Context, data []byte) (any, error) {
+func (s *Service) takeUsage(ctx context.Context, node string, data []byte) (any, error) {
 	var u edge.Usage
-	if err := json.Unmarshal(data, &u); err != nil || !id.Valid("nod", u.Node) {
+	if err := json.Unmarshal(data, &u); err != nil || !id.Valid("nod", u.Node) || u.Node != node {
 		return nil, badUsage(err)
 	}
 	if _, err := time.Parse(time.DateOnly, u.Day); err != nil {

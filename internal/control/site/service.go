@@ -16,6 +16,7 @@ import (
 	"liuyun/internal/base/id"
 	"liuyun/internal/contract/edge"
 	"liuyun/internal/contract/event"
+	"liuyun/internal/kit/bus"
 	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/store"
 )
@@ -24,8 +25,8 @@ import (
 // connected to all of that or to none.
 type messages interface {
 	Publish(subject string, v any) error
-	Subscribe(subject string, fn func(subject string, data []byte)) (stop func(), err error)
-	Serve(subject string, fn func(ctx context.Context, data []byte) (any, error)) (stop func(), err error)
+	SubscribeFrom(subject string, fn func(node string, data []byte)) (stop func(), err error)
+	ServeFrom(subject string, fn func(ctx context.Context, node string, data []byte) (any, error)) (stop func(), err error)
 	Consume(ctx context.Context, durable string, fn func(ctx context.Context, seq uint64, e event.Event) error) error
 }
 
@@ -71,21 +72,23 @@ func New(d Deps) *Service {
 	return &Service{deps: d, now: time.Now, keep: mostPurges, tailEvery: tailEvery, edges: make(map[string]*heard), traffic: make(map[string]*traffic)}
 }
 
-// Subjects are what an edge says and hears on the bus.
-func Subjects() (publish, subscribe []string) {
-	return []string{edge.SubjectAsk, edge.SubjectReport, edge.SubjectUsage, edge.SubjectSeen},
-		[]string{edge.SubjectChanged, edge.SubjectPresent, edge.SubjectTail}
+// Subjects are what an edge says on the bus, in its own name, and what it hears.
+func Subjects(node string) bus.Subjects {
+	return bus.Subjects{
+		Publish:   []string{bus.From(edge.SubjectAsk, node), bus.From(edge.SubjectReport, node), bus.From(edge.SubjectUsage, node), bus.From(edge.SubjectSeen, node)},
+		Subscribe: []string{edge.SubjectChanged, edge.SubjectPresent, edge.SubjectTail},
+	}
 }
 
 // Run answers edges until ctx ends.
 func (s *Service) Run(ctx context.Context, ready func()) error {
-	stopReports, err := s.deps.Messages.Subscribe(edge.SubjectReport, func(_ string, data []byte) { s.hear(ctx, data) })
+	stopReports, err := s.deps.Messages.SubscribeFrom(edge.SubjectReport, func(node string, data []byte) { s.hear(ctx, node, data) })
 	if err != nil {
 		return err
 	}
 	defer stopReports()
-	for subject, answer := range map[string]func(context.Context, []byte) (any, error){edge.SubjectAsk: s.answer, edge.SubjectUsage: s.takeUsage} {
-		stop, err := s.deps.Messages.Serve(subject, answer)
+	for subject, answer := range map[string]func(context.Context, string, []byte) (any, error){edge.SubjectAsk: s.answer, edge.SubjectUsage: s.takeUsage} {
+		stop, err := s.deps.Messages.ServeFrom(subject, answer)
 		if err != nil {
 			return err
 		}

@@ -30,7 +30,7 @@ import (
 type fakeBus struct {
 	mu   sync.Mutex
 	said []edge.Delta
-	hear map[string]func(subject string, data []byte)
+	hear map[string]func(node string, data []byte)
 }
 
 func (b *fakeBus) Publish(subject string, v any) error {
@@ -42,14 +42,14 @@ func (b *fakeBus) Publish(subject string, v any) error {
 	return nil
 }
 
-func (b *fakeBus) Subscribe(subject string, fn func(string, []byte)) (func(), error) {
+func (b *fakeBus) SubscribeFrom(subject string, fn func(string, []byte)) (func(), error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.hear[subject] = fn
 	return func() {}, nil
 }
 
-func (b *fakeBus) Serve(string, func(context.Context, []byte) (any, error)) (func(), error) {
+func (b *fakeBus) ServeFrom(string, func(context.Context, string, []byte) (any, error)) (func(), error) {
 	return func() {}, nil
 }
 
@@ -301,7 +301,7 @@ func (f *follower) pull(t *testing.T, k *cloud, node string) edge.Delta {
 		if err != nil {
 			t.Fatal(err)
 		}
-		answer, err := k.answer(t.Context(), question)
+		answer, err := k.answer(t.Context(), node, question)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -419,10 +419,14 @@ func testDelta(t *testing.T, k *cloud) {
 	if d := ahead.pull(t, k, one); !d.Whole || len(ahead.marks) != 10 {
 		t.Errorf("ahead: whole %v, %v", d.Whole, ahead.marks)
 	}
-	if _, err := k.answer(t.Context(), []byte(`{"node":"x"}`)); fault.CodeOf(err) != fault.Invalid {
+	if _, err := k.answer(t.Context(), "x", []byte(`{"node":"x"}`)); fault.CodeOf(err) != fault.Invalid {
 		t.Errorf("no node: %v", err)
 	}
-	if _, err := k.answer(t.Context(), []byte(`{"node":"`+ids.New("nod")[:29]+`z"}`)); fault.CodeOf(err) != fault.NotFound {
+	strange := ids.New("nod")[:29] + "z"
+	if _, err := k.answer(t.Context(), one, []byte(`{"node":"`+strange+`"}`)); fault.CodeOf(err) != fault.Invalid {
+		t.Errorf("in another one's name: %v", err)
+	}
+	if _, err := k.answer(t.Context(), strange, []byte(`{"node":"`+strange+`"}`)); fault.CodeOf(err) != fault.NotFound {
 		t.Errorf("a strange node: %v", err)
 	}
 	if err := k.Forget(t.Context(), one); err != nil {
@@ -527,7 +531,7 @@ func (k *cloud) report(r edge.Report) {
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	k.hear(k.t.Context(), data)
+	k.hear(k.t.Context(), r.Node, data)
 }
 
 func TestTraffic(t *testing.T) {
@@ -588,7 +592,10 @@ func TestUsage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = k.takeUsage(t.Context(), data)
+			if _, err := k.takeUsage(t.Context(), ids.New("nod"), data); fault.CodeOf(err) != fault.Invalid {
+				t.Errorf("in another one's name: %v", err)
+			}
+			_, err = k.takeUsage(t.Context(), u.Node, data)
 			return err
 		}
 		for _, number := range []int64{1, 1, 2, 2, 1} {

@@ -42,9 +42,9 @@ func (s *Service) tail(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.leaveTail()
 	seen := make(chan edge.Seen, tailBuffer)
-	stop, err := s.deps.Messages.Subscribe(edge.SubjectSeen, func(_ string, data []byte) {
+	stop, err := s.deps.Messages.SubscribeFrom(edge.SubjectSeen, func(node string, data []byte) {
 		var batch edge.Seen
-		if json.Unmarshal(data, &batch) != nil || batch.Site != of {
+		if json.Unmarshal(data, &batch) != nil || batch.Node != node || batch.Site != of {
 			return
 		}
 		select {

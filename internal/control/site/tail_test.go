@@ -39,11 +39,11 @@ func TestTail(t *testing.T) {
 	show := k.bus.hear[edge.SubjectSeen]
 	k.bus.mu.Unlock()
 	for _, site := range []string{"sit_other", of} {
-		data, err := json.Marshal(edge.Seen{Site: site, Requests: []edge.Request{{Path: "/of/" + site}}})
+		data, err := json.Marshal(edge.Seen{Node: "nod_1", Site: site, Requests: []edge.Request{{Path: "/of/" + site}}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		show(edge.SubjectSeen, data)
+		show("nod_1", data)
 	}
 	var text bytes.Buffer
 	for !strings.Contains(text.String(), "/of/"+of) {

@@ -10,6 +10,7 @@ import (
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/contract/edge"
+	"liuyun/internal/kit/bus"
 )
 
 const (
@@ -144,7 +145,7 @@ func (c *follower) ask(ctx context.Context) {
 	ctx, c.cancel = context.WithTimeout(ctx, askTimeout)
 	go func() {
 		var a answer
-		a.err = c.deps.Bus.Request(ctx, edge.SubjectAsk, q, &a.delta)
+		a.err = c.deps.Bus.Request(ctx, bus.From(edge.SubjectAsk, c.deps.Node), q, &a.delta)
 		if a.err == nil && a.delta.From != q.Revision && !a.delta.Whole {
 			a.err = fmt.Errorf("asked for what is after revision %d, told what is after %d", q.Revision, a.delta.From)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"liuyun/internal/contract/edge"
+	"liuyun/internal/kit/bus"
 )
 
 const (
@@ -65,7 +66,7 @@ func (f *Front) tellReports(ctx context.Context) {
 // tellApplied publishes what is applied, without counts: over so short a time they say
 // nothing of how many there are a second.
 func (r *reporter) tellApplied() {
-	if err := r.deps.Bus.Publish(edge.SubjectReport, r.report(time.Now())); err != nil {
+	if err := r.deps.Bus.Publish(bus.From(edge.SubjectReport, r.deps.Node), r.report(time.Now())); err != nil {
 		r.deps.Log.Debug("report not sent", "error", err)
 	}
 }
@@ -99,7 +100,7 @@ func (r *reporter) tell() {
 	after := r.after
 	var sums map[*siteTally]totals
 	report.Sites, sums = r.counts()
-	if err := r.deps.Bus.Publish(edge.SubjectReport, report); err != nil {
+	if err := r.deps.Bus.Publish(bus.From(edge.SubjectReport, r.deps.Node), report); err != nil {
 		r.after = after
 		r.deps.Log.Debug("report not sent", "error", err)
 		return

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"liuyun/internal/contract/edge"
+	"liuyun/internal/kit/bus"
 )
 
 const (
@@ -54,7 +55,7 @@ func (f *Front) hearTail(data []byte) {
 
 // show tells what is to be seen.
 func (f *Front) show(site string, requests []edge.Request) {
-	if err := f.deps.Bus.Publish(edge.SubjectSeen, edge.Seen{Node: f.deps.Node, Site: site, Requests: requests}); err != nil {
+	if err := f.deps.Bus.Publish(bus.From(edge.SubjectSeen, f.deps.Node), edge.Seen{Node: f.deps.Node, Site: site, Requests: requests}); err != nil {
 		f.deps.Log.Debug("requests not shown", "error", err)
 	}
 }

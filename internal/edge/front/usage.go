@@ -16,6 +16,7 @@ import (
 	"liuyun/internal/base/fault"
 	"liuyun/internal/base/file"
 	"liuyun/internal/contract/edge"
+	"liuyun/internal/kit/bus"
 )
 
 const (
@@ -212,7 +213,7 @@ func (f *Front) handOverOnce(ctx context.Context, timeout time.Duration) time.Du
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if err := f.deps.Bus.Request(ctx, edge.SubjectUsage, s.kept.Batch, nil); err != nil {
+	if err := f.deps.Bus.Request(ctx, bus.From(edge.SubjectUsage, f.deps.Node), s.kept.Batch, nil); err != nil {
 		if code := fault.CodeOf(err); code != fault.Unavailable && code != fault.Canceled && !s.refused {
 			f.deps.Log.Error("control nodes do not take usage; it is kept, and handed over again", "day", s.kept.Batch.Day, "error", err)
 			s.refused = true

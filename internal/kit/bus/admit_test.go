@@ -30,6 +30,52 @@ func member(t *testing.T, ca *guard.CA, name string, names ...string) *guard.Ide
 	return id
 }
 
+// A node that may speak in its own name speaks for nobody else, and who hears it knows whom.
+func TestOwnName(t *testing.T) {
+	t.Parallel()
+	ca, err := guard.OpenCA(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Config: DefaultConfig(), TLS: &tls.Config{
+		GetCertificate: ca.Server(guard.ControlName), ClientCAs: ca.Pool(), ClientAuth: tls.RequireAndVerifyClientCert,
+	}}
+	o.Config.Listen = freeAddress(t)
+	o.Admit = func(_ context.Context, node string) (Subjects, error) {
+		return Subjects{Publish: []string{From("said", node), From("ask", node)}}, nil
+	}
+	control := start(t, o)
+	heard := make(chan string, 10)
+	stop, err := control.SubscribeFrom("said", func(node string, data []byte) { heard <- node + " says " + string(data) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	stop, err = control.ServeFrom("ask", func(_ context.Context, node string, _ []byte) (any, error) { return "hello " + node, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	one := start(t, Options{Name: "one", URLs: []string{"tls://" + o.Config.Listen}, TLS: member(t, ca, "one").ClientTLS()})
+	for _, subject := range []string{From("said", "two"), "said", From("said", "one.two"), From("said", "one")} {
+		if err := one.Publish(subject, subject); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answer := ""
+	if err := one.Request(t.Context(), From("ask", "one"), nil, &answer); err != nil || answer != "hello one" {
+		t.Errorf("asked in its own name: %q, %v", answer, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := one.Request(ctx, From("ask", "two"), nil, &answer); err == nil {
+		t.Errorf("asked in another's name: %q", answer)
+	}
+	if got := <-heard; got != `one says "said.one"` || len(heard) > 0 {
+		t.Errorf("heard %q, and %d more", got, len(heard))
+	}
+}
+
 // A node with a certificate comes in while it is admitted. Expelled, its
 // connection ends, and only the server's word lets it back.
 func TestAdmit(t *testing.T) {

@@ -62,11 +62,34 @@ func (b *Bus) Subscribe(subject string, fn func(subject string, data []byte)) (s
 	return func() { _ = sub.Unsubscribe() }, nil
 }
 
+// From is the subject by which a node says in its own name what is said on a subject: an
+// Admit that allows this one alone lets it speak for nobody else. Who says it is heard by
+// SubscribeFrom and ServeFrom.
+func From(subject, node string) string { return subject + "." + node }
+
+// SubscribeFrom is Subscribe to a subject on which nodes speak in their own names; fn is
+// told in whose.
+func (b *Bus) SubscribeFrom(subject string, fn func(node string, data []byte)) (stop func(), err error) {
+	return b.Subscribe(From(subject, "*"), func(of string, data []byte) { fn(of[len(subject)+1:], data) })
+}
+
+// ServeFrom is Serve on a subject on which nodes ask in their own names; fn is told in
+// whose.
+func (b *Bus) ServeFrom(subject string, fn func(ctx context.Context, node string, data []byte) (any, error)) (stop func(), err error) {
+	return b.serve(From(subject, "*"), func(ctx context.Context, m *nats.Msg) (any, error) {
+		return fn(ctx, m.Subject[len(subject)+1:], m.Data)
+	})
+}
+
 // Serve answers requests on the subject until stop is called; of several nodes
 // that serve it one gets each. fn may run up to 64 times at once. What it returns
 // goes back as JSON, a fault with its code and message; the cause stays here.
 // ctx ends when the one who asked stops waiting. stop waits for running answers.
 func (b *Bus) Serve(subject string, fn func(ctx context.Context, data []byte) (any, error)) (stop func(), err error) {
+	return b.serve(subject, func(ctx context.Context, m *nats.Msg) (any, error) { return fn(ctx, m.Data) })
+}
+
+func (b *Bus) serve(subject string, fn func(ctx context.Context, m *nats.Msg) (any, error)) (stop func(), err error) {
 	conn, _, err := b.connection()
 	if err != nil {
 		return nil, err
@@ -92,7 +115,7 @@ func (b *Bus) Serve(subject string, fn func(ctx context.Context, data []byte) (a
 	return func() { _ = sub.Unsubscribe(); running.Wait() }, nil
 }
 
-func (b *Bus) answer(m *nats.Msg, fn func(ctx context.Context, data []byte) (any, error)) {
+func (b *Bus) answer(m *nats.Msg, fn func(ctx context.Context, m *nats.Msg) (any, error)) {
 	timeout := requestTimeout
 	if ms, err := strconv.Atoi(m.Header.Get(timeoutHeader)); err == nil && ms > 0 {
 		timeout = min(time.Duration(ms)*time.Millisecond, time.Hour)
@@ -123,14 +146,14 @@ func (b *Bus) answer(m *nats.Msg, fn func(ctx context.Context, data []byte) (any
 	}
 }
 
-func (b *Bus) call(ctx context.Context, m *nats.Msg, fn func(ctx context.Context, data []byte) (any, error)) (v any, err error) {
+func (b *Bus) call(ctx context.Context, m *nats.Msg, fn func(ctx context.Context, m *nats.Msg) (any, error)) (v any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			b.options.Log.Error("bus: panic", "subject", m.Subject, "panic", r, "stack", string(debug.Stack()))
 			err = fault.New(fault.Internal, "%s: a defect in the program, see its log", m.Subject)
 		}
 	}()
-	return fn(ctx, m.Data)
+	return fn(ctx, m)
 }
 
 // Request sends in as JSON to one of those who serve the subject and decodes the
