@@ -81,6 +81,7 @@ type Tools struct {
 	encoders  map[string]bool
 	filters   map[string]bool
 	decodable map[string]bool // codec names
+	proofs    *proofs
 }
 
 // Find locates both tools and reads what they are and can do, in five short runs
@@ -90,7 +91,7 @@ func Find(ctx context.Context, c Config) (*Tools, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	t := &Tools{config: c}
+	t := &Tools{config: c, proofs: newProofs()}
 	var err error
 	if t.ffmpeg, err = lookPath("ffmpeg", c.FFmpegPath); err != nil {
 		return nil, err

@@ -59,6 +59,11 @@ type Output struct {
 	ToneMap    bool    `json:"tone_map,omitempty"`
 	TenBit     bool    `json:"ten_bit,omitempty"`
 	Light      *Light  `json:"light,omitempty"`
+
+	// Regions are where bits are moved to and from, by time: rising, the first
+	// From 0. Only for encoders of which Tools.FollowsRegions is true; at most
+	// MaxRegions in a unit.
+	Regions []RegionSpan `json:"regions,omitempty"`
 }
 
 // Light is the HDR metadata of a rendition: SMPTE ST 2086 and CTA-861.3.
@@ -112,7 +117,12 @@ func timescale(rate timebase.Rational) int64 {
 
 // graph is the filter graph and the label of each output's end in it.
 func (u Unit) graph() (graph string, labels []string) {
-	return renditionGraph("0:"+strconv.Itoa(u.Stream), u.sourceFilters(), u.Picture, u.Outputs)
+	graph, labels = renditionGraph("0:"+strconv.Itoa(u.Stream), u.sourceFilters(), u.Picture, u.Outputs)
+	parts := []string{graph}
+	for i, out := range u.Outputs {
+		parts, labels[i] = out.withRegions(parts, labels[i], u.FrameRate.Mul(1, int64(out.Step)))
+	}
+	return strings.Join(parts, ";"), labels
 }
 
 // sourceFilters turn decoded frames into the unit's output frames: exactly
