@@ -161,6 +161,7 @@ type EncodeOptions struct {
 	Preset       string   `json:"preset,omitempty"`   // ultrafast to veryslow
 	Segment      string   `json:"segment,omitempty"`  // 2..6s, or one length such as 4s
 	Loudness     string   `json:"loudness,omitempty"` // -23, -16 or off
+	Saliency     string   `json:"saliency,omitempty"` // off, auto or strong: bits follow where people look
 	MP4          bool     `json:"mp4,omitempty"`      // one MP4 a rendition besides
 	KeepOriginal bool     `json:"keep_original,omitempty"`
 	Prefer       string   `json:"prefer,omitempty"` // which workers make it: time, cost or carbon

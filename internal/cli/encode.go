@@ -24,6 +24,7 @@ type encodeFlags struct {
 	preset    string
 	segment   string
 	loudness  string
+	saliency  string
 	verify    string
 	subtitles []string
 	mp4       bool
@@ -45,6 +46,7 @@ on where it stopped and gives the same bytes. DIR has to be new, empty, or from
 an earlier run.`,
 		Example: `  liuyun encode talk.mov -o talk
   liuyun encode film.mkv -o film --codec h264,hevc,av1 --preset slow --loudness -23
+  liuyun encode interview.mov -o interview --saliency auto
   liuyun encode clip.mp4 -o clip --ladder 1080:6M,720,480 --mp4 --json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return s.encode(cmd, args[0], f) },
@@ -57,6 +59,7 @@ an earlier run.`,
 	flags.StringVar(&f.preset, "preset", defaults.Preset, "speed against size: "+strings.Join(ffmpeg.Presets(), ", "))
 	flags.StringVar(&f.segment, "segment", "2..6s", "length of segments: a range within 2..6s, or one length such as 4s")
 	flags.StringVar(&f.loudness, "loudness", "off", "bring the sound to this loudness: -23 (EBU R 128), -16 (web) or off")
+	flags.StringVar(&f.saliency, "saliency", string(defaults.Saliency), "give more bits to where people look, in H.264 and HEVC: off, auto or strong")
 	flags.StringArrayVar(&f.subtitles, "subtitles", nil, "add subtitles from a file: `LANG=FILE` (.vtt, .srt); may be repeated")
 	flags.BoolVar(&f.mp4, "mp4", false, "write one MP4 a rung besides")
 	flags.BoolVar(&f.original, "keep-original", false, "put a copy of IN into DIR/original")
@@ -79,6 +82,9 @@ func (f *encodeFlags) options() (transcode.Options, error) {
 		return o, err
 	}
 	if o.Loudness, err = transcode.ParseLoudness(f.loudness); err != nil {
+		return o, err
+	}
+	if o.Saliency, err = transcode.ParseSaliency(f.saliency); err != nil {
 		return o, err
 	}
 	for _, text := range f.subtitles {

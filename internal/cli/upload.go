@@ -21,8 +21,8 @@ import (
 // makeFlags are the options that say what the server makes of a source. What is
 // empty, the server decides.
 type makeFlags struct {
-	codecs, ladder, preset, loudness, policy, prefer string
-	mp4, original                                    bool
+	codecs, ladder, preset, loudness, saliency, policy, prefer string
+	mp4, original                                              bool
 }
 
 func (f *makeFlags) add(cmd *cobra.Command) {
@@ -31,6 +31,7 @@ func (f *makeFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.ladder, "ladder", "", "picture heights, each with an optional cap: 1080:6M,720,480")
 	flags.StringVar(&f.preset, "preset", "", "speed against size, ultrafast to veryslow")
 	flags.StringVar(&f.loudness, "loudness", "", "bring the sound to this loudness: -23, -16 or off")
+	flags.StringVar(&f.saliency, "saliency", "", "give more bits to where people look: off, auto or strong")
 	flags.StringVar(&f.prefer, "prefer", "", "which machines make it: time (whichever is free), cost (the cheapest) or carbon (that with the least CO2e)")
 	flags.StringVar(&f.policy, "policy", "", "who may watch: public or signed")
 	flags.BoolVar(&f.mp4, "mp4", false, "make one MP4 a rung besides")
@@ -39,13 +40,13 @@ func (f *makeFlags) add(cmd *cobra.Command) {
 
 // options returns nil when nothing was asked for.
 func (f *makeFlags) options() *client.EncodeOptions {
-	o := client.EncodeOptions{Ladder: f.ladder, Preset: f.preset, Loudness: f.loudness, MP4: f.mp4, KeepOriginal: f.original, Prefer: f.prefer}
+	o := client.EncodeOptions{Ladder: f.ladder, Preset: f.preset, Loudness: f.loudness, Saliency: f.saliency, MP4: f.mp4, KeepOriginal: f.original, Prefer: f.prefer}
 	for codec := range strings.SplitSeq(f.codecs, ",") {
 		if codec = strings.TrimSpace(codec); codec != "" {
 			o.Codecs = append(o.Codecs, codec)
 		}
 	}
-	if f.codecs == "" && o.Ladder == "" && o.Preset == "" && o.Loudness == "" && o.Prefer == "" && !o.MP4 && !o.KeepOriginal {
+	if f.codecs == "" && o.Ladder == "" && o.Preset == "" && o.Loudness == "" && o.Saliency == "" && o.Prefer == "" && !o.MP4 && !o.KeepOriginal {
 		return nil
 	}
 	return &o

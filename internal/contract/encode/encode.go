@@ -23,6 +23,7 @@ type Options struct {
 	Preset       string   `json:"preset"`                  // ultrafast … veryslow
 	Segment      string   `json:"segment"`                 // a range of seconds within "2..6s"
 	Loudness     string   `json:"loudness"`                // "off", "-16" or "-23" LUFS
+	Saliency     string   `json:"saliency,omitempty"`      // "off", "auto" or "strong"; "" is off
 	MP4          bool     `json:"mp4"`                     // an MP4 a rendition besides
 	KeepOriginal bool     `json:"keep_original"`           // the source besides
 	// Prefer says which workers make it: time (whichever is free), cost or carbon. It
@@ -32,7 +33,7 @@ type Options struct {
 
 // DefaultOptions is what a user gets who asks for nothing.
 func DefaultOptions() Options {
-	return Options{Codecs: []string{"h264"}, Ladder: "auto", Preset: "medium", Segment: "2..6s", Loudness: "off"}
+	return Options{Codecs: []string{"h264"}, Ladder: "auto", Preset: "medium", Segment: "2..6s", Loudness: "off", Saliency: "off"}
 }
 
 // Subtitle is a subtitle file that was added to an asset.

@@ -16,8 +16,8 @@ import (
 )
 
 // Analysis is the pass that decodes a stretch of a video stream, or all of it,
-// and hands out a small luma picture of every frame, and tiles for a storyboard
-// on the way.
+// and hands out a small picture of every frame, and tiles for a storyboard on the
+// way.
 type Analysis struct {
 	Stream   int
 	TimeBase timebase.Rational
@@ -29,11 +29,13 @@ type Analysis struct {
 	Seek, From, To *int64
 
 	// Width and Height are the size of the small pictures, whatever the shape
-	// of the source.
+	// of the source. They are luma alone, or YCbCr 4:2:0 (then both are even), one
+	// plane after the other, in limited range.
 	Width, Height int
+	InColour      bool
 	// Exact decodes as a player would and averages every pixel. Otherwise the
-	// loop filter is left out and one line in four is averaged, which moves the
-	// small pictures by a level or two.
+	// loop filter is left out and one line in two or four is averaged, which moves
+	// the small pictures by a level or two.
 	Exact   bool
 	Threads int
 	Tiles   *Tiles
@@ -63,16 +65,24 @@ func (t *Tiles) slots(timeBase timebase.Rational) float64 {
 	return timeBase.Float() / t.Interval.Float()
 }
 
-// Analyse runs the pass. picture is called for every frame in the order of
-// presentation with its time in ticks of TimeBase; it must not keep luma.
-func (t *Tools) Analyse(ctx context.Context, run Command, a Analysis, picture func(pts int64, luma []byte) error) (Usage, error) {
+// Bytes is the size of one small picture.
+func (a Analysis) Bytes() int {
+	if a.InColour {
+		return a.Width * a.Height * 3 / 2
+	}
+	return a.Width * a.Height
+}
+
+// Analyse runs the pass. each is called for every frame in the order of
+// presentation with its time in ticks of TimeBase; it must not keep picture.
+func (t *Tools) Analyse(ctx context.Context, run Command, a Analysis, each func(pts int64, picture []byte) error) (Usage, error) {
 	run.Args = t.AnalysisArgs(a)
 	lumaReader, lumaWriter := io.Pipe()
 	timeReader, timeWriter := io.Pipe()
 	run.Pipes = []io.Writer{lumaWriter, timeWriter}
 	var pair errgroup.Group
 	pair.Go(func() error {
-		err := pairPictures(lumaReader, timeReader, a.Width*a.Height, picture)
+		err := pairPictures(lumaReader, timeReader, a.Bytes(), each)
 		lumaReader.CloseWithError(err)
 		timeReader.CloseWithError(err)
 		return err
@@ -98,7 +108,11 @@ func (t *Tools) AnalysisArgs(a Analysis) []string {
 	decoder := readOptions{stream: a.Stream, timeBase: a.TimeBase, seek: a.Seek, threads: a.Threads, skipLoopFilter: !a.Exact}
 	source := "0:" + strconv.Itoa(a.Stream)
 	small := append(a.thin(), a.Picture.scale(a.Width, a.Height, "area")...)
-	small = append(small, "format=gray", "split=2")
+	format := "gray"
+	if a.InColour {
+		format = "yuv420p"
+	}
+	small = append(small, "format="+format, "split=2")
 	graph := chain(source, append(a.within(), small...), "luma", "time")
 	if t := a.Tiles; t != nil {
 		graph = chain(source, append(a.within(), "split=2"), "whole", "some") + ";" +
@@ -134,16 +148,30 @@ func (a Analysis) within() []string {
 	return []string{"trim=" + strings.Join(bounds, ":")}
 }
 
-// thin keeps one line in four of a picture that has more than enough: each small
-// pixel still is the mean of a hundred or more. The filter only steps over lines,
-// where a scaler would read them. It takes every picture for as large as the first,
-// so those of another size are scaled before.
-func (a Analysis) thin() []string {
-	const by = 4
-	if a.Exact || a.Picture.Height < 5*by*a.Height {
-		return nil
+// Thinned is how many lines of the picture there are to one that is averaged. The
+// more of them there are for each sample, the more may be left out.
+func (a Analysis) Thinned() int {
+	switch {
+	case a.Exact || a.Picture.Height < 4*a.Height:
+		return 1
+	case a.Picture.Height < 8*a.Height:
+		return 2
 	}
-	return []string{fmt.Sprintf("scale=w=%d:h=%d", a.Picture.Width, a.Picture.Height), "field", "field"}
+	return 4
+}
+
+// thin leaves lines out. The filter only steps over them, where a scaler would read
+// them. It takes every picture for as large as the first, so those of another size
+// are scaled before.
+func (a Analysis) thin() []string {
+	filters := []string{fmt.Sprintf("scale=w=%d:h=%d", a.Picture.Width, a.Picture.Height)}
+	switch a.Thinned() {
+	case 1:
+		return nil
+	case 2:
+		return append(filters, "field")
+	}
+	return append(filters, "field", "field")
 }
 
 // filters pick the frames as Slot counts them.

@@ -84,6 +84,7 @@ func TestAnalysisArgs(t *testing.T) {
 		"stretch": {TimeBase: timebase.R(1, 12800), Picture: sdr(1920, 1080), Seek: &seek, From: &from, To: &to, Width: 32, Height: 18, Threads: 1, Tiles: tiles},
 		"exact":   {TimeBase: timebase.R(1, 12800), Picture: sdr(1920, 1080), Width: 32, Height: 18, Exact: true, Threads: 1, Tiles: tiles},
 		"hdr":     {TimeBase: timebase.R(1, 90000), Picture: hdr, Width: 32, Height: 18, Threads: 1, Tiles: tiles},
+		"colour":  {TimeBase: timebase.R(1, 12800), Picture: sdr(960, 540), Width: 160, Height: 96, InColour: true, Threads: 1, Tiles: tiles},
 	}
 	for name, pass := range passes {
 		t.Run(name, func(t *testing.T) {

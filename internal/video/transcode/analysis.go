@@ -14,6 +14,7 @@ import (
 	"liuyun/internal/av/pixel"
 	"liuyun/internal/base/timebase"
 	"liuyun/internal/engine/ffmpeg"
+	"liuyun/internal/video/transcode/analyse"
 )
 
 // analysis is what was found by decoding the source's pictures once. Signatures
@@ -28,6 +29,9 @@ type analysis struct {
 	Ends    string   `json:"ends,omitempty"` // why the picture ends early
 	Sheets  int      `json:"sheets"`         // sprite sheets of the storyboard
 
+	Described []analyse.Shot `json:"described"`
+	Looks     []int          `json:"looks,omitempty"` // source frames of which there is a look, rising
+
 	hash   string // names it
 	folder string
 }
@@ -35,6 +39,8 @@ type analysis struct {
 const (
 	timesName    = "times.bin"
 	lumaName     = "luma.bin"
+	framesName   = "frames.bin" // what each picture shows: analyse.Frame
+	looksName    = "looks.bin"  // where people look: analyse.TimedLook
 	tilesName    = "tiles.yuv"
 	analysisName = "analysis.json"
 	sheetPattern = "sprite-%05d.jpg"
@@ -48,13 +54,13 @@ func (a *analysis) damagedIn(from, to int) bool {
 
 // analyse decodes the source once, or takes what an earlier run found.
 func (j *job) analyse(ctx context.Context, a ffmpeg.Analysis) (*analysis, error) {
-	hash := specHash(j.tools.Class, j.fingerprint, append(j.tools.AnalysisArgs(a), fmt.Sprint("analysis 2", j.plan.board)))
+	hash := specHash(j.tools.Class, j.fingerprint, append(j.tools.AnalysisArgs(a), fmt.Sprint("analysis 3", j.plan.board, j.options.Saliency.on())))
 	folder, _, err := j.work.once(ctx, hash, func(scratch string) error {
 		list, err := j.analyseStretches(ctx, a)
 		if err != nil {
 			return err
 		}
-		return explainWrite(j.join(ctx, scratch, a.Tiles, list), j.work.root)
+		return explainWrite(j.join(ctx, scratch, a, list), j.work.root)
 	})
 	if err != nil {
 		return nil, err
@@ -67,42 +73,25 @@ func (j *job) analyse(ctx context.Context, a ffmpeg.Analysis) (*analysis, error)
 	return found, err
 }
 
-// join puts the stretches end to end: one list of times, one file of signatures,
-// the shots, the poster and the sheets of the storyboard.
-func (j *job) join(ctx context.Context, scratch string, tiles *ffmpeg.Tiles, list []*stretch) error {
-	luma, err := os.Create(filepath.Join(scratch, lumaName))
+// join puts the stretches end to end: one list of times, files of signatures and
+// looks, the shots, the poster and the sheets of the storyboard.
+func (j *job) join(ctx context.Context, scratch string, a ffmpeg.Analysis, list []*stretch) error {
+	joined, err := newJoiner(scratch)
 	if err != nil {
 		return err
 	}
-	defer luma.Close()
-	out := bufio.NewWriterSize(luma, 64<<10)
-	found := analysis{Ends: list[len(list)-1].Ends}
-	var shots pixel.ShotFinder
-	poster := posterFinder{keys: j.plan.keys, timeBase: j.plan.timeBase}
-	sheets := newSheetMaker(scratch, j.plan.board, tiles, j.plan.timeBase)
-	last := int64(math.MinInt64)
-	frame := 0
+	defer joined.close()
+	joined.poster = posterFinder{keys: j.plan.keys, timeBase: j.plan.timeBase}
+	found := &joined.found
+	found.Ends = list[len(list)-1].Ends
+	sheets := newSheetMaker(scratch, j.plan.board, a.Tiles, j.plan.timeBase)
 	for i, s := range list {
-		first := frame
+		first := len(joined.frames)
 		end := int64(math.MaxInt64) // of what is the stretch's own
 		if i+1 < len(list) {
 			end = *list[i+1].from
 		}
-		err := s.each(func(pts int64, picture pixel.Signature) error {
-			if pts >= end {
-				return nil
-			}
-			found.Times = append(found.Times, pts)
-			if pts <= last {
-				return nil // not shown: newTimeline leaves it out too
-			}
-			last = pts
-			frame++
-			shots.Add(picture)
-			poster.add(pts, picture)
-			_, err := out.Write(picture)
-			return err
-		})
+		err := s.each(func(m *moment) error { return joined.add(m, end) })
 		if err == nil {
 			err = sheets.add(s, end)
 		}
@@ -113,20 +102,131 @@ func (j *job) join(ctx context.Context, scratch string, tiles *ffmpeg.Tiles, lis
 			return err
 		}
 		if s.Errors > 0 {
-			found.Damaged = append(found.Damaged, [2]int{first, frame})
+			found.Damaged = append(found.Damaged, [2]int{first, len(joined.frames)})
 		}
-	}
-	if err := out.Flush(); err != nil {
-		return err
 	}
 	if found.Sheets, err = sheets.finish(); err != nil {
 		return err
 	}
-	found.Shots, found.Poster = shots.Finish(), poster.best()
-	if err := writeTimes(filepath.Join(scratch, timesName), found.Times); err != nil {
+	film := analyse.Film{
+		FrameRate: j.inventory.video.AverageRate.Float(),
+		Samples:   float64(a.Picture.Width*a.Picture.Height) / float64(a.Thinned()*a.Width*a.Height),
+	}
+	return joined.finish(film)
+}
+
+// joiner takes the pictures of all stretches in order.
+type joiner struct {
+	found  analysis
+	folder string
+	luma   *bufio.Writer
+	looks  *bufio.Writer
+	files  [2]*os.File
+	shots  pixel.ShotFinder
+	poster posterFinder
+	frames []analyse.Frame
+	seen   []analyse.Seen
+	last   int64          // the time of the last picture that is shown
+	beyond *analyse.Frame // the first picture after the stretch's own
+	record []byte
+}
+
+func newJoiner(folder string) (*joiner, error) {
+	j := &joiner{folder: folder, last: math.MinInt64}
+	var err error
+	if j.files[0], err = os.Create(filepath.Join(folder, lumaName)); err != nil {
+		return nil, err
+	}
+	if j.files[1], err = os.Create(filepath.Join(folder, looksName)); err != nil {
+		j.close()
+		return nil, err
+	}
+	j.luma, j.looks = bufio.NewWriterSize(j.files[0], 64<<10), bufio.NewWriterSize(j.files[1], 64<<10)
+	return j, nil
+}
+
+func (j *joiner) close() {
+	for _, file := range j.files {
+		if file != nil {
+			file.Close()
+		}
+	}
+}
+
+// add takes a picture that is before end. The first one of a stretch has nothing
+// before it to be compared with: what the stretch before says of it is used.
+func (j *joiner) add(m *moment, end int64) error {
+	if m.pts >= end {
+		if j.beyond == nil {
+			frame := m.frame
+			j.beyond = &frame
+		}
+		return nil
+	}
+	if j.beyond != nil {
+		m.frame, j.beyond = *j.beyond, nil
+	}
+	j.found.Times = append(j.found.Times, m.pts)
+	if m.pts <= j.last {
+		return nil // not shown: newTimeline leaves it out too
+	}
+	j.last = m.pts
+	if m.look != nil {
+		m.look.Frame = len(j.frames)
+		j.found.Looks = append(j.found.Looks, m.look.Frame)
+		j.seen = append(j.seen, m.look.Seen())
+		j.record = m.look.Append(j.record[:0])
+		if _, err := j.looks.Write(j.record); err != nil {
+			return err
+		}
+	}
+	j.frames = append(j.frames, m.frame)
+	j.shots.Add(m.signature)
+	j.poster.add(m.pts, m.signature)
+	_, err := j.luma.Write(m.signature)
+	return err
+}
+
+func (j *joiner) finish(film analyse.Film) error {
+	if err := j.luma.Flush(); err != nil {
 		return err
 	}
-	return writeJSON(filepath.Join(scratch, analysisName), found)
+	if err := j.looks.Flush(); err != nil {
+		return err
+	}
+	j.found.Shots, j.found.Poster = j.shots.Finish(), j.poster.best()
+	j.found.Described = film.Shots(j.frames, j.found.Shots, j.seen)
+	if err := writeTimes(filepath.Join(j.folder, timesName), j.found.Times); err != nil {
+		return err
+	}
+	return writeJSON(filepath.Join(j.folder, analysisName), &j.found)
+}
+
+// looksOf reads the looks of the source frames [from, to).
+func (a *analysis) looksOf(from, to int) ([]analyse.TimedLook, error) {
+	first, _ := slices.BinarySearch(a.Looks, from)
+	end, _ := slices.BinarySearch(a.Looks, to)
+	if first == end {
+		return nil, nil
+	}
+	file, err := os.Open(filepath.Join(a.folder, looksName))
+	if err != nil {
+		return nil, fmt.Errorf("open the analysis: %w", err)
+	}
+	defer file.Close()
+	list := make([]analyse.TimedLook, 0, end-first)
+	record := make([]byte, analyse.LookBytes)
+	for i := first; i < end; i++ {
+		if _, err := file.ReadAt(record, int64(i)*analyse.LookBytes); err != nil {
+			return nil, fmt.Errorf("read the analysis: %w", err)
+		}
+		l, err := analyse.ReadLook(record)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, l)
+	}
+	return list, nil
 }
 
 // openSignatures opens the small pictures of the source, in order of frames.

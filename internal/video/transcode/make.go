@@ -40,7 +40,10 @@ type work struct {
 func (j *job) make(ctx context.Context) (*made, error) {
 	executor := j.executor
 	m := &made{recoded: map[string]int{}, audio: j.plan.audio, subtitles: j.plan.subtitles}
-	tasks := j.tasks()
+	tasks, err := j.tasks()
+	if err != nil {
+		return nil, err
+	}
 	length := j.plan.duration()
 	if len(tasks) > 0 {
 		j.progress.begin(phaseEncode, float64(j.plan.layout.End*len(j.plan.renditions)), length)
@@ -73,7 +76,6 @@ func (j *job) make(ctx context.Context) (*made, error) {
 	if j.inventory.video == nil {
 		j.cutSound(m.audio)
 	}
-	var err error
 	m.video, err = j.assembleAll(ctx, executor, tasks, m.recoded)
 	return m, err
 }
@@ -127,9 +129,9 @@ func (j *job) cost(u Unit) float64 {
 // tasks cuts the renditions into units: one process makes all rungs of a codec
 // for a range of frames, so that the source is decoded once for all of them.
 // SVT-AV1 takes no orders for key frames, so there a unit is one segment.
-func (j *job) tasks() []*task {
+func (j *job) tasks() ([]*task, error) {
 	if j.inventory.video == nil {
-		return nil
+		return nil, nil
 	}
 	var tasks []*task
 	for _, codec := range j.options.Codecs {
@@ -148,11 +150,14 @@ func (j *job) tasks() []*task {
 			for _, r := range members {
 				unit.Encode.Outputs = append(unit.Encode.Outputs, j.plan.output(r, span))
 			}
+			if err := j.follow(&unit, codec); err != nil {
+				return nil, err
+			}
 			unit.Check = j.checked(unit)
 			tasks = append(tasks, &task{unit: unit})
 		}
 	}
-	return tasks
+	return tasks, nil
 }
 
 // unit is the range [from, to) of the timeline without outputs.
@@ -253,7 +258,11 @@ func (j *job) keepToCap(ctx context.Context, executor Executor, r *rendition, un
 				recoded[r.ID]++
 			}
 			shrunk[i] *= capShrink
-			again = append(again, j.lowered(r, units[i], shrunk[i]))
+			lowered, err := j.lowered(r, units[i], shrunk[i])
+			if err != nil {
+				return nil, err
+			}
+			again = append(again, lowered)
 			at = append(at, i)
 		}
 		if err := runAll(ctx, executor.Slots(), j.encodeWork(executor, again)); err != nil {
@@ -266,7 +275,7 @@ func (j *job) keepToCap(ctx context.Context, executor Executor, r *rendition, un
 }
 
 // lowered is a unit of one rendition alone, at a share of its rate.
-func (j *job) lowered(r *rendition, u ffmpeg.Unit, share float64) *task {
+func (j *job) lowered(r *rendition, u ffmpeg.Unit, share float64) (*task, error) {
 	span := [2]int{int(u.First), int(u.First) + u.Count}
 	unit := j.unit(span[0], span[1])
 	out := j.plan.output(r, span)
@@ -274,5 +283,6 @@ func (j *job) lowered(r *rendition, u ffmpeg.Unit, share float64) *task {
 	out.Buffer = int64(float64(out.Buffer) * share)
 	unit.Encode.Outputs = []ffmpeg.Output{out}
 	unit.Check = []string{out.File}
-	return &task{unit: unit}
+	err := j.follow(&unit, r.Codec)
+	return &task{unit: unit}, err
 }

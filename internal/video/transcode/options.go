@@ -23,6 +23,7 @@ type Options struct {
 	Loudness     *float64              // target, LUFS; nil leaves the level
 	MP4          bool                  // an MP4 a rung besides
 	KeepOriginal bool                  // the source file besides
+	Saliency     Saliency              // "" is off
 	Subtitles    []SubtitleFile        // besides those in the source
 	Workers      int                   // units at a time; 0: one a core
 	Verify       Verify
@@ -41,11 +42,12 @@ const (
 // DefaultOptions is what a user gets who asks for nothing.
 func DefaultOptions() Options {
 	return Options{
-		Codecs:  []string{"h264"},
-		Ladder:  "auto",
-		Preset:  "medium",
-		Segment: timeline.SegmentRange{Least: 2 * time.Second, Most: 6 * time.Second},
-		Verify:  VerifySample,
+		Codecs:   []string{"h264"},
+		Ladder:   "auto",
+		Preset:   "medium",
+		Segment:  timeline.SegmentRange{Least: 2 * time.Second, Most: 6 * time.Second},
+		Saliency: SaliencyOff,
+		Verify:   VerifySample,
 	}
 }
 
@@ -63,6 +65,8 @@ func (o Options) Validate() error {
 		return fault.New(fault.Invalid, "segments may last 2 to 6 seconds with at least one second between the shortest and the longest, as in 2..6s")
 	case o.Workers < 0 || o.Workers > 256:
 		return fault.New(fault.Invalid, "%d units at a time is not between 0 and 256", o.Workers)
+	case o.Saliency != "" && o.Saliency != SaliencyOff && !o.Saliency.on():
+		return fault.New(fault.Invalid, "saliency %q: choose off, auto or strong", o.Saliency)
 	case o.Verify != VerifySample && o.Verify != VerifyAll:
 		return fault.New(fault.Invalid, "verify is %q; choose sample or all", o.Verify)
 	}

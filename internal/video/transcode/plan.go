@@ -9,11 +9,11 @@ import (
 
 	"liuyun/internal/av/h264"
 	"liuyun/internal/av/h265"
-	"liuyun/internal/av/pixel"
 	"liuyun/internal/av/rate"
 	"liuyun/internal/base/fault"
 	"liuyun/internal/base/timebase"
 	"liuyun/internal/engine/ffmpeg"
+	"liuyun/internal/video/transcode/analyse"
 	"liuyun/internal/video/transcode/timeline"
 )
 
@@ -35,6 +35,7 @@ type plan struct {
 	subtitles  []*subtitleTrack
 	board      *storyboard
 	shots      int
+	follows    map[string]bool // codec → its encoder follows regions
 }
 
 // soundBeyond is how much longer than the picture sound may be before the last
@@ -104,7 +105,7 @@ func (j *job) planAnalysed(ctx context.Context) error {
 	j.progress.begin(phaseAnalyse, max(1, inv.seconds*v.AverageRate.Float()), inv.media.Duration)
 	found, err := j.analyse(ctx, ffmpeg.Analysis{
 		Stream: v.Index, TimeBase: v.TimeBase, Picture: p.picture,
-		Width: pixel.Width, Height: pixel.Height,
+		Width: analyse.Width, Height: analyse.Height, InColour: true,
 		Exact: j.options.Verify == VerifyAll,
 		Tiles: p.board.spec(timebase.Rescale(inv.start().Microseconds(), timebase.R(1, 1_000_000), v.TimeBase), v.TimeBase),
 	})
@@ -143,7 +144,7 @@ func (j *job) planAnalysed(ctx context.Context) error {
 		return err
 	}
 	j.cut(found.Shots)
-	return nil
+	return j.proveRegions(ctx)
 }
 
 // findSoundEnd measures where the sound ends when the container says that it goes

@@ -36,6 +36,7 @@ func normalOptions(asked encode.Options) encode.Options {
 		standard string
 	}{
 		{&o.Ladder, defaults.Ladder}, {&o.Preset, defaults.Preset}, {&o.Segment, defaults.Segment}, {&o.Loudness, defaults.Loudness},
+		{&o.Saliency, defaults.Saliency},
 	} {
 		if *field.value == "" {
 			*field.value = field.standard
@@ -63,6 +64,9 @@ func ParseOptions(asked encode.Options) (Options, error) {
 		return o, err
 	}
 	if o.Loudness, err = ParseLoudness(asked.Loudness); err != nil {
+		return o, err
+	}
+	if o.Saliency, err = ParseSaliency(asked.Saliency); err != nil {
 		return o, err
 	}
 	// Whether a rung is larger than the source is known when it is looked at.

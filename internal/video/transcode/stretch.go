@@ -16,6 +16,7 @@ import (
 	"liuyun/internal/base/timebase"
 	"liuyun/internal/engine/ffmpeg"
 	"liuyun/internal/kit/proc"
+	"liuyun/internal/video/transcode/analyse"
 	"liuyun/internal/video/transcode/timeline"
 )
 
@@ -113,12 +114,13 @@ type Stretch struct {
 	Source string          `json:"source"` // fingerprint of the source
 	Class  string          `json:"class"`
 	Decode ffmpeg.Analysis `json:"decode"`
+	Looks  bool            `json:"looks,omitempty"` // find where people look, too
 	Limits proc.Limits     `json:"limits"`
 }
 
 // Hash names what is found in the stretch.
 func (s Stretch) Hash(tools *ffmpeg.Tools) string {
-	return specHash(s.Class, s.Source, append(tools.AnalysisArgs(s.Decode), "stretch 1"))
+	return specHash(s.Class, s.Source, append(tools.AnalysisArgs(s.Decode), fmt.Sprint("stretch 2 ", s.Looks)))
 }
 
 // decodeStretches decodes the stretches, or takes what an earlier run decoded.
@@ -138,7 +140,7 @@ func (j *job) decodeStretches(ctx context.Context, a ffmpeg.Analysis, list []*st
 		if len(list) == 1 {
 			a.Threads = wholeThreads
 		}
-		task := Stretch{Source: j.fingerprint, Class: j.tools.Class, Decode: a, Limits: j.limits()}
+		task := Stretch{Source: j.fingerprint, Class: j.tools.Class, Decode: a, Looks: j.options.Saliency.on(), Limits: j.limits()}
 		queue[i] = work{0, func(ctx context.Context) error {
 			result, err := executor.Analyse(ctx, task, func(pictures int) { j.progress.add(phaseAnalyse, float64(pictures)) })
 			if err != nil {
@@ -168,23 +170,21 @@ func (m *maker) stretch(ctx context.Context, s Stretch, done func(pictures int))
 	return m.result(folder, hash, reused), err
 }
 
-// decode writes the times, the signatures and the tiles of the storyboard.
+// decode writes the times, the signatures, what the pictures show and the tiles of
+// the storyboard.
 func (m *maker) decode(ctx context.Context, s Stretch, scratch string, done func(pictures int)) error {
-	luma, err := os.Create(filepath.Join(scratch, lumaName))
+	out, err := newStretchWriter(scratch, s)
 	if err != nil {
 		return explainWrite(err, m.work.root)
 	}
-	defer luma.Close()
-	out := bufio.NewWriterSize(luma, 64<<10)
-	var times []int64
+	defer out.close()
 	command := ffmpeg.Command{Input: m.input, Dir: scratch, Limits: s.Limits}
 	usage, err := m.tools.Analyse(ctx, command, s.Decode, func(pts int64, picture []byte) error {
-		times = append(times, pts)
 		done(1)
-		_, err := out.Write(picture)
-		return explainWrite(err, m.work.root)
+		return explainWrite(out.add(pts, picture), m.work.root)
 	})
 	m.cpu += usage.CPU
+	times := out.times
 	found := stretch{Errors: usage.Errors}
 	if err != nil {
 		if code := fault.CodeOf(err); ffmpeg.Retryable(err) || code != fault.Invalid && code != fault.Internal {
@@ -200,38 +200,190 @@ func (m *maker) decode(ctx context.Context, s Stretch, scratch string, done func
 		return fault.Wrap(errors.Join(timeline.ErrNoFrames, err), fault.Invalid,
 			"%s has a video track, but no picture of it could be decoded: it is damaged, or cut off after its head", m.input.Name)
 	}
-	if err := out.Flush(); err != nil {
-		return explainWrite(err, m.work.root)
-	}
-	if err := writeTimes(filepath.Join(scratch, timesName), times); err != nil {
+	if err := out.finish(); err != nil {
 		return explainWrite(err, m.work.root)
 	}
 	return explainWrite(writeJSON(filepath.Join(scratch, analysisName), found), m.work.root)
 }
 
+// stretchWriter writes what is found in a stretch, picture by picture.
+type stretchWriter struct {
+	folder   string
+	timeBase timebase.Rational
+	finder   *analyse.Finder
+	files    []*os.File
+	luma     *bufio.Writer
+	frames   *bufio.Writer
+	looks    *bufio.Writer
+	times    []int64
+	record   []byte
+}
+
+func newStretchWriter(folder string, s Stretch) (*stretchWriter, error) {
+	width, height := s.Decode.Picture.Shown()
+	finder, err := analyse.New(analyse.Config{
+		Colours: coloursOf(s.Decode.Picture.Colour), Aspect: float64(width) / float64(max(1, height)), Looks: s.Looks,
+	})
+	if err != nil {
+		return nil, err
+	}
+	w := &stretchWriter{folder: folder, timeBase: s.Decode.TimeBase, finder: finder}
+	for name, to := range map[string]**bufio.Writer{lumaName: &w.luma, framesName: &w.frames, looksName: &w.looks} {
+		file, err := os.Create(filepath.Join(folder, name))
+		if err != nil {
+			w.close()
+			return nil, err
+		}
+		w.files = append(w.files, file)
+		*to = bufio.NewWriterSize(file, 64<<10)
+	}
+	return w, nil
+}
+
+// coloursOf says what levels of a picture mean.
+func coloursOf(c ffmpeg.Colour) analyse.Colours {
+	out := analyse.Colours{Red: 0.2126, Blue: 0.0722, PQ: c.Transfer == "smpte2084"}
+	switch c.Matrix {
+	case "smpte170m", "bt470bg", "fcc":
+		out.Red, out.Blue = 0.299, 0.114
+	case "bt2020nc", "bt2020c":
+		out.Red, out.Blue = 0.2627, 0.0593
+	}
+	return out
+}
+
+func (w *stretchWriter) add(pts int64, picture []byte) error {
+	frame, look, err := w.finder.Add(float64(pts)*w.timeBase.Float(), picture)
+	if err != nil {
+		return err
+	}
+	if look != nil {
+		timed := analyse.TimedLook{Frame: len(w.times), Look: *look}
+		w.record = timed.Append(w.record[:0])
+		if _, err := w.looks.Write(w.record); err != nil {
+			return err
+		}
+	}
+	w.times = append(w.times, pts)
+	w.record = frame.Append(w.record[:0])
+	if _, err := w.frames.Write(w.record); err != nil {
+		return err
+	}
+	w.record = analyse.Squeeze(w.record[:0], picture, pixel.Width, pixel.Height)
+	_, err = w.luma.Write(w.record)
+	return err
+}
+
+func (w *stretchWriter) finish() error {
+	for _, out := range []*bufio.Writer{w.luma, w.frames, w.looks} {
+		if err := out.Flush(); err != nil {
+			return err
+		}
+	}
+	return writeTimes(filepath.Join(w.folder, timesName), w.times)
+}
+
+func (w *stretchWriter) close() {
+	for _, file := range w.files {
+		file.Close()
+	}
+}
+
+// moment is one picture of a stretch.
+type moment struct {
+	pts       int64
+	signature pixel.Signature
+	frame     analyse.Frame
+	look      *analyse.TimedLook // nil where none was due
+}
+
 // each calls f with every picture of the stretch in the order of the decoder. f
-// must not keep the signature.
-func (s *stretch) each(f func(pts int64, picture pixel.Signature) error) error {
+// must not keep what it is given.
+func (s *stretch) each(f func(*moment) error) error {
 	times, err := readTimes(filepath.Join(s.folder, timesName))
 	if err != nil {
 		return err
 	}
-	file, err := os.Open(filepath.Join(s.folder, lumaName))
+	luma, err := openRecords(s.folder, lumaName, pixel.Size)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	in := bufio.NewReaderSize(file, 64<<10)
-	picture := make(pixel.Signature, pixel.Size)
-	for _, pts := range times {
-		if _, err := io.ReadFull(in, picture); err != nil {
-			return fmt.Errorf("read %s: %w", lumaName, err)
+	defer luma.close()
+	frames, err := openRecords(s.folder, framesName, analyse.FrameBytes)
+	if err != nil {
+		return err
+	}
+	defer frames.close()
+	looks, err := openRecords(s.folder, looksName, analyse.LookBytes)
+	if err != nil {
+		return err
+	}
+	defer looks.close()
+	next, err := looks.look()
+	if err != nil {
+		return err
+	}
+	for i, pts := range times {
+		m := moment{pts: pts}
+		if m.signature, err = luma.next(); err != nil {
+			return err
 		}
-		if err := f(pts, picture); err != nil {
+		record, err := frames.next()
+		if err != nil {
+			return err
+		}
+		if m.frame, err = analyse.ReadFrame(record); err != nil {
+			return err
+		}
+		if next != nil && next.Frame == i {
+			m.look = next
+			if next, err = looks.look(); err != nil {
+				return err
+			}
+		}
+		if err := f(&m); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// records reads a file of records of one size, one after the other.
+type records struct {
+	file   *os.File
+	in     *bufio.Reader
+	record []byte
+}
+
+func openRecords(folder, name string, size int) (*records, error) {
+	file, err := os.Open(filepath.Join(folder, name))
+	if err != nil {
+		return nil, err
+	}
+	return &records{file: file, in: bufio.NewReaderSize(file, 64<<10), record: make([]byte, size)}, nil
+}
+
+func (r *records) close() { r.file.Close() }
+
+// next is valid until the next call.
+func (r *records) next() ([]byte, error) {
+	if _, err := io.ReadFull(r.in, r.record); err != nil {
+		return nil, fmt.Errorf("read %s: %w", filepath.Base(r.file.Name()), err)
+	}
+	return r.record, nil
+}
+
+// look is the next record of a look, or nil at the end.
+func (r *records) look() (*analyse.TimedLook, error) {
+	record, err := r.next()
+	if errors.Is(err, io.EOF) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	l, err := analyse.ReadLook(record)
+	return &l, err
 }
 
 // shownIn is what the stretch shows in [from, to): how many pictures, and a hash

@@ -34,6 +34,7 @@ type OptionsInput struct {
 	Preset       string   `json:"preset,omitempty" maxLength:"20" doc:"Speed of the encoder, from ultrafast to veryslow."`
 	Segment      string   `json:"segment,omitempty" maxLength:"20" doc:"How long segments may be, within 2..6s."`
 	Loudness     string   `json:"loudness,omitempty" maxLength:"5" doc:"off, -16 or -23 LUFS."`
+	Saliency     string   `json:"saliency,omitempty" maxLength:"10" doc:"off, auto or strong: how far bits follow where people look."`
 	MP4          bool     `json:"mp4,omitempty" doc:"An MP4 a rendition besides."`
 	KeepOriginal bool     `json:"keep_original,omitempty" doc:"Viewers may download the source."`
 	Prefer       string   `json:"prefer,omitempty" maxLength:"10" doc:"Which workers make it: time (whichever is free), cost or carbon."`
@@ -51,7 +52,7 @@ func (in *OptionsInput) options() encode.Options {
 	for _, choice := range []struct {
 		from string
 		to   *string
-	}{{in.Ladder, &o.Ladder}, {in.Preset, &o.Preset}, {in.Segment, &o.Segment}, {in.Loudness, &o.Loudness}, {in.Prefer, &o.Prefer}} {
+	}{{in.Ladder, &o.Ladder}, {in.Preset, &o.Preset}, {in.Segment, &o.Segment}, {in.Loudness, &o.Loudness}, {in.Saliency, &o.Saliency}, {in.Prefer, &o.Prefer}} {
 		if choice.from != "" {
 			*choice.to = choice.from
 		}

@@ -1497,6 +1497,7 @@ export interface components {
             /** @enum {string} */
             prefer: "" | "time" | "cost" | "carbon";
             preset: string;
+            saliency?: string;
             segment: string;
         };
         OptionsInput: {
@@ -1514,6 +1515,8 @@ export interface components {
             prefer?: string;
             /** @description Speed of the encoder, from ultrafast to veryslow. */
             preset?: string;
+            /** @description off, auto or strong: how far bits follow where people look. */
+            saliency?: string;
             /** @description How long segments may be, within 2..6s. */
             segment?: string;
         };

@@ -1,0 +1,63 @@
+package analyse
+
+import "math"
+
+// Look is where people are likely to look at a moment, and what says so.
+type Look struct {
+	Map   Map            // all together
+	Faces [Cells]float32 // 0 … 1
+	Text  [Cells]float32 // 0 … 1
+}
+
+// How many times as dense looks are on a face, on text and on what moves by itself
+// than the network says, which has learnt most of it from photographs.
+const (
+	faceGain   = 0.6
+	textGain   = 0.6
+	motionGain = 1.5
+)
+
+// combine multiplies the network's density by what is known besides. moving is 0 … 1.
+func (l *Look) combine(network *Map, moving *[Cells]float32) {
+	for i, v := range network {
+		l.Map[i] = v * (1 + faceGain*l.Faces[i]) * (1 + textGain*l.Text[i]) * (1 + motionGain*moving[i])
+	}
+	l.Map.normalize()
+}
+
+// movement gathers what moves otherwise than the camera.
+type movement struct {
+	sum   [blocks]float64
+	count int
+}
+
+// ownMotion is the motion against the camera's, in samples a picture, that counts
+// in full.
+const ownMotion = 2.0
+
+func (m *movement) add(e *estimator) {
+	for i, v := range e.vectors {
+		dx, dy := float64(v.x)-float64(e.global.x), float64(v.y)-float64(e.global.y)
+		own := min(math.Hypot(dx, dy)/ownMotion, 1)
+		// Where most is left unexplained, vectors are noise, and something happens.
+		m.sum[i] += own
+	}
+	m.count++
+}
+
+// take returns the mean of each cell, less what most of the picture has, and
+// begins anew.
+func (m *movement) take() (moving [Cells]float32) {
+	if m.count > 0 {
+		mean := 0.0
+		for _, v := range m.sum {
+			mean += v / blocks
+		}
+		for i := range moving {
+			x, y := i%Columns*cell/block, i/Columns*cell/block
+			moving[i] = float32(max(0, m.sum[y*blockCols+x]-mean) / float64(m.count))
+		}
+	}
+	*m = movement{}
+	return moving
+}
