@@ -210,6 +210,9 @@ func (j *job) report(p *presentation, m *made) *Report {
 		Warnings: append([]Warning{}, j.warnings...),
 	}
 	slices.SortFunc(r.Warnings, compareWarnings)
+	if j.analysis != nil {
+		r.Content = j.analysis.Described
+	}
 	for _, v := range p.Video {
 		peak, mean := v.Media.bandwidth(p.Target)
 		r.Renditions = append(r.Renditions, RenditionReport{

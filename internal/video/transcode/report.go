@@ -3,6 +3,7 @@ package transcode
 import (
 	"liuyun/internal/base/timebase"
 	"liuyun/internal/engine/ffmpeg"
+	"liuyun/internal/video/transcode/analyse"
 )
 
 // Report says what a job made of its source. It is written to report.json as
@@ -15,6 +16,7 @@ type Report struct {
 
 	Source     SourceReport      `json:"source"`
 	Plan       PlanReport        `json:"plan"`
+	Content    []analyse.Shot    `json:"content,omitempty"` // what each shot of the source shows
 	Renditions []RenditionReport `json:"renditions"`
 	Audio      []AudioReport     `json:"audio"`
 	Subtitles  []SubtitleReport  `json:"subtitles"`

@@ -2,7 +2,6 @@ package transcode
 
 import (
 	"context"
-	"math"
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/engine/ffmpeg"
@@ -104,8 +103,9 @@ func (p *plan) regions(out ffmpeg.Output, from int, spans []analyse.Span) []ffmp
 		}
 		span := ffmpeg.RegionSpan{From: at}
 		for _, r := range s.Regions {
-			if one, ok := inPixels(r, out.Width, out.Height); ok {
-				span.Regions = append(span.Regions, one)
+			x, y, width, height := r.Pixels(out.Width, out.Height)
+			if width > 0 && height > 0 {
+				span.Regions = append(span.Regions, ffmpeg.Region{X: x, Y: y, Width: width, Height: height, QP: r.QP})
 			}
 		}
 		if n := len(list); n > 0 && list[n-1].From >= at {
@@ -120,21 +120,4 @@ func (p *plan) regions(out ffmpeg.Output, from int, spans []analyse.Span) []ffmp
 		}
 	}
 	return nil
-}
-
-// macroblock is the grid of the encoders' quantisers: a region counts for each block
-// that it touches, so it is laid on the grid.
-const macroblock = 16
-
-func inPixels(r analyse.Region, width, height int) (ffmpeg.Region, bool) {
-	edge := func(cell, cells, size int) int {
-		if cell == cells {
-			return size
-		}
-		return min(int(math.Round(float64(cell*size)/float64(cells*macroblock)))*macroblock, size)
-	}
-	out := ffmpeg.Region{X: edge(r.Left, analyse.Columns, width), Y: edge(r.Top, analyse.Rows, height), QP: r.QP}
-	out.Width = edge(r.Right, analyse.Columns, width) - out.X
-	out.Height = edge(r.Bottom, analyse.Rows, height) - out.Y
-	return out, out.Width > 0 && out.Height > 0
 }

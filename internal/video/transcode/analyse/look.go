@@ -12,7 +12,7 @@ type Look struct {
 // How many times as dense looks are on a face, on text and on what moves by itself
 // than the network says, which has learnt most of it from photographs.
 const (
-	faceGain   = 0.6
+	faceGain   = 1.0
 	textGain   = 0.6
 	motionGain = 1.5
 )

@@ -17,8 +17,12 @@ const (
 	Strong Strength = 0.5
 )
 
-// MostBetter is how many steps of QP a place can win at most.
-const MostBetter = 6.0
+// MostBetter is how many steps of QP a place can win at most, mostWorse how many it
+// can lose.
+const (
+	MostBetter = 6.0
+	mostWorse  = 3.0
+)
 
 // steepest is how many steps of QP neighbouring cells may be apart, so that no edge
 // of a region shows.
@@ -28,17 +32,28 @@ const steepest = 1.0
 // the sum of weight × error has to be least for the bits, errors are inverse to the
 // weight, and an error doubles in 3 steps of QP: the offset is −3·log2(weight). The
 // more of a picture is looked at, the less dense looks are anywhere, and the less
-// is moved.
+// is moved. What is won where people look is then given back in part, in all places
+// alike, so that it is bits that are saved.
 func (s Strength) Offsets(m *Map) [Cells]float64 {
 	var out [Cells]float64
 	share := min(max(float64(s), 0), float64(Strong))
+	seen := 0.0 // the error that is seen, of one where nothing is moved
 	for i, v := range m {
 		weight := share*max(float64(v)*Cells, 0) + 1 - share
-		out[i] = max(-3*math.Log2(weight), -MostBetter)
+		out[i] = -3 * math.Log2(weight)
+		seen += float64(v) / weight
+	}
+	back := -3 * math.Log2(min(max(seen, 0.25), 1)) * givenBack
+	for i := range out {
+		out[i] = bounded(out[i] + back)
 	}
 	smooth(&out)
 	return out
 }
+
+// givenBack is how much of what a map promises is taken back from all of the
+// picture. People look where a map says in part only.
+const givenBack = 1.0
 
 // smooth improves cells that are too much worse than a neighbour: two passes, each
 // against the neighbours before.
@@ -63,6 +78,23 @@ func smooth(offsets *[Cells]float64) {
 type Region struct {
 	Left, Top, Right, Bottom int
 	QP                       float64
+}
+
+// macroblock is the grid of the encoders' quantisers: a region counts for each block
+// that it touches, so it is laid on the grid.
+const macroblock = 16
+
+// Pixels is the rectangle in a picture of width × height. Where cells are smaller
+// than the encoders' blocks it may be empty.
+func (r Region) Pixels(width, height int) (x, y, w, h int) {
+	edge := func(cell, cells, size int) int {
+		if cell == cells {
+			return size
+		}
+		return min(int(math.Round(float64(cell*size)/float64(cells*macroblock)))*macroblock, size)
+	}
+	x, y = edge(r.Left, Columns, width), edge(r.Top, Rows, height)
+	return x, y, edge(r.Right, Columns, width) - x, edge(r.Bottom, Rows, height) - y
 }
 
 // MostRegions is how many regions one map has at most.
@@ -101,7 +133,7 @@ func cover(offsets *[Cells]float64, step float64) []Region {
 				continue
 			}
 			r := grow(&level, l, i)
-			r.QP = step * float64(l)
+			r.QP = bounded(step * float64(l))
 			list = append(list, r)
 			for y := r.Top; y < r.Bottom; y++ {
 				for x := r.Left; x < r.Right; x++ {
@@ -111,10 +143,13 @@ func cover(offsets *[Cells]float64, step float64) []Region {
 		}
 	}
 	if worst != 0 {
-		list = append(list, Region{0, 0, Columns, Rows, step * float64(worst)})
+		list = append(list, Region{0, 0, Columns, Rows, bounded(step * float64(worst))})
 	}
 	return list
 }
+
+// bounded keeps an offset within what may be moved, also where rounding went beyond.
+func bounded(offset float64) float64 { return min(max(offset, -MostBetter), mostWorse) }
 
 // grow finds a large rectangle around a cell with no cell of a level above l: those
 // of levels below are covered already.

@@ -69,7 +69,7 @@ func TestOffsetsAndLayout(t *testing.T) {
 			if most >= MostRegions && len(list) > 0 && math.Abs(v-offsets[i]) > 1.01 {
 				t.Fatalf("cell %d: got %g, want %g", i, v, offsets[i])
 			}
-			if v > 3.5 || v < -MostBetter-0.5 {
+			if v > 3 || v < -MostBetter {
 				t.Fatalf("cell %d: got %g", i, v)
 			}
 		}

@@ -51,6 +51,7 @@ func (f Film) Shots(frames []Frame, cuts []int, looks []Seen) []Shot {
 		if to > from && to <= len(frames) {
 			s := f.shot(frames[from:to], fading[from:to], from)
 			looks = s.see(looks)
+			s.round()
 			list = append(list, s)
 			from = to
 		}
@@ -101,6 +102,13 @@ func (f Film) shot(frames []Frame, fading []bool, from int) Shot {
 		s.Screen = flat-bars.share() >= screenFlat && crisp >= screenCrisp
 	}
 	return s
+}
+
+// round keeps what is worth telling.
+func (s *Shot) round() {
+	for _, v := range [...]*float64{&s.Luma, &s.Contrast, &s.Texture, &s.Motion, &s.Residual, &s.Grain, &s.Faces, &s.Text} {
+		*v = math.Round(*v*1000) / 1000
+	}
 }
 
 // see takes the looks of the shot from those that are left.
