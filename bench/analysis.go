@@ -66,7 +66,7 @@ func (b *bench) analysisCost(ctx context.Context, tools *ffmpeg.Tools, path stri
 	}
 	v := media.Video[0]
 	picture := ffmpeg.Picture{Width: v.Width, Height: v.Height, Aspect: timebase.R(1, 1), Colour: ffmpeg.BT709}
-	finder, err := analyse.New(analyse.Config{Aspect: float64(v.Width) / float64(v.Height), Looks: looks})
+	finder, err := analyse.New(analyse.Config{Aspect: float64(v.Width) / float64(v.Height), Pixels: v.Width * v.Height, Looks: looks})
 	if err != nil {
 		return result{}, err
 	}

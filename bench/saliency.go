@@ -309,7 +309,7 @@ func (s *saliencySet) look(ctx context.Context, p *panned) error {
 		return err
 	}
 	defer source.Close()
-	finder, err := analyse.New(analyse.Config{Aspect: float64(pannedWidth) / pannedHeight, Looks: true})
+	finder, err := analyse.New(analyse.Config{Aspect: float64(pannedWidth) / pannedHeight, Pixels: pannedPixels, Looks: true})
 	if err != nil {
 		return err
 	}

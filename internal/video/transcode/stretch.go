@@ -222,7 +222,8 @@ type stretchWriter struct {
 func newStretchWriter(folder string, s Stretch) (*stretchWriter, error) {
 	width, height := s.Decode.Picture.Shown()
 	finder, err := analyse.New(analyse.Config{
-		Colours: coloursOf(s.Decode.Picture.Colour), Aspect: float64(width) / float64(max(1, height)), Looks: s.Looks,
+		Colours: coloursOf(s.Decode.Picture.Colour), Aspect: float64(width) / float64(max(1, height)),
+		Pixels: s.Decode.Picture.Width * s.Decode.Picture.Height, Looks: s.Looks,
 	})
 	if err != nil {
 		return nil, err

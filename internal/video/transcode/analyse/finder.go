@@ -4,6 +4,7 @@ package analyse
 type Config struct {
 	Colours Colours
 	Aspect  float64 // width over height as it is shown
+	Pixels  int     // of the source: the fewer, the less may be spent on a second of it; 0 is many
 	// Looks has it predicted where people look, now and then.
 	Looks bool
 }
@@ -36,12 +37,16 @@ func New(c Config) (*Finder, error) {
 }
 
 // When a Look is due: a picture that differs much from that of the last one gets
-// one after a quarter of a second (a cut at once), any gets one after a second.
+// one after a quarter of a second (a cut at once), any gets one after a second. A
+// look costs as much as encoding some pictures of a small film, so in these they are
+// further apart.
 const (
 	lookCut      = 25.0 // levels of mean difference from the last
 	lookChanged  = 6.0
 	lookSoonest  = 0.25 // seconds
 	lookSteadily = 1.0
+	lookPixels   = 1920 * 1080 // of pictures for which that holds, and larger ones
+	lookRarest   = 4.0         // times as far apart at most
 )
 
 // Add takes the next picture, of the time in seconds. The Look is nil where none
@@ -68,7 +73,11 @@ func (f *Finder) Add(seconds float64, p Picture) (Frame, *Look, error) {
 }
 
 func (f *Finder) due(seconds float64, luma []byte) bool {
-	if f.looks == 0 || seconds-f.lastTime >= lookSteadily {
+	rarer := 1.0
+	if f.config.Pixels > 0 {
+		rarer = min(max(lookPixels/float64(f.config.Pixels), 1), lookRarest)
+	}
+	if f.looks == 0 || seconds-f.lastTime >= lookSteadily*max(1, rarer/2) {
 		return true
 	}
 	sum := 0
@@ -77,7 +86,7 @@ func (f *Finder) due(seconds float64, luma []byte) bool {
 		sum += max(d, -d)
 	}
 	change := float64(sum) / (Width * Height)
-	return change >= lookCut || (change >= lookChanged && seconds-f.lastTime >= lookSoonest)
+	return change >= lookCut || (change >= lookChanged && seconds-f.lastTime >= lookSoonest*rarer)
 }
 
 // look predicts. Every other picture is mirrored before and its map after, because
