@@ -52,6 +52,11 @@ func (a *analysis) damagedIn(from, to int) bool {
 	return slices.ContainsFunc(a.Damaged, func(span [2]int) bool { return from < span[1] && span[0] < to })
 }
 
+// fromScreen reports whether a source frame is of a shot from a screen.
+func (a *analysis) fromScreen(frame int) bool {
+	return slices.ContainsFunc(a.Described, func(s analyse.Shot) bool { return s.Screen && s.From <= frame && frame < s.To })
+}
+
 // analyse decodes the source once, or takes what an earlier run found.
 func (j *job) analyse(ctx context.Context, a ffmpeg.Analysis) (*analysis, error) {
 	hash := specHash(j.tools.Class, j.fingerprint, append(j.tools.AnalysisArgs(a), fmt.Sprint("analysis 3", j.plan.board, j.options.Saliency.on())))

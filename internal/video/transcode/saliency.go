@@ -2,6 +2,7 @@ package transcode
 
 import (
 	"context"
+	"slices"
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/engine/ffmpeg"
@@ -86,8 +87,13 @@ func (j *job) spans(from, to, outputs int) ([]analyse.Span, error) {
 	first, end := int(shows[0]), int(shows[len(shows)-1])+1
 	const context = 250 // source frames whose looks say something of those beside them
 	looks, err := j.analysis.looksOf(max(0, first-context), end+context)
-	if err != nil || len(looks) == 0 {
+	if err != nil {
 		return nil, err
+	}
+	// What comes from a screen is read in all places.
+	looks = slices.DeleteFunc(looks, func(l analyse.TimedLook) bool { return j.analysis.fromScreen(l.Frame) })
+	if len(looks) == 0 {
+		return nil, nil
 	}
 	return j.options.Saliency.strength().Spans(looks, j.analysis.Shots, first, end, ffmpeg.MaxRegions/outputs), nil
 }

@@ -32,18 +32,18 @@ const steepest = 1.0
 // the sum of weight × error has to be least for the bits, errors are inverse to the
 // weight, and an error doubles in 3 steps of QP: the offset is −3·log2(weight). The
 // more of a picture is looked at, the less dense looks are anywhere, and the less
-// is moved. What is won where people look is then given back in part, in all places
-// alike, so that it is bits that are saved.
+// is moved. What is won where people look is then given back, in all places alike, so
+// that it is bits that are saved.
 func (s Strength) Offsets(m *Map) [Cells]float64 {
 	var out [Cells]float64
 	share := min(max(float64(s), 0), float64(Strong))
-	seen := 0.0 // the error that is seen, of one where nothing is moved
-	for i, v := range m {
-		weight := share*max(float64(v)*Cells, 0) + 1 - share
-		out[i] = -3 * math.Log2(weight)
-		seen += float64(v) / weight
+	if share == 0 {
+		return out
 	}
-	back := -3 * math.Log2(min(max(seen, 0.25), 1)) * givenBack
+	for i, v := range m {
+		out[i] = -3 * math.Log2(share*max(float64(v)*Cells, 0)+1-share)
+	}
+	back := giveBack(m, &out)
 	for i := range out {
 		out[i] = bounded(out[i] + back)
 	}
@@ -51,9 +51,25 @@ func (s Strength) Offsets(m *Map) [Cells]float64 {
 	return out
 }
 
-// givenBack is how much of what a map promises is taken back from all of the
-// picture. People look where a map says in part only.
-const givenBack = 1.0
+// giveBack is the shift of all offsets with which the error that is seen, by the
+// map, is that of a picture where nothing is moved: what is bounded counts as it is
+// then.
+func giveBack(m *Map, offsets *[Cells]float64) float64 {
+	low, high := 0.0, mostWorse+MostBetter
+	for range 24 {
+		back := (low + high) / 2
+		seen := 0.0
+		for i, v := range m {
+			seen += float64(v) * math.Exp2(bounded(offsets[i]+back)/3)
+		}
+		if seen < 1 {
+			low = back
+		} else {
+			high = back
+		}
+	}
+	return low
+}
 
 // smooth improves cells that are too much worse than a neighbour: two passes, each
 // against the neighbours before.
