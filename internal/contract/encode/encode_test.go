@@ -16,7 +16,7 @@ func TestNames(t *testing.T) {
 		value any
 		want  string
 	}{
-		{DefaultOptions(), `{"codecs":["h264"],"ladder":"auto","preset":"medium","segment":"2..6s","loudness":"off","mp4":false,"keep_original":false,"prefer":""}`},
+		{DefaultOptions(), `{"codecs":["h264"],"ladder":"auto","preset":"medium","segment":"2..6s","loudness":"off","saliency":"off","mp4":false,"keep_original":false,"prefer":""}`},
 		{
 			Request{Asset: "a", Name: "n", Source: "s", Subtitles: []Subtitle{{"en", "English", "o"}}, Previous: "p/"},
 			`{"asset":"a","name":"n","source":"s","options":{"codecs":null,"ladder":"","preset":"","segment":"","loudness":"","mp4":false,"keep_original":false,"prefer":""},` +
