@@ -9,6 +9,9 @@ MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := help
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# The usual build has its loops over pixels in C; CGO_ENABLED=0 has them in Go. Go
+# itself would fall back to that without a word where there is no compiler.
+CGO_ENABLED ?= 1
 GO_BUILD := go build -trimpath -ldflags '-X main.version=$(VERSION)'
 
 # What the program and the pages are made of. Folders are listed too: their time
@@ -48,8 +51,12 @@ run: build ## start the whole cloud (IN=file gives it a video), and say where it
 .PHONY: build
 build: bin/liuyun ## build the pages and bin/liuyun
 
-bin/liuyun: $(GO_SOURCES) build/pages build/version
-	$(GO_BUILD) -o $@ ./cmd/liuyun
+bin/liuyun: $(GO_SOURCES) build/pages build/version | compiler
+	CGO_ENABLED=$(CGO_ENABLED) $(GO_BUILD) -o $@ ./cmd/liuyun
+
+.PHONY: compiler
+compiler:
+	@$(if $(filter 1,$(CGO_ENABLED)),scripts/need.sh gcc libc6-dev)
 
 # The time of this file is the last change of version.
 build/version: .FORCE
@@ -92,10 +99,10 @@ check: $(CHECKS) ## what to run before a commit: format, vet, static, layers, un
 check-format: $(TESTSUM)
 	@$(TESTSUM) step -name format -- bash -c 'files=$$(gofmt -l cmd internal tools $(wildcard bench client) $(E2E_GO)); echo -n "$${files:+not formatted: $$files}"; [ -z "$$files" ]'
 
-check-vet: $(TESTSUM)
+check-vet: $(TESTSUM) | compiler
 	@$(TESTSUM) step -name vet -- go vet ./...
 
-check-static: $(TESTSUM) build/staticcheck
+check-static: $(TESTSUM) build/staticcheck | compiler
 	@$(TESTSUM) step -name static -- build/staticcheck ./...
 	@$(TESTSUM) step -name static-tools -- bash -c 'cd tools && ../build/staticcheck ./...'
 
@@ -107,11 +114,12 @@ check-tools: $(TESTSUM)
 	@$(TESTSUM) go -name tools -- go test -C tools -json ./...
 
 check-unit: export GORACE = atexit_sleep_ms=10
-check-unit: $(TESTSUM) $(PEERS)
+check-unit: $(TESTSUM) $(PEERS) | compiler
 	@$(TESTSUM) go -name unit -again 2 -- go test -json -race -timeout=15m $$(go list ./bench/... ./cmd/... ./internal/... | grep -v /internal/arch)
 
 check-portable: $(TESTSUM)
 	@$(TESTSUM) step -name portable -- env CGO_ENABLED=0 GOARCH=arm64 go build -o /dev/null ./cmd/liuyun
+	@$(TESTSUM) go -name twins -- env CGO_ENABLED=0 go test -json ./internal/av/quality
 
 # What reckons, on arm64: packages without children, files and the network, and those
 # with C once more with it. A machine in software is slow: the rest is built for arm64 by

@@ -11,6 +11,7 @@ present() {
     postgresql) compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null ;;
     iproute2) command -v ip >/dev/null ;;
     nginx) [ -x /usr/sbin/nginx ] || command -v nginx >/dev/null ;;
+    libc6-dev) [ -e /usr/include/stdio.h ] ;;
     varnish) [ -x /usr/sbin/varnishd ] || command -v varnishd >/dev/null ;;
     qemu-user-static) command -v qemu-aarch64-static >/dev/null ;;
     gcc-aarch64-linux-gnu) command -v aarch64-linux-gnu-gcc >/dev/null ;;

@@ -11,6 +11,7 @@ import (
 	"liuyun/internal/edge/cache"
 	"liuyun/internal/edge/front"
 	"liuyun/internal/engine/ffmpeg"
+	"liuyun/internal/engine/quality"
 	"liuyun/internal/kit/blob"
 	"liuyun/internal/kit/bus"
 	"liuyun/internal/kit/guard"
@@ -24,6 +25,7 @@ import (
 // DefaultConfig.
 type Config struct {
 	FFmpeg  ffmpeg.Config    `conf:"ffmpeg" help:"The child processes that decode and encode."`
+	Quality quality.Config   `conf:"quality" help:"How near an encode is to what it was made from."`
 	Store   store.Config     `conf:"store" help:"Records: assets, keys, jobs."`
 	Blob    blob.Config      `conf:"blob" help:"Objects: sources, and what is made of them."`
 	Bus     bus.Config       `conf:"bus" help:"What moves between the nodes: requests and events."`

@@ -20,6 +20,7 @@ import (
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/engine/ffmpeg"
+	"liuyun/internal/engine/quality"
 	"liuyun/internal/kit/blob"
 	"liuyun/internal/kit/proc"
 	"liuyun/internal/kit/store"
@@ -59,7 +60,7 @@ func Doctor(ctx context.Context, o DoctorOptions) []Finding {
 		name string
 		run  func(context.Context, DoctorOptions) Finding
 	}{
-		{"ffmpeg", checkFFmpeg}, {"codecs", checkCodecs}, {"hardware", checkHardware}, {"worker", checkWorker}, {"data folder", checkData}, {"disk space", checkSpace},
+		{"ffmpeg", checkFFmpeg}, {"codecs", checkCodecs}, {"quality", checkQuality}, {"hardware", checkHardware}, {"worker", checkWorker}, {"data folder", checkData}, {"disk space", checkSpace},
 		{"records", checkRecords}, {"media", checkMedia}, {"address", checkAddress}, {"other ports", checkPorts}, {"clock", checkClock},
 		{"open files", checkOpenFiles}, {"memory", checkMemory}, {"sandbox", checkSandbox},
 	}
@@ -115,6 +116,24 @@ func checkCodecs(ctx context.Context, o DoctorOptions) Finding {
 		return Finding{Verdict: Warn, Found: "cannot " + strings.Join(lacks, ", "), Advice: "install a fuller ffmpeg if you need these"}
 	}
 	return Finding{Verdict: Fine, Found: "makes H.264, H.265, AV1 and AAC, reads all usual sources"}
+}
+
+// checkQuality says what scores encodes, and whether the configured models can be
+// used.
+func checkQuality(ctx context.Context, o DoctorOptions) Finding {
+	tools, err := ffmpeg.Find(ctx, o.Config.FFmpeg)
+	if err != nil {
+		return Finding{Verdict: Bad, Found: "there is no ffmpeg to decode with", Advice: "see ffmpeg"}
+	}
+	comparer, models := quality.New(tools), o.Config.Quality.Models()
+	if err := comparer.Check(models); err != nil {
+		return Finding{Verdict: Bad, Found: fault.Message(err), Advice: "set quality.model to a model file such as vmaf_v0.6.1.json, or to nothing"}
+	}
+	scorer := comparer.Providers(len(models))[0]
+	if len(models) == 0 {
+		return Finding{Verdict: Fine, Found: fmt.Sprintf("%s; no VMAF model is configured", scorer)}
+	}
+	return Finding{Verdict: Fine, Found: fmt.Sprintf("VMAF by %s", scorer)}
 }
 
 // present is the data folder, or the nearest folder above it that is there.

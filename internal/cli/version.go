@@ -5,6 +5,8 @@ import (
 	"runtime"
 
 	"github.com/spf13/cobra"
+
+	"liuyun/internal/av/quality"
 )
 
 // versionInfo is what `liuyun version --json` writes.
@@ -14,6 +16,7 @@ type versionInfo struct {
 	Go      string `json:"go"`
 	OS      string `json:"os"`
 	Arch    string `json:"arch"`
+	Kernels string `json:"kernels"` // what the loops over pixels are in: "C" or "Go"
 }
 
 func newVersion(s *session) *cobra.Command {
@@ -23,11 +26,11 @@ func newVersion(s *session) *cobra.Command {
 		Example: "  liuyun version\n  liuyun version --json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			info := versionInfo{"version", s.env.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH}
+			info := versionInfo{"version", s.env.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH, quality.Kernels()}
 			if s.json {
 				return s.writeJSON(info)
 			}
-			_, err := fmt.Fprintf(s.env.Stdout, "liuyun %s (%s, %s/%s)\n", info.Version, info.Go, info.OS, info.Arch)
+			_, err := fmt.Fprintf(s.env.Stdout, "liuyun %s (%s, %s/%s, kernels in %s)\n", info.Version, info.Go, info.OS, info.Arch, info.Kernels)
 			return err
 		},
 	}

@@ -182,7 +182,7 @@ func (c *comparison) match(w window, ref, dis *stream, take func(sample) error) 
 			}
 			scored++
 			waiting = &sample{n: f.n, seconds: c.pair.seconds(f.n), ref: f.hold(), dis: d}
-			for _, b := range recent {
+			for _, b := range recent[:min(w.before, len(recent))] {
 				waiting.before = append(waiting.before, b.hold())
 			}
 			if !w.next {

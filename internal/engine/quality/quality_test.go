@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"liuyun/internal/base/fault"
 	"liuyun/internal/engine/ffmpeg"
 	"liuyun/internal/testkit"
@@ -196,6 +198,53 @@ func TestOptionsThatAreRefused(t *testing.T) {
 		if code := fault.CodeOf(err); code != fault.Invalid && code != fault.NotFound {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A program that ends at once, or scores nothing, ends the comparison too.
+func TestProgramsThatDoNotWork(t *testing.T) {
+	t.Parallel()
+	c := comparer(t)
+	ref := testkit.Generate(t, testkit.Pattern(320, 180, "25", 1))
+	for name, code := range map[string]fault.Code{"false": fault.Unavailable, "true": fault.Internal} {
+		broken := &Comparer{tools: c.tools, program: testkit.Program(t, name)}
+		o := Options{Models: models(t), Provider: VMAFProgram, Scratch: t.TempDir()}
+		if _, err := broken.Compare(t.Context(), input(t, ref), input(t, ref), o); fault.CodeOf(err) != code {
+			t.Errorf("%s: %v, want a fault of %q", name, err, code)
+		}
+		if left, err := os.ReadDir(o.Scratch); err != nil || len(left) > 0 {
+			t.Errorf("%s left %v behind (%v)", name, left, err)
+		}
+	}
+}
+
+// The best that is there is taken, and what was not built in is not tried.
+func TestProviders(t *testing.T) {
+	t.Parallel()
+	c := &Comparer{tools: &ffmpeg.Tools{}}
+	if diff := cmp.Diff([]Provider{XPSNR}, c.Providers(0)); diff != "" {
+		t.Errorf("without a model (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]Provider{Own, XPSNR}, c.Providers(1)); diff != "" {
+		t.Errorf("with a model (-want +got):\n%s", diff)
+	}
+	c.program = "/usr/bin/vmaf"
+	if diff := cmp.Diff([]Provider{VMAFProgram, Own, XPSNR}, c.Providers(1)); diff != "" {
+		t.Errorf("with vmaf (-want +got):\n%s", diff)
+	}
+}
+
+func TestConfig(t *testing.T) {
+	t.Parallel()
+	if got := (Config{}).Models(); got != nil {
+		t.Errorf("no models configured: %v", got)
+	}
+	want := []Model{{"vmaf", "/models/a.json"}, {"vmaf_neg", "/models/b.json"}}
+	if diff := cmp.Diff(want, Config{Model: "/models/a.json", NEGModel: "/models/b.json"}.Models()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if err := (Config{NEGModel: "/models/b.json"}).Validate(); fault.CodeOf(err) != fault.Invalid {
+		t.Errorf("NEG alone: %v", err)
 	}
 }
 
