@@ -27,6 +27,7 @@ import (
 	"liuyun/internal/kit/dial"
 	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/obs"
+	"liuyun/internal/video/live"
 )
 
 // edgeNode is an edge of a cloud: what its parts share.
@@ -249,11 +250,12 @@ func (e *edgeNode) openSite(site edge.Site, through *origin.Transports, as *self
 		Name: site.ID, Owner: site.Tenant, Origin: &url.URL{Scheme: options.Endpoints[0].URL.Scheme, Host: options.Endpoints[0].URL.Host},
 		Policy: cache.Policy{DefaultTTL: time.Duration(site.DefaultTTL) * time.Second, StaleIfError: time.Duration(site.StaleIfError) * time.Second},
 	}
+	var also func(*http.Request) bool
 	if as != nil {
-		viewers.CountFor = guard.TenantHeader
+		viewers.CountFor, also = guard.TenantHeader, isPiece
 	}
 	shields := viewers
-	viewers.Transport, viewers.Finish = origin.Hold{Next: s.tier}, rules.After
+	viewers.Transport, viewers.Finish = origin.Hold{Next: s.tier, Also: also}, rules.After
 	// Who is asked by another edge asks no further one.
 	shields.Transport, shields.Audience = direct, cache.Caches
 	s.viewers, s.shields = &viewers, &shields
@@ -261,6 +263,12 @@ func (e *edgeNode) openSite(site edge.Site, through *origin.Transports, as *self
 	ctx, s.stop = context.WithCancel(context.Background())
 	s.work.Go(func() { pool.Run(ctx) })
 	return s, nil
+}
+
+// isPiece reports whether a request is for media of a stream. It may have been announced,
+// and is never there in an older form.
+func isPiece(r *http.Request) bool {
+	return live.Plays(r.URL.Path) && strings.HasSuffix(r.URL.Path, ".m4s")
 }
 
 // ServeHTTP answers a viewer of the site, or another edge.

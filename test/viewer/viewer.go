@@ -203,8 +203,10 @@ func (r *rendition) fetch(ctx context.Context) error {
 			err = r.get(ctx, r.media, address.RequestURI(), false, nil)
 		}
 		if err != nil {
-			for range r.wanted { // follow may wait to be rid of one
-			}
+			go func() {
+				for range r.wanted { // follow may wait to be rid of one, until it hears of this
+				}
+			}()
 			return err
 		}
 	}

@@ -17,6 +17,9 @@ import (
 // waits twice. All else goes to Next as it is.
 type Hold struct {
 	Next http.RoundTripper
+	// Also says what waits besides, as the part that such a playlist has announced; nil for
+	// nothing. In the end it fails as it would have at first.
+	Also func(*http.Request) bool
 }
 
 const (
@@ -26,9 +29,10 @@ const (
 	holdSays = "there is nothing new, as the origin cannot be reached; try again\n"
 )
 
-// RoundTrip asks Next, and a blocking reload again until somebody answers.
+// RoundTrip asks Next, and again what may wait, until somebody answers.
 func (h Hold) RoundTrip(r *http.Request) (*http.Response, error) {
-	if !polls(r.URL.RawQuery) || !repeatable(r) {
+	reload := polls(r.URL.RawQuery)
+	if !repeatable(r) || !reload && (h.Also == nil || !h.Also(r)) {
 		return h.Next.RoundTrip(r)
 	}
 	deadline := time.Now().Add(holdFor)
@@ -38,8 +42,11 @@ func (h Hold) RoundTrip(r *http.Request) (*http.Response, error) {
 		if err == nil || r.Context().Err() != nil || errors.As(err, &network) && network.Timeout() {
 			return in, err // who was silent for so long has had his time
 		}
-		if time.Until(deadline) < holdAgain {
+		switch over := time.Until(deadline) < holdAgain; {
+		case over && reload:
 			return blocked(r), nil
+		case over:
+			return nil, err
 		}
 		again := time.NewTimer(holdAgain)
 		select {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,6 +38,7 @@ func (s *turns) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestHold(t *testing.T) {
 	t.Parallel()
 	refused := errors.New("connection refused")
+	also := func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, ".m4s") }
 	const reload = "https://o.example/media.m3u8?_HLS_msn=5&_HLS_part=1"
 	for _, test := range []struct {
 		name, method, url string
@@ -48,6 +50,8 @@ func TestHold(t *testing.T) {
 		{"one who comes back", "GET", reload, []error{refused, refused, nil}, 200, 3, 2 * holdAgain},
 		{"one who stays away", "GET", reload, []error{refused}, 503, 21, holdFor},
 		{"one who was silent", "GET", reload, []error{&lateError{"o", time.Minute}}, 0, 1, 0},
+		{"a part, until it is there", "GET", "https://o.example/5.1.m4s", []error{refused, nil}, 200, 2, holdAgain},
+		{"a part in vain", "GET", "https://o.example/5.1.m4s", []error{refused}, 0, 21, holdFor},
 		{"another address", "GET", "https://o.example/media.m3u8", []error{refused}, 0, 1, 0},
 		{"what changes something", "POST", reload, []error{refused}, 0, 1, 0},
 	} {
@@ -55,7 +59,7 @@ func TestHold(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				next := &turns{answers: test.answers}
 				began := time.Now()
-				in, err := Hold{next}.RoundTrip(httptest.NewRequest(test.method, test.url, nil))
+				in, err := Hold{next, also}.RoundTrip(httptest.NewRequest(test.method, test.url, nil))
 				status := 0
 				if err == nil {
 					status = in.StatusCode
@@ -80,7 +84,7 @@ func TestHoldEndsWithItsRequest(t *testing.T) {
 		defer cancel()
 		began := time.Now()
 		r := httptest.NewRequest("GET", "https://o.example/media.m3u8?_HLS_msn=5", nil).WithContext(ctx)
-		_, err := Hold{&turns{answers: []error{errors.New("refused")}}}.RoundTrip(r)
+		_, err := Hold{Next: &turns{answers: []error{errors.New("refused")}}}.RoundTrip(r)
 		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took != time.Second {
 			t.Errorf("%v after %v", err, took)
 		}
