@@ -59,7 +59,7 @@ type Purge struct {
 
 // PathCount is how often a path was asked for.
 type PathCount struct {
-	Path     string `json:"path"`
+	Path     string `json:"path" doc:"Behind its host; of what the cloud itself serves the path alone."`
 	Requests int64  `json:"requests"`
 }
 
@@ -230,24 +230,44 @@ func (s *Service) certify(ctx context.Context, in *certificateInput) (*siteOutpu
 	})
 }
 
-// change has fn change a site.
+// change has fn change a site. That is looked at for as long as it takes, with all its rules
+// and certificates, before the records are locked for others; where somebody else has
+// changed the site meanwhile, it is done anew.
 func (s *Service) change(ctx context.Context, id, match string, fn func(*record) error) (*siteOutput, error) {
-	var r record
-	err := s.deps.DB.Write(ctx, func(tx *store.Tx) (err error) {
-		if r, err = get(tx, tenantOf(ctx), id); err != nil {
+	for range mostChanges {
+		var r record
+		err := s.deps.DB.Read(ctx, func(tx *store.Tx) (err error) {
+			r, err = get(tx, tenantOf(ctx), id)
 			return err
+		})
+		if err == nil {
+			err = web.CheckMatch(match, r.Revision)
 		}
-		if err := web.CheckMatch(match, r.Revision); err != nil {
-			return err
+		of := r.Revision
+		if err == nil {
+			err = fn(&r)
 		}
-		if err := fn(&r); err != nil {
-			return err
+		if err != nil {
+			return nil, err
 		}
-		r.Updated = s.moment()
-		return s.put(tx, &r)
-	})
-	return output(r), err
+		again := false
+		err = s.deps.DB.Write(ctx, func(tx *store.Tx) error {
+			now, err := get(tx, tenantOf(ctx), id)
+			if again = err == nil && now.Revision != of; err != nil || again {
+				return err
+			}
+			r.Updated = s.moment()
+			return s.put(tx, &r)
+		})
+		if err != nil || !again {
+			return output(r), err
+		}
+	}
+	return nil, fault.New(fault.Conflict, "somebody else changes this site all the time; try again")
 }
+
+// mostChanges bounds how often a change is done anew.
+const mostChanges = 5
 
 func (s *Service) delete(ctx context.Context, in *deleteInput) (*struct{}, error) {
 	return nil, s.deps.DB.Write(ctx, func(tx *store.Tx) error {
@@ -395,10 +415,7 @@ func (s *Service) getTraffic(ctx context.Context, in *sitePath) (*struct{ Body T
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t := s.traffic[in.ID]; t != nil {
-		shown.Points, shown.Paths = append(shown.Points, t.points...), t.top()
-		for class, n := range t.status {
-			shown.Status[class] = n
-		}
+		shown.Points, shown.Status, shown.Paths = append(shown.Points, t.points...), t.status(), t.top()
 	}
 	for _, h := range s.edges {
 		for _, o := range h.Origins[in.ID] {

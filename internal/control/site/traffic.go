@@ -11,17 +11,23 @@ import (
 const (
 	trafficStep = 10 * time.Second
 	trafficFor  = time.Hour
+	partStep    = 10 * time.Minute
 	mostTraffic = 2000 // sites whose traffic is known
-	mostPaths   = 500  // of one of them
+	mostPaths   = 200  // of one of them in ten minutes
 	shownPaths  = 20
 )
 
 // traffic is what edges did for a site in the last hour.
 type traffic struct {
 	points []TrafficPoint // the oldest first
+	parts  []trafficPart  // likewise
+}
+
+// trafficPart is what was asked for in ten minutes: of the last hour those leave one by one.
+type trafficPart struct {
+	from   time.Time
 	status map[string]int64
 	paths  map[string]int64
-	since  time.Time // of status and paths
 }
 
 // TrafficPoint is what edges did for a site in ten seconds.
@@ -58,20 +64,39 @@ func (t *traffic) add(now time.Time, c edge.Counts) {
 	p.Fetched += c.Fetched
 	old := now.Add(-trafficFor)
 	t.points = slices.DeleteFunc(t.points, func(p TrafficPoint) bool { return p.At.Before(old) })
-	if now.Sub(t.since) > trafficFor || t.status == nil {
-		t.since, t.status, t.paths = now, make(map[string]int64), make(map[string]int64)
-	}
+	part := t.part(now)
 	for class, n := range c.Status {
 		switch class {
 		case "2xx", "3xx", "4xx", "5xx":
-			t.status[class] += n
+			part.status[class] += n
 		}
 	}
 	for path, n := range c.Paths {
-		if _, known := t.paths[path]; known || len(t.paths) < mostPaths {
-			t.paths[path] += n
+		if _, known := part.paths[path]; known || len(part.paths) < mostPaths {
+			part.paths[path] += n
 		}
 	}
+}
+
+// part is that of now; those that are older than an hour are dropped.
+func (t *traffic) part(now time.Time) *trafficPart {
+	from := now.Truncate(partStep)
+	if n := len(t.parts); n == 0 || t.parts[n-1].from.Before(from) {
+		t.parts = append(t.parts, trafficPart{from, make(map[string]int64), make(map[string]int64)})
+	}
+	t.parts = slices.DeleteFunc(t.parts, func(p trafficPart) bool { return now.Sub(p.from) >= trafficFor+partStep })
+	return &t.parts[len(t.parts)-1]
+}
+
+// status is how often each class was answered.
+func (t *traffic) status() map[string]int64 {
+	sum := make(map[string]int64)
+	for _, p := range t.parts {
+		for class, n := range p.status {
+			sum[class] += n
+		}
+	}
+	return sum
 }
 
 func (t *traffic) last() time.Time {
@@ -83,9 +108,15 @@ func (t *traffic) last() time.Time {
 
 // top are the paths that were asked for most.
 func (t *traffic) top() []PathCount {
-	list := make([]PathCount, 0, len(t.paths))
-	for _, path := range slices.Sorted(maps.Keys(t.paths)) {
-		list = append(list, PathCount{path, t.paths[path]})
+	sum := make(map[string]int64)
+	for _, p := range t.parts {
+		for path, n := range p.paths {
+			sum[path] += n
+		}
+	}
+	list := make([]PathCount, 0, len(sum))
+	for _, path := range slices.Sorted(maps.Keys(sum)) {
+		list = append(list, PathCount{path, sum[path]})
 	}
 	slices.SortStableFunc(list, func(a, b PathCount) int { return int(b.Requests - a.Requests) })
 	return list[:min(len(list), shownPaths)]

@@ -31,12 +31,14 @@ type sketch struct {
 
 func newSketch() *sketch { return &sketch{index: make(map[uint64]int, keptPaths)} }
 
-// add counts a path, given in two pieces. It does not allocate once there are keptPaths,
+// add counts a path behind its host, given in two pieces. It does not allocate once there are keptPaths,
 // or buffers of a former use.
-func (s *sketch) add(seed maphash.Seed, before, after string) {
+func (s *sketch) add(seed maphash.Seed, host, before, after string) {
+	var room [longestHost]byte
+	name := appendHost(room[:0], host)
 	before = before[:min(len(before), longestPath)]
 	after = after[:min(len(after), longestPath-len(before))]
-	hash := maphash.String(seed, before)*31 + maphash.String(seed, after)
+	hash := (maphash.Bytes(seed, name)*31+maphash.String(seed, before))*31 + maphash.String(seed, after)
 	at, known := s.index[hash]
 	if known {
 		s.counts[at]++
@@ -60,7 +62,7 @@ func (s *sketch) add(seed maphash.Seed, before, after string) {
 	}
 	s.hashes[at] = hash
 	s.counts[at]++
-	s.paths[at] = append(append(s.paths[at][:0], before...), after...)
+	s.paths[at] = append(append(append(s.paths[at][:0], name...), before...), after...)
 	s.index[hash] = at
 }
 

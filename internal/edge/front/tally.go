@@ -111,7 +111,11 @@ func (t *tally) note(site string, o *Outcome) {
 		if class := o.Status/100 - 2; class >= 0 && class < len(c.status) {
 			c.status[class].Add(1)
 		}
-		t.notePath(s, o.Path)
+		host := o.Host
+		if site == edge.Cloud {
+			host = "" // it has one name for all
+		}
+		t.notePath(s, host, o.Path)
 	}
 	if tenant != "" && o.Bytes > 0 {
 		t.addTenant(tenant, o.Bytes)
@@ -124,9 +128,9 @@ func (t *tally) fetched(site string, bytes int64) {
 	}
 }
 
-// notePath counts a path, unless another request of the site is just doing that: which
+// notePath counts a path with its host, unless another request of the site is just doing that: which
 // are asked for most, those that are left say too.
-func (t *tally) notePath(s *siteTally, path string) {
+func (t *tally) notePath(s *siteTally, host, path string) {
 	if !s.mu.TryLock() {
 		return
 	}
@@ -139,7 +143,7 @@ func (t *tally) notePath(s *siteTally, path string) {
 		s.paths = newSketch()
 	}
 	before, after := hide(path)
-	s.paths.add(t.seed, before, after)
+	s.paths.add(t.seed, host, before, after)
 }
 
 // takePaths returns the paths that were asked for most since they were taken, and begins

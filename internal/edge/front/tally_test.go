@@ -91,7 +91,7 @@ func TestSketch(t *testing.T) {
 				path = fmt.Sprintf("/film/%d", n)
 				real[path]++
 			}
-			s.add(seed, path, "")
+			s.add(seed, "", path, "")
 		}
 		top := s.top(toldPaths)
 		for path, n := range real {
@@ -175,7 +175,7 @@ func TestReport(t *testing.T) {
 		want := edge.Report{
 			Node: "n1", Revision: 2, At: got.At, Seconds: 15, Place: edge.Place{Name: "edge one"}, Load: 0.5, Stored: 7, Waiting: 3, Tenants: map[string]int64{"t1": 5},
 			Sites: map[string]edge.Counts{
-				"a":        {Requests: 2, Hits: 2, Bytes: 2000, Fetched: 20, Status: map[string]int64{"2xx": 2}, Paths: map[string]int64{"/play/~/film/seg-1.m4s": 1}},
+				"a":        {Requests: 2, Hits: 2, Bytes: 2000, Fetched: 20, Status: map[string]int64{"2xx": 2}, Paths: map[string]int64{"a.example/play/~/film/seg-1.m4s": 1}},
 				edge.Cloud: {Requests: 1, Status: map[string]int64{"4xx": 1}, Paths: map[string]int64{"/x": 1}},
 			},
 			Origins: map[string][]edge.OriginState{"a": {{URL: "https://o.example", State: "up"}}, "b": {{State: "down", Reason: "bad key"}}},

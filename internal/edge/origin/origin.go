@@ -28,8 +28,6 @@ type Endpoint struct {
 	Backup bool
 	// Host is the Host that it is asked for; empty for that of URL.
 	Host string
-	// ServerName is who it has to be by its certificate; empty for the host of URL.
-	ServerName string
 	// TLS holds who is trusted and who we are; nil for what the system trusts. Endpoints
 	// with the same pointer share connections. It is not changed any more.
 	TLS *tls.Config
@@ -66,7 +64,7 @@ type Pool struct {
 	transports *Transports
 	health     *Health
 	groups     [2][]*endpoint // origins, and backups
-	identities []identity
+	identities []*tls.Config
 	close      sync.Once
 
 	mu sync.Mutex // guards the credit of endpoints
@@ -103,13 +101,12 @@ func New(o Options) (*Pool, error) {
 	p.configure(o.Hedge, o.Answer, o.Log)
 	p.fails = func(r *http.Response) bool { return unavailable(r.StatusCode) }
 	for _, e := range o.Endpoints {
-		id := identity{e.TLS, e.ServerName}
-		p.identities = append(p.identities, id)
+		p.identities = append(p.identities, e.TLS)
 		group := &p.groups[0]
 		if e.Backup {
 			group = &p.groups[1]
 		}
-		*group = append(*group, newEndpoint(e, p.transports.take(id)))
+		*group = append(*group, newEndpoint(e, p.transports.take(e.TLS)))
 	}
 	return p, nil
 }

@@ -17,15 +17,11 @@ type DialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 type Transports struct {
 	dial DialFunc
 
-	mu    sync.Mutex
-	known map[identity]*shared
-}
-
-// identity is what makes connections differ that lead to the same address. TLS is told
-// apart by its address: whoever has one certificate for many origins gives all the same.
-type identity struct {
-	config *tls.Config
-	name   string
+	mu sync.Mutex
+	// What makes connections differ that lead to the same address is who we are and whom we
+	// trust, told apart by its pointer: whoever has one certificate for many origins gives
+	// all the same.
+	known map[*tls.Config]*shared
 }
 
 type shared struct {
@@ -39,11 +35,11 @@ func NewTransports(dial DialFunc) *Transports {
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: dialing}).DialContext
 	}
-	return &Transports{dial: dial, known: make(map[identity]*shared)}
+	return &Transports{dial: dial, known: make(map[*tls.Config]*shared)}
 }
 
 // take returns the transport of an identity, for which drop is called once.
-func (t *Transports) take(id identity) *http.Transport {
+func (t *Transports) take(id *tls.Config) *http.Transport {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.known[id]
@@ -55,7 +51,7 @@ func (t *Transports) take(id identity) *http.Transport {
 	return s.transport
 }
 
-func (t *Transports) drop(id identity) {
+func (t *Transports) drop(id *tls.Config) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.known[id]
@@ -76,13 +72,10 @@ const (
 
 // transport takes answers as they are. How long an origin may take to begin one differs
 // from site to site, so that is not its matter.
-func (t *Transports) transport(id identity) *http.Transport {
+func (t *Transports) transport(id *tls.Config) *http.Transport {
 	config := &tls.Config{}
-	if id.config != nil {
-		config = id.config.Clone()
-	}
-	if id.name != "" {
-		config.ServerName = id.name
+	if id != nil {
+		config = id.Clone()
 	}
 	return &http.Transport{
 		DialContext: t.dial, TLSClientConfig: config, TLSHandshakeTimeout: dialing,

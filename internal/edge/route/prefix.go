@@ -110,11 +110,3 @@ func (p *Prefixes) Region(a netip.Addr) string {
 	region, _ := p.table.Lookup(a.Unmap().WithZone(""))
 	return region
 }
-
-// Len is how many prefixes there are.
-func (p *Prefixes) Len() int {
-	if p == nil {
-		return 0
-	}
-	return p.table.Size()
-}

@@ -12,8 +12,8 @@ func TestParsePrefixes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Len() != 5 {
-		t.Errorf("%d prefixes", p.Len())
+	if p.table.Size() != 5 {
+		t.Errorf("%d prefixes", p.table.Size())
 	}
 	for address, want := range map[string]string{
 		"10.2.0.1": "eu", "10.1.9.9": "eu/de", "10.1.2.3": "one", "::ffff:10.1.2.3": "one", "11.0.0.1": "", "2001:db8::1": "asia",
@@ -87,8 +87,8 @@ func FuzzPrefixes(f *testing.F) {
 				t.Fatalf("nothing is known of %s", prefix.Addr())
 			}
 		}
-		if lines != p.Len() {
-			t.Fatalf("%d prefixes from %d lines", p.Len(), lines)
+		if lines != p.table.Size() {
+			t.Fatalf("%d prefixes from %d lines", p.table.Size(), lines)
 		}
 	})
 }

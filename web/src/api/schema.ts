@@ -1607,6 +1607,7 @@ export interface components {
             next: string;
         };
         PathCount: {
+            /** @description Behind its host; of what the cloud itself serves the path alone. */
             path: string;
             /** Format: int64 */
             requests: number;
