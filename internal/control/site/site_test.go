@@ -664,3 +664,33 @@ func TestEdgesByPage(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
+
+// A change is looked at without the records being locked. What somebody else has changed
+// meanwhile is not undone.
+func TestChangesMeet(t *testing.T) {
+	t.Parallel()
+	k := newCloud(t, store.Config{})
+	of := k.make("a", example)
+	check, other := k.deps.CheckRules, 0
+	k.deps.CheckRules = func(rules []edge.Rule) error {
+		if other++; other == 1 { // while the first one is looked at
+			status, got := k.ask("a", guard.SitesWrite, http.MethodPut, "/v1/sites/"+of+"/certificate", `{"certificate":"good","key":"x"}`)
+			if status != http.StatusOK {
+				t.Errorf("meanwhile: got %d %v", status, got)
+			}
+		}
+		return check(rules)
+	}
+	status, got := k.ask("a", guard.SitesWrite, http.MethodPut, "/v1/sites/"+of, strings.Replace(example, "Films", "More films", 1))
+	if status != http.StatusOK || got["name"] != "More films" {
+		t.Errorf("got %d %v", status, got)
+	}
+	var r record
+	err := k.deps.DB.Read(t.Context(), func(tx *store.Tx) (err error) {
+		r, err = get(tx, "a", of)
+		return err
+	})
+	if err != nil || r.Certificate != "good" || other != 3 {
+		t.Errorf("certificate %q, %d checks, %v", r.Certificate, other, err)
+	}
+}
