@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"liuyun/internal/av/quality"
 	"liuyun/internal/base/timebase"
 	"liuyun/internal/engine/ffmpeg"
@@ -52,27 +54,40 @@ func measureSaliency(strength string) func(context.Context, *bench) ([]result, e
 		if err != nil {
 			return nil, err
 		}
-		var all []gain
+		if b.flags.quick {
+			set.pictures = set.pictures[:min(4, len(set.pictures))]
+		}
+		all := make([]gain, len(set.pictures))
+		films, ctx := errgroup.WithContext(ctx)
+		films.SetLimit(len(b.cpus))
 		for i, path := range set.pictures {
-			if b.flags.quick && i >= 4 {
-				break
-			}
-			p, err := set.pan(ctx, path, i)
-			if err != nil {
-				return nil, err
-			}
-			g, err := set.gain(ctx, p, strength)
-			os.Remove(p.path)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", p.name, err)
-			}
-			g.tuned = i%2 == 0
-			all = append(all, g)
-			b.say("  %-24.24s area %4.1f %%  CC %.2f  looked at %+6.1f %%  plain PSNR %+5.1f %%  plain NEG %+5.1f %%  same CRF: %+5.1f %% bits, %+.2f dB looked at",
-				p.name, 100*p.area, p.cc, g.looked, g.psnr, g.neg, g.bits, g.decibels)
+			films.Go(func() (err error) {
+				all[i], err = set.film(ctx, path, i, strength)
+				return err
+			})
+		}
+		if err := films.Wait(); err != nil {
+			return nil, err
 		}
 		return saliencyResults(all, strength), nil
 	}
+}
+
+// film makes one film of a photograph and measures it.
+func (s *saliencySet) film(ctx context.Context, path string, number int, strength string) (gain, error) {
+	p, err := s.pan(ctx, path, number)
+	if err != nil {
+		return gain{}, err
+	}
+	defer os.Remove(p.path)
+	g, err := s.gain(ctx, p, strength)
+	if err != nil {
+		return g, fmt.Errorf("%s: %w", p.name, err)
+	}
+	g.tuned = number%2 == 0
+	s.bench.say("  %-24.24s area %4.1f %%  CC %.2f  looked at %+6.1f %%  plain PSNR %+5.1f %%  plain NEG %+5.1f %%  same CRF: %+5.1f %% bits, %+.2f dB looked at",
+		p.name, 100*p.area, p.cc, g.looked, g.psnr, g.neg, g.bits, g.decibels)
+	return g, nil
 }
 
 // gain is what regions change in one film, in per cent of the bits.

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"image"
 	"image/jpeg"
 	"os"
@@ -21,7 +22,7 @@ func (s *saliencySet) pan(ctx context.Context, path string, number int) (*panned
 	if err != nil {
 		return nil, err
 	}
-	p := &panned{name: strings.TrimSuffix(filepath.Base(path), ".jpg"), path: filepath.Join(s.bench.scratch, "panned.y4m")}
+	p := &panned{name: strings.TrimSuffix(filepath.Base(path), ".jpg"), path: filepath.Join(s.bench.scratch, fmt.Sprintf("panned-%d.y4m", number))}
 	planes := ycbcr(photograph)
 	density := looksOf(looks)
 	var frames [][]byte
