@@ -140,14 +140,17 @@ func (b *bench) long(ctx context.Context) (clip, error) {
 }
 
 // media is the path of a shared clip.
-func (b *bench) media(name string) (string, error) {
+func (b *bench) media(name string) (string, error) { return b.shared("media/" + name) }
+
+// shared is the path of a shared file.
+func (b *bench) shared(name string) (string, error) {
 	shared := os.Getenv("LIUYUN_SHARED")
 	if shared == "" {
 		shared = filepath.Join(filepath.Dir(b.root), "shared")
 	}
-	path := filepath.Join(shared, "media", filepath.FromSlash(name))
+	path := filepath.Join(shared, filepath.FromSlash(name))
 	if _, err := os.Stat(path); err != nil {
-		return "", &absentError{"shared clip " + name}
+		return "", &absentError{"shared file " + name}
 	}
 	return path, nil
 }
