@@ -247,6 +247,24 @@ func (s Assets) SignedPlayback(ctx context.Context, id string, expiresIn time.Du
 	return p, s.c.post(ctx, at(assetsPath, id)+"/playback", in, &p)
 }
 
+// Encoding is how the bits of an asset are spread over its shots. It has no shots
+// where the asset was recorded, or encoded by an earlier version.
+type Encoding struct {
+	Shots []struct {
+		Start float64 `json:"start"` // seconds
+		End   float64 `json:"end"`   // seconds
+	} `json:"shots"`
+	Renditions []struct {
+		ID    string  `json:"id"`
+		Bytes []int64 `json:"shot_bytes"` // one a shot
+	} `json:"renditions"`
+}
+
+// Encoding returns what each shot of an asset that is ready was given.
+func (s Assets) Encoding(ctx context.Context, id string) (e Encoding, err error) {
+	return e, s.c.do(ctx, call{method: http.MethodGet, path: at(assetsPath, id) + "/encoding", out: &e})
+}
+
 // LargestSubtitle is the most bytes that a subtitle file may have.
 const LargestSubtitle = 8 << 20
 

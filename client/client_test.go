@@ -98,6 +98,9 @@ func TestAssets(t *testing.T) {
 	if a = must[client.Asset](t)(c.Assets.DeleteSubtitle(ctx, a.ID, "en")); len(a.Subtitles) != 0 {
 		t.Errorf("got subtitles %v after they were deleted", a.Subtitles)
 	}
+	if e := must[client.Encoding](t)(c.Assets.Encoding(ctx, a.ID)); len(e.Shots) != 2 || len(e.Renditions) != 1 || len(e.Renditions[0].Bytes) != 2 {
+		t.Errorf("encoding: got %+v", e)
+	}
 	p := must[client.Playback](t)(c.Assets.SignedPlayback(ctx, a.ID, time.Hour))
 	if !strings.Contains(p.HLS, "/~token/") || p.Expires == nil {
 		t.Errorf("signed: got %+v", p)

@@ -133,6 +133,24 @@ type Files struct {
 	Original   string `json:"original"`
 }
 
+// ReportName is the file of a result that says how it came about.
+const ReportName = "report.json"
+
+// Report is what nodes that do not encode read of that file; it has much more in
+// it. Results of earlier versions have no shots.
+type Report struct {
+	Plan struct {
+		ShotStarts []float64 `json:"shot_starts_s"` // the first is 0
+	} `json:"plan"`
+	Renditions []RenditionReport `json:"renditions"`
+}
+
+// RenditionReport is what each shot of a rendition was given.
+type RenditionReport struct {
+	ID        string  `json:"id"`
+	ShotBytes []int64 `json:"shot_bytes"`
+}
+
 // UnitResult is the answer of a Unit job. The output lies on the shelf, under
 // units/<asset>/<Hash>/.
 type UnitResult struct {

@@ -187,6 +187,11 @@ func (c *Cloud) act(r *http.Request, o Object, collection string, rest []string,
 		play := "/play/~token/" + fmt.Sprint(o["id"])
 		return 200, Object{"hls": play + "/master.m3u8", "dash": play + "/manifest.mpd", "mp4": []string{}, "embed": "/embed/~token/" + fmt.Sprint(o["id"]),
 			"poster": play + "/poster.jpg", "storyboard": play + "/storyboard.vtt", "expires": clock}
+	case "assets GET encoding":
+		return 200, Object{
+			"shots":      []Object{{"start": 0, "end": 4.5}, {"start": 4.5, "end": 12.5}},
+			"renditions": []Object{{"id": "h264-360p", "shot_bytes": []int{400_000, 900_000}}},
+		}
 	case "assets PUT subtitles":
 		text, _ := io.ReadAll(r.Body)
 		if len(text) == 0 {

@@ -454,10 +454,15 @@ func (j *job) planReport() PlanReport {
 	p := j.plan
 	r := PlanReport{
 		FrameRate: p.timeline.FrameRate, Frames: len(p.timeline.Shows), SourceFrames: len(p.timeline.Frames),
-		Shots: p.shots, Units: len(p.layout.Units), Segments: len(p.layout.Segments), Target: p.target,
+		Shots: len(p.shots), Units: len(p.layout.Units), Segments: len(p.layout.Segments), Target: p.target,
 	}
+	r.ShotStarts = []float64{}
 	if len(p.timeline.Shows) > 0 {
 		r.Repeated, r.Dropped = p.timeline.Repeated()
+		r.ShotStarts = append(r.ShotStarts, 0)
+		for _, shot := range p.shots {
+			r.ShotStarts = append(r.ShotStarts, float64(shot)/p.timeline.FrameRate.Float())
+		}
 	}
 	return r
 }

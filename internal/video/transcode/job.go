@@ -25,7 +25,7 @@ import (
 
 // resultVersion is raised when the same options give other bytes than before,
 // for a reason that no hash of arguments shows (packaging, manifests).
-const resultVersion = "2"
+const resultVersion = "3"
 
 // Service makes adaptive streams. All fields but Tools may be left zero.
 type Service struct {

@@ -27,6 +27,8 @@ type videoTrack struct {
 	*rendition
 	Media *muxed
 	MP4   string
+	// ShotBytes is what each shot was given.
+	ShotBytes []int64
 }
 
 type audioEntry struct {

@@ -34,7 +34,7 @@ type plan struct {
 	audio      []*audioTrack
 	subtitles  []*subtitleTrack
 	board      *storyboard
-	shots      int
+	shots      []int           // first frames of shots but the first, in frames of the timeline, rising
 	follows    map[string]bool // codec → its encoder follows regions
 }
 
@@ -283,7 +283,7 @@ func (j *job) cut(shots []int) {
 			at = append(at, slot)
 		}
 	}
-	p.shots = len(at)
+	p.shots = slices.Compact(slices.Clone(at))
 	p.layout = timeline.NewLayout(len(p.timeline.Shows), p.timeline.FrameRate, j.options.Segment, at, align, p.preroll)
 }
 

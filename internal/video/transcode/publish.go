@@ -96,7 +96,7 @@ func (j *job) packageTracks(ctx context.Context, stage string, p *presentation, 
 		if err != nil {
 			return err
 		}
-		track := videoTrack{rendition: a.rendition, Media: media}
+		track := videoTrack{rendition: a.rendition, Media: media, ShotBytes: a.shotBytes(j.plan.shots)}
 		if j.options.MP4 {
 			track.MP4 = "mp4/" + a.ID + ".mp4"
 			if err := a.writeMP4(filepath.Join(stage, track.MP4), m.audio); err != nil {
@@ -219,7 +219,7 @@ func (j *job) report(p *presentation, m *made) *Report {
 			ID: v.ID, Codec: v.Codec, Codecs: v.Media.Codecs, Width: v.Rung.Width, Height: v.Rung.Height,
 			FrameRate: v.FrameRate.Float(), Range: string(v.videoRange()), Quality: v.Template.Quality, Cap: v.Template.MaxRate,
 			Peak: peak, Mean: mean, Bytes: v.Media.Bytes, Recoded: m.recoded[v.ID],
-			Playlist: v.Media.Folder + "/" + mediaName, IFrameList: v.Media.Folder + "/" + iframesName, MP4: v.MP4,
+			Playlist: v.Media.Folder + "/" + mediaName, IFrameList: v.Media.Folder + "/" + iframesName, MP4: v.MP4, ShotBytes: v.ShotBytes,
 		})
 		r.Bytes += v.Media.Bytes
 	}

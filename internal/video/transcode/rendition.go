@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"liuyun/internal/av/av1"
@@ -148,6 +149,23 @@ func sameConfig(codec mp4.Codec, a, b []byte) bool {
 		return av1.SameConfig(a, b)
 	}
 	return bytes.Equal(a, b)
+}
+
+// shotBytes is what each shot was given. shots are the first frames of all but the
+// first, in frames of the timeline.
+func (a *assembled) shotBytes(shots []int) []int64 {
+	bytes := make([]int64, len(shots)+1)
+	for _, p := range a.pieces {
+		for k, sample := range p.samples {
+			shown := p.first + k + int((int64(sample.CompositionOffset)-a.delay)/a.duration)
+			n, found := slices.BinarySearch(shots, shown*a.Rung.Step)
+			if found {
+				n++
+			}
+			bytes[n] += int64(sample.Size)
+		}
+	}
+	return bytes
 }
 
 // bucket is what a receiver needs to play the assembled rendition at its cap:

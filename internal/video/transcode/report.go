@@ -75,6 +75,8 @@ type PlanReport struct {
 	Units        int               `json:"units"`
 	Segments     int               `json:"segments"`
 	Target       int               `json:"target_duration_s"`
+	// ShotStarts are when shots begin, the first at 0, in seconds.
+	ShotStarts []float64 `json:"shot_starts_s"`
 }
 
 // RenditionReport is one rung in one codec.
@@ -95,6 +97,8 @@ type RenditionReport struct {
 	Playlist   string  `json:"playlist"`
 	MP4        string  `json:"mp4,omitempty"`
 	IFrameList string  `json:"iframe_playlist"`
+	// ShotBytes is what each shot of the plan was given.
+	ShotBytes []int64 `json:"shot_bytes"`
 }
 
 // AudioReport is one audio rendition.

@@ -114,7 +114,7 @@ func TestEncodeWithSaliency(t *testing.T) {
 	if !bytes.Equal(video(autoRoot), video(again)) {
 		t.Error("two results with regions differ")
 	}
-	if len(auto.Warnings) != 0 || off.Plan != auto.Plan {
+	if len(auto.Warnings) != 0 || !cmp.Equal(off.Plan, auto.Plan) {
 		t.Errorf("with regions: got warnings %v and plan %+v, want none and %+v", auto.Warnings, auto.Plan, off.Plan)
 	}
 	if len(auto.Content) != 1 || auto.Content[0].To != 100 || auto.Content[0].Texture == 0 {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/contract/encode"
 )
 
 // stateName is the folder in the output folder that holds what a later run goes
@@ -22,7 +23,7 @@ import (
 const stateName = ".liuyun"
 
 // reportName is written last: where it is, the job is done.
-const reportName = "report.json"
+const reportName = encode.ReportName
 
 // workdir is the output folder while a job runs in it. Everything in it is
 // written to a temporary name, synced and renamed, so that what has its name is

@@ -81,6 +81,10 @@ func (s *Service) Routes(api *web.API) {
 	retry.Status = http.StatusAccepted
 	web.Add(api, retry, s.apiRetry)
 
+	spent := op("get-encoding", http.MethodGet, "/v1/assets/{id}/encoding", "Get what each shot of an asset was given", read)
+	spent.Description = "Lists of bytes are as long as that of shots. They are empty for assets that were recorded, or encoded by an earlier version."
+	web.Add(api, spent, s.apiEncoding)
+
 	link := op("sign-playback", http.MethodPost, "/v1/assets/{id}/playback", "Make addresses that play for a time", read)
 	web.Add(api, link, s.apiSign)
 

@@ -12,6 +12,7 @@ import (
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/base/id"
+	"liuyun/internal/contract/encode"
 	"liuyun/internal/kit/blob"
 	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/store"
@@ -56,9 +57,11 @@ func parseTarget(path string) (target, bool) {
 	return t, id.Valid("ast", t.asset) && (t.file == "" || servable(t.file))
 }
 
+// play hands out all of a result but its report, which is for its owner: it names the
+// source and the machine.
 func (s *Service) play(w http.ResponseWriter, r *http.Request) {
 	t, ok := parseTarget(strings.TrimPrefix(r.URL.Path, "/play"))
-	if !ok || t.file == "" || t.file == report {
+	if !ok || t.file == "" || t.file == encode.ReportName {
 		refuse(w, http.StatusNotFound, "no such file")
 		return
 	}
@@ -100,10 +103,6 @@ func (s *Service) play(w http.ResponseWriter, r *http.Request) {
 		s.Served(v.tenant, sent(h, content))
 	}
 }
-
-// report is the file of a result that is for its owner: it names the source and the
-// machine.
-const report = "report.json"
 
 // isManifest reports whether a file is one that every asset has which is ready.
 func isManifest(file string) bool { return file == "master.m3u8" || file == "manifest.mpd" }

@@ -1,6 +1,6 @@
 import { offline, readProblem } from './problem';
 import type {
-  Asset, AssetChange, CertificatePair, Clip, Delivery, Edge, Job, JoinToken, Key, MadeKey, MadeWebhook, NewAsset, NewClip, NewKey, NewPurge, NewStream,
+  Asset, AssetChange, CertificatePair, Clip, Delivery, Edge, Encoding, Job, JoinToken, Key, MadeKey, MadeWebhook, NewAsset, NewClip, NewKey, NewPurge, NewStream,
   NewWebhook, Node, Page, Purge, Session, SignedPlayback, SignedStreamPlayback, Site, SiteSettings, Stream, StreamChange, StreamStatistics, Tenant,
   Traffic, Usage, Webhook, WebhookChange,
 } from './types';
@@ -53,6 +53,7 @@ export class Client {
     });
   deleteSubtitles = (id: string, language: string) =>
     this.send<Asset>('DELETE', `/v1/assets/${id}/subtitles/${encodeURIComponent(language)}`, {});
+  encoding = (id: string) => this.send<Encoding>('GET', `/v1/assets/${id}/encoding`, {});
   signPlayback = (id: string, seconds: number) =>
     this.send<SignedPlayback>('POST', `/v1/assets/${id}/playback`, { json: { expires_in: seconds } });
   jobs = (query: ListQuery & { asset?: string; kind?: string; state?: string }) => this.list<Job>('/v1/jobs', query);

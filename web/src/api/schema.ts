@@ -44,6 +44,26 @@ export interface paths {
         patch: operations["update-asset"];
         trace?: never;
     };
+    "/v1/assets/{id}/encoding": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get what each shot of an asset was given
+         * @description Lists of bytes are as long as that of shots. They are empty for assets that were recorded, or encoded by an earlier version.
+         */
+        get: operations["get-encoding"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/assets/{id}/playback": {
         parameters: {
             query?: never;
@@ -1108,6 +1128,23 @@ export interface components {
              */
             waiting: number;
         };
+        EncodedRendition: {
+            id: string;
+            /** @description One a shot. */
+            shot_bytes: number[];
+        };
+        EncodedShot: {
+            /**
+             * Format: double
+             * @description Seconds.
+             */
+            end: number;
+            /**
+             * Format: double
+             * @description Seconds.
+             */
+            start: number;
+        };
         Encoder: {
             /** @description Such as h264_nvenc. */
             name: string;
@@ -1115,6 +1152,10 @@ export interface components {
             why: string;
             /** @description Whether it encoded a picture. */
             works: boolean;
+        };
+        Encoding: {
+            renditions: components["schemas"]["EncodedRendition"][];
+            shots: components["schemas"]["EncodedShot"][];
         };
         Event: {
             data: unknown;
@@ -2536,6 +2577,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Asset"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-encoding": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+            };
+            path: {
+                /** @description Asset, ast_… */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Encoding"];
                 };
             };
             /** @description Error */

@@ -33,6 +33,7 @@ export type Purge = Schemas['Purge'];
 export type Rendition = Schemas['Rendition'];
 export type Rule = Schemas['Rule'];
 export type Session = Schemas['Session'];
+export type Encoding = Schemas['Encoding'];
 export type SignedPlayback = Schemas['SignedPlayback'];
 export type SignedStreamPlayback = Schemas['SignedStreamPlayback'];
 export type Site = Schemas['Site'];

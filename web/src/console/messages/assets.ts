@@ -109,6 +109,12 @@ export const en = {
   attempt: 'Attempt {n}',
   onNode: 'It runs on {node}.',
   warnings: 'Notes from the encoder',
+  encodingTitle: 'What each shot was given',
+  encodingText: 'A bar is a shot: as wide as it is long, as high as its bit rate. The dotted line is the mean. Each rendition has a scale of its own.',
+  encodingOf: '{name}: {mean} on average, at most {most} in a shot',
+  shotNumber: 'Shot {n}',
+  shotsFromTo: 'Shots {from}–{to}',
+  shotsCount: 'Shots: {n}',
   ready: '“{name}” is ready',
 } as const;
 
@@ -223,5 +229,11 @@ export const zh: Readonly<Record<keyof typeof en, string>> = {
   attempt: '第 {n} 次尝试',
   onNode: '正在 {node} 上运行。',
   warnings: '编码器提示',
+  encodingTitle: '各镜头分配的码率',
+  encodingText: '每个条形为一个镜头：宽度为时长，高度为码率，虚线为平均码率。各版本使用各自的刻度。',
+  encodingOf: '{name}：平均 {mean}，单个镜头最高 {most}',
+  shotNumber: '镜头 {n}',
+  shotsFromTo: '镜头 {from}–{to}',
+  shotsCount: '共 {n} 个镜头',
   ready: '“{name}”已就绪',
 };
