@@ -132,10 +132,10 @@ check-arm64: $(TESTSUM) ## unit tests of what reckons, on arm64 under qemu
 	@scripts/need.sh $(arm64)
 	@status=0; \
 	pure=$$(go list $(ARM64_PURE) | grep -v '/transcode$$'); \
-	$(TESTSUM) go -name arm64 -- $(ARM64_ENV) CGO_ENABLED=0 go test -json -timeout=10m -exec qemu-aarch64-static $$pure || status=1; \
+	$(TESTSUM) go -name arm64 -- $(ARM64_ENV) CGO_ENABLED=0 go test -json -short -timeout=10m -exec qemu-aarch64-static $$pure || status=1; \
 	c=$$($(ARM64_ENV) CGO_ENABLED=1 go list -f '{{if .CgoFiles}}{{.ImportPath}}{{end}}' ./internal/...); \
 	[ -z "$$c" ] || $(TESTSUM) go -name arm64-c -- $(ARM64_ENV) CGO_ENABLED=1 CC=aarch64-linux-gnu-gcc \
-		go test -json -timeout=10m -exec 'qemu-aarch64-static -L /usr/aarch64-linux-gnu' $$c || status=1; \
+		go test -json -short -timeout=10m -exec 'qemu-aarch64-static -L /usr/aarch64-linux-gnu' $$c || status=1; \
 	exit $$status
 
 check-web: $(TESTSUM) web/$(NPM_DONE)
