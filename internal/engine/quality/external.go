@@ -107,6 +107,14 @@ func (c *comparison) feed(ctx context.Context, child func(ctx context.Context, r
 		defer close(ref)
 		defer close(dis)
 		return whole.samples(feeding, window{}, 4, func(s sample) error {
+			if s.n%c.every == 0 {
+				also, err := c.measureAlso(s)
+				if err != nil {
+					s.release()
+					return err
+				}
+				c.addAlso(Score{Frame: s.n, Seconds: s.seconds}, also)
+			}
 			seconds = append(seconds, s.seconds)
 			for _, to := range []struct {
 				side chan *frame

@@ -109,12 +109,16 @@ func (c *comparison) measureVMAF(models []*quality.Model, jobs <-chan sample, re
 				scores.Settle(motion)
 			}
 		}
+		var also []float64
+		if err == nil {
+			also, err = c.measureAlso(s)
+		}
 		at := Score{Frame: s.n, Seconds: s.seconds}
 		s.release()
 		if err != nil {
 			return err
 		}
-		results.vmaf(at, scores)
+		results.vmaf(at, scores, also)
 	}
 	return nil
 }
@@ -128,12 +132,16 @@ func (c *comparison) measureXPSNR(jobs <-chan sample, results *ordered) error {
 			past = append(past, f.plane)
 		}
 		value, err := quality.XPSNR(s.ref.plane, s.dis.plane, past, c.pair.rate)
+		var also []float64
+		if err == nil {
+			also, err = c.measureAlso(s)
+		}
 		at := Score{Frame: s.n, Seconds: s.seconds, Value: min(value, sameXPSNR)}
 		s.release()
 		if err != nil {
 			return err
 		}
-		results.add(at, []float64{at.Value})
+		results.add(at, []float64{at.Value}, also)
 	}
 	return nil
 }
@@ -155,25 +163,26 @@ type result struct {
 	at     Score
 	scores quality.Scores
 	values []float64
+	also   []float64
 	moved  bool // its motion2 is settled
 }
 
 func newOrdered(c *comparison) *ordered { return &ordered{c: c, waiting: make(map[int]result)} }
 
-// add takes final values, one a metric.
-func (o *ordered) add(at Score, values []float64) {
+// add takes final values, one a metric, and those of the metrics besides.
+func (o *ordered) add(at Score, values, also []float64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.waiting[at.Frame] = result{at: at, values: values, moved: true}
+	o.waiting[at.Frame] = result{at: at, values: values, also: also, moved: true}
 	o.write()
 }
 
 // vmaf takes the scores of a frame. In a run of all frames the one before is
 // settled with its motion.
-func (o *ordered) vmaf(at Score, scores quality.Scores) {
+func (o *ordered) vmaf(at Score, scores quality.Scores, also []float64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.waiting[at.Frame] = result{at: at, scores: scores, moved: o.c.every > 1}
+	o.waiting[at.Frame] = result{at: at, scores: scores, also: also, moved: o.c.every > 1}
 	if o.c.every == 1 {
 		o.settle(at.Frame - 1)
 		o.settle(at.Frame)
@@ -228,6 +237,7 @@ func (o *ordered) put(r result) {
 		}
 		o.c.metrics[i].Frames = append(o.c.metrics[i].Frames, at)
 	}
+	o.c.addAlso(r.at, r.also)
 	delete(o.waiting, o.next)
 	o.next += o.c.every
 	if o.progress++; o.c.options.OnProgress != nil {

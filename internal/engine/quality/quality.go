@@ -28,6 +28,9 @@ type Options struct {
 	// Models are what to score with, as paths to JSON files; empty leaves only
 	// XPSNR.
 	Models []Model
+	// Also are further metrics, which cost little: PSNR and SSIM. They are always
+	// ours.
+	Also []string
 	// Width and Height are a box into which both are scaled (bicubic), keeping
 	// the reference's shape; 0 and 0 take the reference's own size.
 	Width, Height int
@@ -73,7 +76,8 @@ type Report struct {
 	Depth    int      `json:"depth"`
 	Total    int      `json:"total"` // frames of each
 	Every    int      `json:"every"`
-	// Metrics has one of each model's name, in their order, or "xpsnr" in dB.
+	// Metrics has one of each model's name, in their order, or "xpsnr" in dB; then
+	// those of Options.Also.
 	Metrics []Metric `json:"metrics"`
 }
 
@@ -86,6 +90,8 @@ func (o Options) Validate() error {
 		return fault.New(fault.Invalid, "the size %d×%d to compare at needs both sides, or neither", o.Width, o.Height)
 	case o.Provider != "" && !slices.Contains(providers(), o.Provider):
 		return fault.New(fault.Invalid, "there is no provider %q: choose one of %v, or none for the best there is", o.Provider, providers())
+	case slices.ContainsFunc(o.Also, func(name string) bool { return name != PSNR && name != SSIM }):
+		return fault.New(fault.Invalid, "of the metrics %v, only %s and %s can be had besides", o.Also, PSNR, SSIM)
 	case len(o.Models) > 4:
 		return fault.New(fault.Invalid, "%d models at once: 4 at most", len(o.Models))
 	}
@@ -133,6 +139,13 @@ func (c *Comparer) choose(o Options) (Provider, error) {
 	return "", fault.New(fault.Unavailable, "%s is not on this machine: leave the choice open, or install it", o.Provider)
 }
 
+// CheckPair says what of two files does not fit, without decoding them: nil, or what
+// Compare would refuse them for at its beginning.
+func (c *Comparer) CheckPair(ctx context.Context, ref, dis ffmpeg.Input) error {
+	_, err := c.align(ctx, ref, dis, Options{})
+	return err
+}
+
 // Compare scores dis against ref. A fault.Invalid says what does not fit: no
 // picture, another shape, other frames, other times.
 func (c *Comparer) Compare(ctx context.Context, ref, dis ffmpeg.Input, o Options) (*Report, error) {
@@ -154,7 +167,7 @@ func (c *Comparer) Compare(ctx context.Context, ref, dis ffmpeg.Input, o Options
 	if provider == XPSNR {
 		models = nil
 	}
-	run := comparison{Comparer: c, pair: pair, options: o, models: models, every: max(1, o.Every)}
+	run := comparison{also: alsoMetrics(o.Also), Comparer: c, pair: pair, options: o, models: models, every: max(1, o.Every)}
 	run.workers = o.Workers
 	if run.workers == 0 {
 		run.workers = runtime.GOMAXPROCS(0)
@@ -171,7 +184,7 @@ func (c *Comparer) Compare(ctx context.Context, ref, dis ffmpeg.Input, o Options
 	}
 	report := &Report{
 		Provider: provider, Width: pair.width, Height: pair.height, Depth: pair.depth,
-		Total: pair.ref.seen, Every: run.every, Metrics: run.metrics,
+		Total: pair.ref.seen, Every: run.every, Metrics: append(run.metrics, run.also...),
 	}
 	for i := range report.Metrics {
 		report.Metrics[i].summarise()
@@ -195,4 +208,5 @@ type comparison struct {
 	every   int
 	workers int
 	metrics []Metric
+	also    []Metric // of Options.Also
 }

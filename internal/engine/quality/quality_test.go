@@ -81,6 +81,7 @@ func unpacked(t *testing.T, name string) (ref, dis string, want []map[string]flo
 		t.Fatal(err)
 	}
 	for _, f := range log.Frames {
+		f.Metrics[PSNR] = f.Metrics["psnr_y"]
 		want = append(want, f.Metrics)
 	}
 	return ref, dis, want
@@ -96,7 +97,7 @@ func TestScoresAreLibvmafs(t *testing.T) {
 		for _, every := range []int{1, 2, 5} {
 			t.Run(string(provider)+"/"+strconv.Itoa(every), func(t *testing.T) {
 				t.Parallel()
-				o := Options{Models: models(t), Every: every, Provider: provider, Scratch: t.TempDir()}
+				o := Options{Models: models(t), Also: []string{PSNR, SSIM}, Every: every, Provider: provider, Scratch: t.TempDir()}
 				report, err := c.Compare(t.Context(), input(t, ref), input(t, dis), o)
 				if provider != Own && fault.CodeOf(err) == fault.Unavailable {
 					t.Skip(err)
@@ -104,7 +105,7 @@ func TestScoresAreLibvmafs(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if report.Provider != provider || report.Width != 640 || report.Height != 360 || report.Depth != 8 || report.Total != len(want) || len(report.Metrics) != 2 {
+				if report.Provider != provider || report.Width != 640 || report.Height != 360 || report.Depth != 8 || report.Total != len(want) || len(report.Metrics) != 4 {
 					t.Errorf("%+v", *report)
 				}
 				for _, m := range report.Metrics {
@@ -114,6 +115,12 @@ func TestScoresAreLibvmafs(t *testing.T) {
 					for i, s := range m.Frames {
 						if s.Frame != i*every {
 							t.Fatalf("score %d is of frame %d, want %d", i, s.Frame, i*every)
+						}
+						if m.Name == SSIM { // which libvmaf was not asked for
+							if s.Value < 0.3 || s.Value > 1 {
+								t.Errorf("frame %d: SSIM is %.4f", s.Frame, s.Value)
+							}
+							continue
 						}
 						if math.Abs(s.Value-want[s.Frame][m.Name]) > 0.01 {
 							t.Errorf("frame %d: %s is %.4f, libvmaf says %.4f", s.Frame, m.Name, s.Value, want[s.Frame][m.Name])
@@ -169,6 +176,9 @@ func TestWhatDoesNotFit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if err := c.CheckPair(t.Context(), input(t, ref), input(t, dis.path)); fault.CodeOf(err) != fault.Invalid {
+				t.Errorf("before anything is decoded: %v", err)
+			}
 			_, err := c.Compare(t.Context(), input(t, ref), input(t, dis.path), Options{})
 			if fault.CodeOf(err) != fault.Invalid || !strings.Contains(fault.Message(err), dis.says) {
 				t.Errorf("%v, want a fault of %q that says %q", err, fault.Invalid, dis.says)
@@ -189,6 +199,7 @@ func TestOptionsThatAreRefused(t *testing.T) {
 		"half a size":            {Width: 100},
 		"too small a size":       {Width: 20, Height: 20},
 		"an unknown provider":    {Provider: "eyes"},
+		"an unknown metric":      {Also: []string{"eyes"}},
 		"VMAF without a model":   {Provider: Own},
 		"a model that is none":   {Provider: Own, Models: []Model{{"vmaf", broken}}},
 		"a model not there":      {Provider: Own, Models: []Model{{"vmaf", broken + "2"}}},
