@@ -63,6 +63,7 @@ func commands() []func(*session) *cobra.Command {
 	return []func(*session) *cobra.Command{
 		newEncode,
 		newProbe,
+		newCompare,
 		newPlay,
 		newServe,
 		newDoctor,

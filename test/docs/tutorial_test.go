@@ -75,21 +75,23 @@ func (b block) missing(output string) string {
 }
 
 // Whoever follows a tutorial sees what it says.
-func TestFirstStream(t *testing.T) { follow(t, "first-stream.md") }
+func TestFirstStream(t *testing.T) { follow(t, "tutorial/first-stream.md") }
+
+func TestCompareGuide(t *testing.T) { follow(t, "guide/compare.md") }
 
 func TestFirstCloud(t *testing.T) {
 	testkit.Program(t, "curl")
-	follow(t, "first-cloud.md")
+	follow(t, "tutorial/first-cloud.md")
 }
 
-// follow runs the blocks of a tutorial, in order, in one folder.
+// follow runs the blocks of a page, in order, in one folder.
 func follow(t *testing.T, name string) {
 	testkit.FFmpeg(t)
 	testkit.FFprobe(t)
 	shell := testkit.Program(t, "bash")
 	root := testkit.Root(t)
 	liuyun := program.Build(t, root)
-	page, err := os.ReadFile(filepath.Join(root, "docs", "tutorial", name))
+	page, err := os.ReadFile(filepath.Join(root, "docs", filepath.FromSlash(name)))
 	if err != nil {
 		t.Fatal(err)
 	}
