@@ -70,8 +70,12 @@ func (o Output) keyTimes(timeline timebase.Rational) string {
 // 700 bytes a unit) is taken out.
 func (o Output) x264(u Unit) []string {
 	params := fmt.Sprintf("keyint=infinite:open-gop=0:stitchable=1:ref=%d", min(x264References[o.Preset], o.References))
-	if o.Preset != "ultrafast" && o.Preset != "superfast" {
-		params += ":" + x264FirstPicture
+	first := firstPicture
+	if o.Preset == "ultrafast" || o.Preset == "superfast" {
+		first = 1
+	}
+	if zones := o.zones(first, 0); zones != "" {
+		params += ":zones=" + zones
 	}
 	return []string{
 		"-preset", o.Preset, "-profile:v", "high", "-level", x264Level(o.Level, u.First),
@@ -96,22 +100,42 @@ func x264Level(level string, first int64) string {
 	return level
 }
 
-// What gives the first picture of a unit the quantiser that it would have in the
-// middle of a file. With macroblock trees (in x265 always) an encoder derives that
-// of every key picture but the first from the pictures before: better by the
-// factor between I and P pictures, 1.4. Without this, units need 1.4 % more bits
-// for their SSIM than one pass over the whole file. x265 counts a zone's end as
-// outside.
-const (
-	x264FirstPicture = "zones=0,0,b=1.4"
-	x265FirstPicture = "zones=0,1,b=1.4"
-)
+// firstPicture is by how much more rate the first picture of a unit is given, so
+// that it has the quantiser that it would have in the middle of a file. With
+// macroblock trees (in x265 always) an encoder derives that of every key picture
+// but the first from the pictures before: better by the factor between I and P
+// pictures, 1.4. Without this, units need 1.4 % more bits for their SSIM than one
+// pass over the whole file.
+const firstPicture = 1.4
+
+// zones are the ranges in which the encoder multiplies the rate that it would
+// give: by 2 for each 6 of CRF, which is what the CRF itself means to both x264
+// and x265. outside is 1 where the encoder counts the end of a zone as outside.
+func (o Output) zones(first float64, outside int) string {
+	var list []string
+	add := func(from, to int, factor float64) {
+		if from < to && factor != 1 {
+			list = append(list, fmt.Sprintf("%d,%d,b=%s", from, to-1+outside, decimal(factor)))
+		}
+	}
+	factor := 1.0 // of the very first picture
+	for i, z := range o.Zones {
+		f := math.Exp2((o.Quality - z.Quality) / 6)
+		from := z.From
+		if i == 0 && from == 0 {
+			factor, from = f, 1
+		}
+		add(from, z.To, f)
+	}
+	add(0, 1, first*factor)
+	return strings.Join(list, "/")
+}
 
 // x265: as x264; one thread, no encoder name in the stream, HDR metadata given
 // by hand because ffmpeg before 7.1 does not pass it on.
 func (o Output) x265() []string {
 	params := []string{
-		"keyint=-1", "open-gop=0", "pools=none", "frame-threads=1", "wpp=0", "info=0", "hrd=0", "log-level=error", x265FirstPicture,
+		"keyint=-1", "open-gop=0", "pools=none", "frame-threads=1", "wpp=0", "info=0", "hrd=0", "log-level=error", "zones=" + o.zones(firstPicture, 1),
 		"level-idc=" + o.Level, "high-tier=0",
 		"colorprim=" + o.Colour.Primaries, "transfer=" + o.Colour.Transfer, "colormatrix=" + o.Colour.Matrix, "range=limited",
 		fmt.Sprintf("vbv-maxrate=%d", o.MaxRate/1000), fmt.Sprintf("vbv-bufsize=%d", o.Buffer/1000),

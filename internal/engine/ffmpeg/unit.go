@@ -38,6 +38,8 @@ type Unit struct {
 	// the source, where nothing follows to say how long it lasts.
 
 	Outputs []Output `json:"outputs"`
+	// Samples are written besides; nil: none.
+	Samples *Samples `json:"samples,omitempty"`
 }
 
 // Output is one rendition of a unit, written as File, an MP4 with one track.
@@ -51,6 +53,7 @@ type Output struct {
 	Preset    string `json:"preset"`     // x264's names; mapped for the others
 
 	Quality    float64 `json:"quality"`              // constant quality: the codec's CRF
+	Zones      []Zone  `json:"zones,omitempty"`      // pictures with another, in rising order; not for av1
 	MaxRate    int64   `json:"max_rate"`             // bits a second
 	Buffer     int64   `json:"buffer"`               // bits
 	Level      string  `json:"level,omitempty"`      // that it keeps to, "3.1"; an H.264 file may name a higher one
@@ -64,6 +67,14 @@ type Output struct {
 	// From 0. Only for encoders of which Tools.FollowsRegions is true; at most
 	// MaxRegions in a unit.
 	Regions []RegionSpan `json:"regions,omitempty"`
+}
+
+// Zone is a range of pictures of an output, [From, To) at the output's own frame
+// rate, and the constant quality that they have instead of the output's.
+type Zone struct {
+	From    int     `json:"from"`
+	To      int     `json:"to"`
+	Quality float64 `json:"quality"`
 }
 
 // Light is the HDR metadata of a rendition: SMPTE ST 2086 and CTA-861.3.
@@ -95,6 +106,10 @@ func (t *Tools) Encode(ctx context.Context, run Command, u Unit) (Usage, error) 
 func (t *Tools) UnitArgs(u Unit) []string {
 	args := t.inputArgs(readOptions{stream: u.Stream, timeBase: u.TimeBase, seek: u.Seek, threads: 1})
 	graph, labels := u.graph()
+	samples := ""
+	if u.Samples != nil {
+		graph, labels[0], samples = u.Samples.tapped(graph, labels[0])
+	}
 	args = append(args, "-filter_complex_threads", "1", "-filter_complex", graph)
 	for i, out := range u.Outputs {
 		args = append(args, "-map", "["+labels[i]+"]")
@@ -102,6 +117,10 @@ func (t *Tools) UnitArgs(u Unit) []string {
 		args = append(args, out.encoder(u)...)
 		args = append(args, "-f", "mp4", "-video_track_timescale", strconv.FormatInt(timescale(u.FrameRate.Mul(1, int64(out.Step))), 10),
 			"-map_metadata", "-1", "-fflags", "+bitexact", out.File)
+	}
+	if samples != "" {
+		args = append(append(args, "-map", "["+samples+"]"), t.passthrough()...)
+		args = append(args, "-c:v", "rawvideo", "-f", "rawvideo", u.Samples.File)
 	}
 	return args
 }

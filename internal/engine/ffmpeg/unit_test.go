@@ -55,11 +55,19 @@ func TestUnitArgs(t *testing.T) {
 	medium.Preset = "medium"
 	halved := rung("small.mp4", 640, 360, 0, 120)
 	halved.Step = 2
+	zoned := medium
+	zoned.Quality, zoned.Zones = 24, []Zone{{From: 60, To: 100, Quality: 30}, {From: 100, To: 200, Quality: 21}}
+	zonedHEVC := kept
+	zonedHEVC.Zones = []Zone{{From: 0, To: 50, Quality: 28}}
 	units := map[string]Unit{
 		"plain": {
 			Stream: 0, TimeBase: timebase.R(1, 12800), Picture: sdr(1280, 720), Seek: &seek, From: 102_400, To: 204_801,
 			FrameRate: timebase.R(25, 1), First: 200, Count: 200,
 			Outputs: []Output{rung("big.mp4", 1280, 720, 0, 100), rung("small.mp4", 640, 360, 0, 100), medium},
+		},
+		"zones": {
+			TimeBase: timebase.R(1, 12800), Picture: sdr(1280, 720), To: 204_801, FrameRate: timebase.R(25, 1), Count: 200,
+			Outputs: []Output{zoned, zonedHEVC}, Samples: &Samples{At: []int{6, 18, 61}, File: "samples.luma"},
 		},
 		"hdr":        {TimeBase: timebase.R(1, 90000), Picture: hdr, To: 900_000, FrameRate: timebase.R(30000, 1001), Count: 100, Hold: true, Outputs: []Output{toned, kept, av1}},
 		"interlaced": {TimeBase: timebase.R(1, 90000), Picture: interlaced, To: 900_000, FrameRate: timebase.R(25, 1), Count: 100, Outputs: []Output{rung("sd.mp4", 768, 576, 0)}},
