@@ -1,0 +1,429 @@
+package search
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// Shot is a range of pictures that has one CRF.
+type Shot struct {
+	Pictures int
+	Motion   float64 // mean of VMAF's motion, known with the first encode
+}
+
+// Goal is what the whole has to reach: a mean quality, or a sum of bits. The zero
+// Goal is the quality that every shot at the base CRF has together.
+type Goal struct {
+	Quality float64
+	Bits    float64
+}
+
+// Effort is how much may be encoded, in units of one encode of everything.
+type Effort float64
+
+// The efforts with a name. What a round is measured with comes on top.
+const (
+	Quick    Effort = 1.5
+	Thorough Effort = 2.5
+)
+
+// Settings of a Search.
+type Settings struct {
+	Base   float64 // the CRF to begin with
+	Goal   Goal
+	Effort Effort
+	// Reach is how far a shot's CRF may be from the Base that the goal leads to;
+	// 0 is DefaultReach.
+	Reach float64
+}
+
+// DefaultReach keeps a shot within what viewers accept beside others: twice, or
+// half, the bits of its neighbours' quality.
+const DefaultReach = 6
+
+// Limits and steps of CRF.
+const (
+	leastCRF = 8
+	mostCRF  = 45
+	step     = 0.5
+)
+
+// Encode asks for a unit with these CRFs, one a shot. Expected is what each shot is
+// thought to come to; it is empty where nothing is known of the unit.
+type Encode struct {
+	Unit     int
+	CRF      []float64
+	Expected []Probe
+}
+
+// Made is what an Encode came to, one Probe a shot, and how much moves in them.
+type Made struct {
+	Shots  []Probe
+	Motion []float64
+}
+
+// unit is what is known of one.
+type unit struct {
+	shots []Shot
+	made  []Made
+	want  []float64 // the CRFs that were last thought best
+	best  int       // of made
+}
+
+func (u *unit) pictures() int {
+	n := 0
+	for _, s := range u.shots {
+		n += s.Pictures
+	}
+	return n
+}
+
+// curves are the shots' curves, best around want.
+func (u *unit) curves() []curve {
+	list := make([]curve, len(u.shots))
+	probes := make([]Probe, len(u.made))
+	for i, s := range u.shots {
+		for k, m := range u.made {
+			probes[k] = m.Shots[i]
+		}
+		list[i] = fit(s, probes, u.want[i])
+	}
+	return list
+}
+
+// Search finds the CRFs of one rendition's shots. Ask Next for encodes, Add what
+// they came to, in any order, and ask again until there are none. Its answers
+// follow from these calls' arguments alone.
+type Search struct {
+	settings Settings
+	units    []*unit
+	pictures int
+	spent    int // pictures encoded
+	round    int
+	target   float64 // mean quality
+	center   float64 // the CRF that, in every shot, would reach the goal
+	price    float64 // bits for a point of quality of one picture
+}
+
+// New begins a search. Each unit has its shots, each of them at least one picture.
+func New(units [][]Shot, settings Settings) *Search {
+	if settings.Reach <= 0 {
+		settings.Reach = DefaultReach
+	}
+	s := &Search{settings: settings, center: settings.Base}
+	for _, shots := range units {
+		u := &unit{shots: slices.Clone(shots), want: repeated(settings.Base, len(shots))}
+		s.units = append(s.units, u)
+		s.pictures += u.pictures()
+	}
+	return s
+}
+
+func repeated(v float64, n int) []float64 {
+	list := make([]float64, n)
+	for i := range list {
+		list[i] = v
+	}
+	return list
+}
+
+// sampleUnits: before a goal of one's own is known to be near, one unit in so many
+// is encoded.
+const sampleUnits = 4
+
+// worthwhile is the least gain, as a share of a unit's bits, for which it is
+// encoded again.
+const worthwhile = 0.002
+
+// Next returns the encodes to make now; none when the search is over. All that it
+// asked for before has been added.
+func (s *Search) Next() []Encode {
+	s.round++
+	if missing := s.missing(); len(missing) > 0 {
+		return s.first(missing)
+	}
+	s.solve(s.units)
+	return s.again()
+}
+
+// missing are the units that have not been encoded yet.
+func (s *Search) missing() []int {
+	var list []int
+	for i, u := range s.units {
+		if len(u.made) == 0 {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+// first asks for units that have not been encoded. With a goal of one's own some
+// units tell about where it lies before the others are encoded there.
+func (s *Search) first(missing []int) []Encode {
+	own := s.settings.Goal != Goal{}
+	if own && len(missing) < len(s.units) {
+		s.center = s.findCenter()
+	}
+	var list []Encode
+	for n, i := range missing {
+		if own && len(missing) == len(s.units) && n%sampleUnits != sampleUnits/2 && len(missing) > 1 {
+			continue
+		}
+		u := s.units[i]
+		u.want = repeated(s.center, len(u.shots))
+		list = append(list, Encode{Unit: i, CRF: slices.Clone(u.want)})
+	}
+	if len(list) == 0 { // too few units to leave some out
+		s.units[missing[0]].want = repeated(s.center, len(s.units[missing[0]].shots))
+		list = append(list, Encode{Unit: missing[0], CRF: repeated(s.center, len(s.units[missing[0]].shots))})
+	}
+	return list
+}
+
+// Add tells what an encode came to.
+func (s *Search) Add(e Encode, m Made) {
+	u := s.units[e.Unit]
+	for i := range u.shots {
+		if len(u.made) == 0 && i < len(m.Motion) {
+			u.shots[i].Motion = m.Motion[i]
+		}
+	}
+	u.made = append(u.made, m)
+	s.spent += u.pictures()
+}
+
+// findCenter is the CRF at which what has been encoded would reach the goal, the
+// rest being alike.
+func (s *Search) findCenter() float64 {
+	var curves []curve
+	var pictures float64
+	for _, u := range s.units {
+		if len(u.made) > 0 {
+			curves = append(curves, u.curves()...)
+			pictures += float64(u.pictures())
+		}
+	}
+	share := pictures / float64(s.pictures)
+	low, high := float64(leastCRF), float64(mostCRF)
+	for range 40 {
+		middle := (low + high) / 2
+		var bits, quality float64
+		for _, c := range curves {
+			p := c.at(middle)
+			bits += p.Bits
+			quality += p.Quality * c.pictures
+		}
+		if s.enough(bits/share, quality/pictures) {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return rounded((low + high) / 2)
+}
+
+// enough reports whether a result is as good as the goal, or needs more bits than
+// it: a higher CRF would do.
+func (s *Search) enough(bits, quality float64) bool {
+	switch {
+	case s.settings.Goal.Bits > 0:
+		return bits > s.settings.Goal.Bits
+	case s.settings.Goal.Quality > 0:
+		return quality > s.settings.Goal.Quality
+	}
+	return quality > s.target
+}
+
+func rounded(crf float64) float64 { return math.Round(crf/step) * step }
+
+// solve finds the price at which the goal is reached when the units in free take
+// the CRFs that are best at that price, and the others what they have that is.
+// Equal prices everywhere are what makes the sum of bits least for the sum of
+// quality (Shoham and Gersho, "Efficient bit allocation for an arbitrary set of
+// quantizers", 1988).
+func (s *Search) solve(free []*unit) {
+	if s.target == 0 {
+		s.target = s.mean(func(u *unit) Made { return u.made[0] })
+	}
+	curves := make([][]curve, len(free))
+	for i, u := range free {
+		curves[i] = u.curves()
+	}
+	low, high := -12.0, 24.0 // ln price: low makes CRFs high
+	taken := make(map[*unit]bool, len(free))
+	for _, u := range free {
+		taken[u] = true
+	}
+	for range 45 {
+		s.price = math.Exp((low + high) / 2)
+		var bits, quality float64
+		for i, u := range free {
+			for k, c := range curves[i] {
+				u.want[k] = s.choose(c)
+				p := c.at(u.want[k])
+				bits += p.Bits
+				quality += p.Quality * c.pictures
+			}
+		}
+		for _, u := range s.units {
+			if !taken[u] {
+				b, q := total(u, u.made[s.cheapest(u)])
+				bits, quality = bits+b, quality+q
+			}
+		}
+		if s.enough(bits, quality/float64(s.pictures)) {
+			high = math.Log(s.price)
+		} else {
+			low = math.Log(s.price)
+		}
+	}
+	for _, u := range free {
+		for k := range u.want {
+			u.want[k] = rounded(u.want[k])
+		}
+	}
+	for _, u := range s.units {
+		u.best = s.cheapest(u)
+	}
+}
+
+// Best returns which encode of each unit, in the order of Add, is the rendition's:
+// of all that were made, those with the least cost at the price at which they
+// reach the goal.
+func (s *Search) Best() []int {
+	low, high := -12.0, 24.0
+	pick := func(log float64) (bits, quality float64) {
+		s.price = math.Exp(log)
+		for _, u := range s.units {
+			u.best = s.cheapest(u)
+			b, q := total(u, u.made[u.best])
+			bits, quality = bits+b, quality+q
+		}
+		return bits, quality / float64(s.pictures)
+	}
+	for range 45 {
+		middle := (low + high) / 2
+		if s.enough(pick(middle)) {
+			high = middle
+		} else {
+			low = middle
+		}
+	}
+	last := high // just enough quality
+	if s.settings.Goal.Bits > 0 {
+		last = low // just not too many bits
+	}
+	pick(last)
+	list := make([]int, len(s.units))
+	for i, u := range s.units {
+		list[i] = u.best
+	}
+	return list
+}
+
+// choose is the CRF of a shot at the price.
+func (s *Search) choose(c curve) float64 {
+	return c.crfAt(s.price, max(leastCRF, s.center-s.settings.Reach), min(mostCRF, s.center+s.settings.Reach))
+}
+
+// total is the bits and the summed quality of an encode.
+func total(u *unit, m Made) (bits, quality float64) {
+	for i, p := range m.Shots {
+		bits += p.Bits
+		quality += p.Quality * float64(u.shots[i].Pictures)
+	}
+	return bits, quality
+}
+
+func (s *Search) mean(of func(u *unit) Made) float64 {
+	sum := 0.0
+	for _, u := range s.units {
+		_, quality := total(u, of(u))
+		sum += quality
+	}
+	return sum / float64(s.pictures)
+}
+
+// cost is bits less what the quality is worth: what has to be least.
+func (s *Search) cost(u *unit, m Made) float64 {
+	bits, quality := total(u, m)
+	return bits - s.price*quality
+}
+
+// cheapest is the encode of a unit with the least cost.
+func (s *Search) cheapest(u *unit) int {
+	best := 0
+	for k := range u.made {
+		if s.cost(u, u.made[k]) < s.cost(u, u.made[best]) {
+			best = k
+		}
+	}
+	return best
+}
+
+// expected is what a unit would come to with the CRFs that it wants.
+func expected(u *unit) Made {
+	m := Made{Shots: make([]Probe, len(u.shots))}
+	for i, c := range u.curves() {
+		m.Shots[i] = c.at(u.want[i])
+	}
+	return m
+}
+
+// again asks for units that would gain most by another encode, as many as the
+// effort allows.
+func (s *Search) again() []Encode {
+	left := int(float64(s.settings.Effort)*float64(s.pictures)) - s.spent
+	type candidate struct {
+		index int
+		gain  float64
+	}
+	var list []candidate
+	for i, u := range s.units {
+		had := u.made[u.best]
+		bits, _ := total(u, had)
+		gain := s.cost(u, had) - s.cost(u, expected(u))
+		if gain > worthwhile*bits && !u.has(u.want) {
+			list = append(list, candidate{i, gain})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b candidate) int {
+		return cmp.Compare(b.gain/float64(s.units[b.index].pictures()), a.gain/float64(s.units[a.index].pictures()))
+	})
+	var free []*unit
+	var chosen []int
+	for _, c := range list {
+		if n := s.units[c.index].pictures(); n <= left {
+			left -= n
+			free = append(free, s.units[c.index])
+			chosen = append(chosen, c.index)
+		}
+	}
+	if len(chosen) == 0 {
+		return nil
+	}
+	if len(chosen) < len(list) {
+		s.solve(free) // these have to reach the goal for all
+	}
+	slices.Sort(chosen)
+	var asked []Encode
+	for _, i := range chosen {
+		if u := s.units[i]; !u.has(u.want) {
+			asked = append(asked, Encode{Unit: i, CRF: slices.Clone(u.want), Expected: expected(u).Shots})
+		}
+	}
+	return asked
+}
+
+// has reports whether the unit was encoded with these CRFs.
+func (u *unit) has(crfs []float64) bool {
+	return slices.ContainsFunc(u.made, func(m Made) bool {
+		for i, p := range m.Shots {
+			if p.CRF != crfs[i] {
+				return false
+			}
+		}
+		return true
+	})
+}
