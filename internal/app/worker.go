@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -86,7 +87,8 @@ func (n *serving) worker(who *self, b *bus.Bus, objects blob.Backend, tools *ffm
 		return nil, err
 	}
 	handlers := transcode.NewHandlers(transcode.Deps{
-		Tools: tools, Objects: objects, Files: cache, Scratch: n.data.Join(scratchName, "transcode"), Room: reserve.CheckRoom, Bus: b, Figures: figures, Log: n.Log,
+		Tools: tools, Objects: objects, Files: cache, Scratch: n.data.Join(scratchName, "transcode"), Room: reserve.CheckRoom,
+		VMAFModel: cmp.Or(n.Config.Quality.NEGModel, n.Config.Quality.Model), Bus: b, Figures: figures, Log: n.Log,
 	})
 	if err := handlers.Clean(); err != nil {
 		return nil, err

@@ -26,6 +26,9 @@ type Options struct {
 	Saliency     string   `json:"saliency,omitempty"`      // "off", "auto" or "strong"; "" is off
 	MP4          bool     `json:"mp4"`                     // an MP4 a rendition besides
 	KeepOriginal bool     `json:"keep_original"`           // the source besides
+	Optimize     string   `json:"optimize,omitempty"`      // "off", "quick" or "thorough"; "" is off
+	Target       float64  `json:"target,omitempty"`        // mean quality of the largest rung, 40 to 99
+	Bits         int64    `json:"bits,omitempty"`          // instead: bits a second of the largest rung on average
 	// Prefer says which workers make it: time (whichever is free), cost or carbon. It
 	// changes nothing of what is made.
 	Prefer string `json:"prefer" enum:",time,cost,carbon"`
@@ -154,9 +157,10 @@ type RenditionReport struct {
 // UnitResult is the answer of a Unit job. The output lies on the shelf, under
 // units/<asset>/<Hash>/.
 type UnitResult struct {
-	Hash       string  `json:"hash"`
-	Frames     int     `json:"frames"`
-	CPUSeconds float64 `json:"cpu_seconds"`
+	Hash           string  `json:"hash"`
+	Frames         int     `json:"frames"`
+	CPUSeconds     float64 `json:"cpu_seconds"`
+	MeasureSeconds float64 `json:"measure_seconds,omitempty"` // of those, to measure quality
 	// Spent is what those took on the worker's machine.
 	Spent    worker.Spent `json:"spent,omitzero"`
 	Reused   bool         `json:"reused"` // it was there already

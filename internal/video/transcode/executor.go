@@ -55,6 +55,7 @@ type maker struct {
 	signatures func(context.Context, SignatureRange) ([]pixel.Signature, error)
 
 	cpu      time.Duration
+	measured time.Duration // of cpu
 	retries  int
 	warnings []Warning
 }
@@ -111,7 +112,7 @@ func (m *maker) retried(why string) {
 
 // result is what became of the work called hash.
 func (m *maker) result(folder, hash string, reused bool) UnitResult {
-	return UnitResult{Folder: folder, Hash: hash, CPU: m.cpu, Reused: reused, Retries: m.retries}
+	return UnitResult{Folder: folder, Hash: hash, CPU: m.cpu, Measured: m.measured, Reused: reused, Retries: m.retries}
 }
 
 // warningsName is a file beside the outputs of a unit about which there is
@@ -130,9 +131,12 @@ func (m *maker) once(ctx context.Context, unit Unit, done func(frames int)) (Uni
 				reported = frames
 			}
 		}
-		usage, err := m.tools.Encode(ctx, command, unit.Encode)
+		usage, err := m.tools.Encode(ctx, command, unit.sampled())
 		m.cpu += usage.CPU
 		if err != nil {
+			return err
+		}
+		if err := m.measure(ctx, unit, scratch); err != nil {
 			return err
 		}
 		if len(m.warnings) > 0 {

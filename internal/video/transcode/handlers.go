@@ -30,11 +30,13 @@ type Deps struct {
 	// Scratch is a folder that nobody else uses, on the file system of Objects
 	// where those are on this machine.
 	Scratch string
-	Cores   int                    // children at a time; 0: one a core
-	Room    func(n int64) error    // fault.StorageFull when the disk has no room for n more bytes
-	Bus     Subscriber             // tells how far units are; nil: they count when they are done
-	Figures func() *worker.Figures // of this machine: what its work takes
-	Log     *slog.Logger
+	Cores   int                 // children at a time; 0: one a core
+	Room    func(n int64) error // fault.StorageFull when the disk has no room for n more bytes
+	Bus     Subscriber          // tells how far units are; nil: they count when they are done
+	// VMAFModel is a file with a model, see Options.Model; "" estimates quality.
+	VMAFModel string
+	Figures   func() *worker.Figures // of this machine: what its work takes
+	Log       *slog.Logger
 }
 
 // Subscriber listens to what is told on the bus: a *bus.Bus.
@@ -52,20 +54,21 @@ type Files interface {
 // units together never ask for more than the machine has. Who waits for other
 // jobs waits without a turn, so nothing can wait in a circle.
 type Handlers struct {
-	tools   *ffmpeg.Tools
-	objects blob.Store
-	files   Files
-	scratch string
-	cores   int
-	room    func(n int64) error
-	bus     Subscriber
-	figures func() *worker.Figures
-	log     *slog.Logger
+	tools     *ffmpeg.Tools
+	objects   blob.Store
+	files     Files
+	scratch   string
+	cores     int
+	room      func(n int64) error
+	bus       Subscriber
+	figures   func() *worker.Figures
+	vmafModel string
+	log       *slog.Logger
 }
 
 // NewHandlers starts nothing.
 func NewHandlers(d Deps) *Handlers {
-	h := &Handlers{objects: d.Objects, files: d.Files, scratch: d.Scratch, cores: d.Cores, room: d.Room, bus: d.Bus, figures: d.Figures, log: d.Log}
+	h := &Handlers{objects: d.Objects, files: d.Files, scratch: d.Scratch, cores: d.Cores, room: d.Room, bus: d.Bus, figures: d.Figures, vmafModel: d.VMAFModel, log: d.Log}
 	if h.cores <= 0 {
 		h.cores = runtime.GOMAXPROCS(0)
 	}
@@ -162,6 +165,11 @@ func (h *Handlers) transcode(ctx context.Context, own queue.Job, l lease) (*enco
 	options, err := ParseOptions(ask.Options)
 	if err != nil {
 		return nil, err
+	}
+	if options.optimizes() && h.vmafModel != "" {
+		if options.Model, err = ReadModel(h.vmafModel); err != nil {
+			return nil, err
+		}
 	}
 	added, err := readAdded(ctx, h.objects, ask.Subtitles)
 	if err != nil {
@@ -357,7 +365,7 @@ func (t *unitTask) make(ctx context.Context, m *maker, l lease) (*encode.UnitRes
 		return nil, err
 	}
 	out := &encode.UnitResult{
-		Hash: result.Hash, Frames: frames, CPUSeconds: result.CPU.Seconds(), Reused: result.Reused, Retries: result.Retries,
+		Hash: result.Hash, Frames: frames, CPUSeconds: result.CPU.Seconds(), MeasureSeconds: result.Measured.Seconds(), Reused: result.Reused, Retries: result.Retries,
 	}
 	for _, w := range result.Warnings {
 		out.Warnings = append(out.Warnings, encode.Warning(w))

@@ -64,6 +64,9 @@ type job struct {
 
 	mu       sync.Mutex
 	cpu      time.Duration
+	unitsCPU time.Duration // of cpu, for all units
+	measured time.Duration // of cpu, to measure quality
+	tries    time.Duration // of cpu, for units that were not taken in the end
 	retries  int
 	warnings []Warning
 }
@@ -235,11 +238,26 @@ func (j *job) account(u ffmpeg.Usage) {
 func (j *job) accountUnit(r UnitResult) {
 	j.mu.Lock()
 	j.cpu += r.CPU
+	j.measured += r.Measured
 	j.retries += r.Retries
 	j.mu.Unlock()
 	for _, w := range r.Warnings {
 		j.warn(w.Code, "%s", w.Message)
 	}
+}
+
+// encoded notes a unit that was made.
+func (j *job) encoded(r UnitResult) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.unitsCPU += r.CPU
+}
+
+// tried notes a unit that was made, and not taken.
+func (j *job) tried(r UnitResult) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.tries += r.CPU - r.Measured
 }
 
 // retried notes that something was done again.

@@ -40,15 +40,18 @@ type work struct {
 func (j *job) make(ctx context.Context) (*made, error) {
 	executor := j.executor
 	m := &made{recoded: map[string]int{}, audio: j.plan.audio, subtitles: j.plan.subtitles}
-	tasks, err := j.tasks()
-	if err != nil {
-		return nil, err
-	}
 	length := j.plan.duration()
-	if len(tasks) > 0 {
-		j.progress.begin(phaseEncode, float64(j.plan.layout.End*len(j.plan.renditions)), length)
+	if j.inventory.video != nil {
+		j.progress.begin(phaseEncode, j.encodeWeight(), length)
+		if err := j.optimize(ctx); err != nil {
+			return nil, err
+		}
 	} else {
 		j.progress.begin(phaseEncode, float64(len(m.audio)), length)
+	}
+	tasks, known, err := j.tasks()
+	if err != nil {
+		return nil, err
 	}
 	queue := j.encodeWork(executor, tasks)
 	for _, t := range m.audio {
@@ -63,6 +66,7 @@ func (j *job) make(ctx context.Context) (*made, error) {
 	if err := runAll(ctx, executor.Slots(), queue); err != nil {
 		return nil, err
 	}
+	tasks = append(tasks, known...)
 	for _, t := range tasks {
 		m.units++
 		if t.result.Reused {
@@ -97,6 +101,20 @@ func runAll(ctx context.Context, slots int, queue []work) error {
 	return ctx.Err()
 }
 
+// encodeWeight is how many pictures of all renditions are encoded, searches at
+// their most.
+func (j *job) encodeWeight() float64 {
+	weight := float64(len(j.plan.renditions))
+	if j.options.optimizes() {
+		for _, codec := range j.options.Codecs {
+			if codec != "av1" {
+				weight += float64(j.options.Optimize.effort()) - 1
+			}
+		}
+	}
+	return weight * float64(j.plan.layout.End)
+}
+
 // encodeWork is one piece of work a unit.
 func (j *job) encodeWork(executor Executor, tasks []*task) []work {
 	queue := make([]work, len(tasks))
@@ -109,6 +127,7 @@ func (j *job) encodeWork(executor Executor, tasks []*task) []work {
 			})
 			if err == nil {
 				j.accountUnit(t.result)
+				j.encoded(t.result)
 			}
 			return err
 		}}
@@ -128,36 +147,37 @@ func (j *job) cost(u Unit) float64 {
 
 // tasks cuts the renditions into units: one process makes all rungs of a codec
 // for a range of frames, so that the source is decoded once for all of them.
-// SVT-AV1 takes no orders for key frames, so there a unit is one segment.
-func (j *job) tasks() ([]*task, error) {
+// SVT-AV1 takes no orders for key frames, so there a unit is one segment. known are
+// those that a search has made already.
+func (j *job) tasks() (tasks, known []*task, err error) {
 	if j.inventory.video == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
-	var tasks []*task
 	for _, codec := range j.options.Codecs {
 		ranges := j.plan.layout.UnitRanges()
 		if codec == "av1" {
 			ranges = j.plan.layout.SegmentRanges()
 		}
-		var members []*rendition
-		for _, r := range j.plan.renditions {
-			if r.Codec == codec {
-				members = append(members, r)
-			}
-		}
 		for _, span := range ranges {
 			unit := j.unit(span[0], span[1])
-			for _, r := range members {
+			for _, r := range j.plan.renditionsOf(codec) {
+				if made := r.made[span[0]]; made != nil {
+					known = append(known, &made.task)
+					continue
+				}
 				unit.Encode.Outputs = append(unit.Encode.Outputs, j.plan.output(r, span))
 			}
+			if len(unit.Encode.Outputs) == 0 {
+				continue
+			}
 			if err := j.follow(&unit, codec); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			unit.Check = j.checked(unit)
 			tasks = append(tasks, &task{unit: unit})
 		}
 	}
-	return tasks, nil
+	return tasks, known, nil
 }
 
 // unit is the range [from, to) of the timeline without outputs.

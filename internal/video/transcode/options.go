@@ -27,6 +27,16 @@ type Options struct {
 	Subtitles    []SubtitleFile        // besides those in the source
 	Workers      int                   // units at a time; 0: one a core
 	Verify       Verify
+	// CRF is the constant quality of H.264, 0 the usual 23. The other codecs are
+	// moved by as much.
+	CRF      float64
+	Optimize Optimize // "" is off
+	// Target is the mean quality that the largest rung of each codec has to reach,
+	// 0 to 100 as VMAF has it; Bits is what it may have a second on average. With
+	// neither it is as good as one constant quality would make it.
+	Target float64
+	Bits   int64
+	Model  []byte // of VMAF, as libvmaf reads it; none: quality is estimated
 }
 
 // Verify says how many decoded pictures are compared with the source.
@@ -67,11 +77,47 @@ func (o Options) Validate() error {
 		return fault.New(fault.Invalid, "%d units at a time is not between 0 and 256", o.Workers)
 	case o.Saliency != "" && o.Saliency != SaliencyOff && !o.Saliency.on():
 		return fault.New(fault.Invalid, "saliency %q: choose off, auto or strong", o.Saliency)
+	case !slices.Contains([]Optimize{"", OptimizeOff, OptimizeQuick, OptimizeThorough}, o.Optimize):
+		return fault.New(fault.Invalid, "optimize is %q; choose off, quick or thorough", o.Optimize)
+	case o.CRF != 0 && !(o.CRF >= leastCRF && o.CRF <= mostCRF):
+		return fault.New(fault.Invalid, "a CRF of %g is not between %d and %d", o.CRF, leastCRF, mostCRF)
+	case o.Target != 0 && !(o.Target >= leastTarget && o.Target <= mostTarget):
+		return fault.New(fault.Invalid, "a mean quality of %g is not between %d and %d", o.Target, leastTarget, mostTarget)
+	case o.Bits != 0 && (o.Bits < leastBits || o.Bits > mostBits):
+		return fault.New(fault.Invalid, "%d bits a second on average are not between 50k and 200M", o.Bits)
+	case o.Target != 0 && o.Bits != 0:
+		return fault.New(fault.Invalid, "a mean quality and a mean bit rate cannot both be asked for")
+	case (o.Target != 0 || o.Bits != 0) && !o.optimizes():
+		return fault.New(fault.Invalid, "a mean quality or bit rate needs optimize to be quick or thorough")
+	case len(o.Model) > mostModel:
+		return fault.New(fault.Invalid, "the VMAF model has more than %d KiB", mostModel>>10)
 	case o.Verify != VerifySample && o.Verify != VerifyAll:
 		return fault.New(fault.Invalid, "verify is %q; choose sample or all", o.Verify)
 	}
 	return nil
 }
+
+// Bounds of what may be asked for.
+const (
+	leastCRF    = 14
+	mostCRF     = 40
+	leastTarget = 40
+	mostTarget  = 99
+	leastBits   = 50_000
+	mostBits    = 200_000_000
+	mostModel   = 40 << 10 // a unit carries it through the queue
+)
+
+// crfShift is how far the constant quality is from the usual.
+func (o Options) crfShift() float64 {
+	if o.CRF == 0 {
+		return 0
+	}
+	return o.CRF - usualQuality["h264"]
+}
+
+// optimizes reports whether the quality of shots is searched for.
+func (o Options) optimizes() bool { return o.Optimize != "" && o.Optimize != OptimizeOff }
 
 // ParseSegmentRange reads "2..6s" or "4s" (which allows a second each way).
 func ParseSegmentRange(text string) (timeline.SegmentRange, error) {
@@ -129,5 +175,10 @@ func (o Options) key() string {
 		loudness = fmt.Sprint(*o.Loudness)
 		o.Loudness = nil
 	}
-	return fmt.Sprintf("%+v loudness %s", o, loudness)
+	if !o.optimizes() {
+		o.Optimize, o.Model = "", nil
+	}
+	model := modelName(o.Model)
+	o.Model = nil
+	return fmt.Sprintf("%+v loudness %s model %s", o, loudness, model)
 }

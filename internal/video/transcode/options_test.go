@@ -120,6 +120,11 @@ func TestOptionsKey(t *testing.T) {
 		"off":       func(o *Options) { o.Loudness = nil },
 		"mp4":       func(o *Options) { o.MP4 = true },
 		"original":  func(o *Options) { o.KeepOriginal = true },
+		"crf":       func(o *Options) { o.CRF = 24 },
+		"optimize":  func(o *Options) { o.Optimize = OptimizeQuick },
+		"target":    func(o *Options) { o.Optimize, o.Target = OptimizeQuick, 90 },
+		"bits":      func(o *Options) { o.Optimize, o.Bits = OptimizeQuick, 1_000_000 },
+		"model":     func(o *Options) { o.Optimize, o.Model = OptimizeQuick, []byte("{}") },
 		"subtitles": func(o *Options) { o.Subtitles = []SubtitleFile{{Language: "en", Path: "en.srt"}} },
 	} {
 		o := base
@@ -130,7 +135,7 @@ func TestOptionsKey(t *testing.T) {
 		seen[o.key()] = name
 	}
 	same := base
-	same.Workers, same.Loudness = 7, &also23
+	same.Workers, same.Loudness, same.Optimize = 7, &also23, OptimizeOff
 	if same.key() != base.key() {
 		t.Errorf("the number of workers is in the key: %s against %s", same.key(), base.key())
 	}

@@ -235,8 +235,8 @@ func (j *job) planRenditions() error {
 // How much of H.264's rate the newer codecs need for the same picture, and the
 // constant quality that looks alike in each.
 var (
-	rateShare = map[string]float64{"h264": 1, "hevc": 0.65, "av1": 0.55}
-	quality   = map[string]float64{"h264": 23, "hevc": 26, "av1": 34}
+	rateShare    = map[string]float64{"h264": 1, "hevc": 0.65, "av1": 0.55}
+	usualQuality = map[string]float64{"h264": 23, "hevc": 26, "av1": 34}
 )
 
 // bufferSeconds is the encoder's rate buffer at the cap.
@@ -248,7 +248,7 @@ func (j *job) rendition(codec string, rung rate.Rung) *rendition {
 	hdr := p.picture.Colour.HDR()
 	out := ffmpeg.Output{
 		Codec: codec, Width: rung.Width, Height: rung.Height, Step: rung.Step, Preset: j.options.Preset,
-		Quality: quality[codec], MaxRate: int64(float64(rung.Cap) * rateShare[codec]), Colour: p.picture.Colour,
+		Quality: usualQuality[codec] + j.options.crfShift(), MaxRate: int64(float64(rung.Cap) * rateShare[codec]), Colour: p.picture.Colour,
 	}
 	out.Colour.FullRange = false
 	switch {
@@ -285,6 +285,9 @@ func (j *job) cut(shots []int) {
 	}
 	p.shots = slices.Compact(slices.Clone(at))
 	p.layout = timeline.NewLayout(len(p.timeline.Shows), p.timeline.FrameRate, j.options.Segment, at, align, p.preroll)
+	if j.options.optimizes() {
+		p.layout = p.layout.AtShots(at)
+	}
 }
 
 // slotShowing is the first output frame that shows source frame f or a later one.
@@ -361,6 +364,7 @@ func (p *plan) output(r *rendition, span [2]int) ffmpeg.Output {
 	for _, frame := range p.layout.SegmentsIn(span[0], span[1]) {
 		out.KeyFrames = append(out.KeyFrames, frame-span[0])
 	}
+	r.treatments[span[0]].apply(&out, span[1]-span[0])
 	return out
 }
 

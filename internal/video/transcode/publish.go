@@ -58,7 +58,7 @@ func (j *job) publish(ctx context.Context, m *made) (*Report, error) {
 	if err := j.sink.publish(ctx, stage); err != nil {
 		return nil, err
 	}
-	report.Run = &RunReport{CPU: j.cpu.Seconds(), Units: m.units, Reused: m.reused, Retried: j.retries}
+	report.Run = &RunReport{CPU: j.cpu.Seconds(), UnitsCPU: j.unitsCPU.Seconds(), MeasureCPU: j.measured.Seconds(), TriesCPU: j.tries.Seconds(), Units: m.units, Reused: m.reused, Retried: j.retries}
 	return report, nil
 }
 
@@ -218,7 +218,7 @@ func (j *job) report(p *presentation, m *made) *Report {
 		r.Renditions = append(r.Renditions, RenditionReport{
 			ID: v.ID, Codec: v.Codec, Codecs: v.Media.Codecs, Width: v.Rung.Width, Height: v.Rung.Height,
 			FrameRate: v.FrameRate.Float(), Range: string(v.videoRange()), Quality: v.Template.Quality, Cap: v.Template.MaxRate,
-			Peak: peak, Mean: mean, Bytes: v.Media.Bytes, Recoded: m.recoded[v.ID],
+			Peak: peak, Mean: mean, Bytes: v.Media.Bytes, Recoded: m.recoded[v.ID], Search: v.search,
 			Playlist: v.Media.Folder + "/" + mediaName, IFrameList: v.Media.Folder + "/" + iframesName, MP4: v.MP4, ShotBytes: v.ShotBytes,
 		})
 		r.Bytes += v.Media.Bytes

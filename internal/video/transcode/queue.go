@@ -145,7 +145,7 @@ func (e *queueExecutor) have(ctx context.Context, hash string, task unitTask, fr
 			continue
 		}
 		return e.finish(work.unit(ended.Hash), UnitResult{
-			Hash: ended.Hash, CPU: seconds(ended.CPUSeconds), Reused: ended.Reused, Retries: ended.Retries,
+			Hash: ended.Hash, CPU: seconds(ended.CPUSeconds), Measured: seconds(ended.MeasureSeconds), Reused: ended.Reused, Retries: ended.Retries,
 		})
 	}
 	return UnitResult{}, fault.New(fault.Unavailable, "a unit was made %d times and is not where it was stored", most)

@@ -25,6 +25,10 @@ type rendition struct {
 	Rung      rate.Rung
 	Template  ffmpeg.Output // without File-specific fields of a unit
 	FrameRate timebase.Rational
+
+	treatments map[int]*treatment // of the unit that begins at a frame; nil: Template's quality
+	made       map[int]*trial     // units that the search has made already, by the same
+	search     *SearchReport      // how the treatments were found; nil where another rung's were taken
 }
 
 // assembled is a rendition whose units are all there, put end to end.

@@ -99,6 +99,39 @@ type RenditionReport struct {
 	IFrameList string  `json:"iframe_playlist"`
 	// ShotBytes is what each shot of the plan was given.
 	ShotBytes []int64 `json:"shot_bytes"`
+	// Search is how the quality of each shot was chosen, in the rendition that was
+	// measured for it. Others of the codec have the same.
+	Search *SearchReport `json:"search,omitempty"`
+}
+
+// SearchReport is what was expected of each shot and what came out. Quality is the
+// mean of Metric, from 0 to 100, over the pictures that were measured.
+type SearchReport struct {
+	Effort  Optimize     `json:"effort"`
+	Metric  string       `json:"metric"`  // the VMAF model's digest, or "estimate"
+	Encodes float64      `json:"encodes"` // pictures encoded to find it and to make it, for each one
+	Samples int          `json:"samples"` // pictures measured, in all encodes
+	Quality float64      `json:"quality"`
+	Bits    int64        `json:"bits"`
+	Shots   []ShotReport `json:"shots"`
+}
+
+// ShotReport is one shot of a search. Expected is missing where the first encode
+// was taken.
+type ShotReport struct {
+	First    int       `json:"first"` // frame
+	Pictures int       `json:"pictures"`
+	CRF      float64   `json:"crf"`
+	Tries    int       `json:"tries"` // encodes of it, all together
+	Quality  float64   `json:"quality"`
+	Bits     int64     `json:"bits"`
+	Expected *Expected `json:"expected,omitempty"`
+}
+
+// Expected is what a shot was thought to come to before it was encoded.
+type Expected struct {
+	Quality float64 `json:"quality"`
+	Bits    int64   `json:"bits"`
 }
 
 // AudioReport is one audio rendition.
@@ -145,12 +178,18 @@ type Warning struct {
 
 // RunReport is how one run of a job went.
 type RunReport struct {
-	Wall     float64 `json:"wall_s"`
-	CPU      float64 `json:"cpu_s"` // of all child processes
-	Speed    float64 `json:"speed"` // seconds of source a second
-	Units    int     `json:"units"`
-	Reused   int     `json:"reused_units"` // made by an earlier run
-	Retried  int     `json:"retries"`
-	Complete bool    `json:"already_complete"` // nothing was left to do
-	Sandbox  string  `json:"sandbox"`
+	Wall float64 `json:"wall_s"`
+	CPU  float64 `json:"cpu_s"` // of all child processes, and of what measures them
+	// UnitsCPU is of CPU: all that units took, those too that a search did not take
+	// in the end. Of that, MeasureCPU is to measure quality and TriesCPU to encode
+	// what was not taken.
+	UnitsCPU   float64 `json:"units_cpu_s"`
+	MeasureCPU float64 `json:"measure_cpu_s,omitempty"`
+	TriesCPU   float64 `json:"tries_cpu_s,omitempty"`
+	Speed      float64 `json:"speed"` // seconds of source a second
+	Units      int     `json:"units"`
+	Reused     int     `json:"reused_units"` // made by an earlier run
+	Retried    int     `json:"retries"`
+	Complete   bool    `json:"already_complete"` // nothing was left to do
+	Sandbox    string  `json:"sandbox"`
 }

@@ -36,7 +36,9 @@ type Unit struct {
 	// Compare is what they are compared with.
 	Compare SignatureRange `json:"compare"`
 	// Damaged says that the decoder met broken data near what the unit shows.
-	Damaged bool        `json:"damaged,omitempty"`
+	Damaged bool `json:"damaged,omitempty"`
+	// Measure says how the quality of the first output is found out; nil: not.
+	Measure *Measure    `json:"measure,omitempty"`
 	Limits  proc.Limits `json:"limits"` // of each child
 }
 
@@ -50,7 +52,11 @@ type SignatureRange struct {
 
 // Hash names the unit's output: everything that its bytes depend on.
 func (u Unit) Hash(tools *ffmpeg.Tools) string {
-	return specHash(u.Class, u.Source, tools.UnitArgs(u.Encode))
+	spec := tools.UnitArgs(u.Encode)
+	if u.Measure != nil {
+		spec = append(spec, fmt.Sprint("measure 1 ", u.Measure.At), string(u.Measure.Model))
+	}
+	return specHash(u.Class, u.Source, spec)
 }
 
 // Executor runs what decodes and encodes the picture somewhere. Encode returns
@@ -67,7 +73,8 @@ type Executor interface {
 type UnitResult struct {
 	Folder   string
 	Hash     string        // of the unit as it was made in the end
-	CPU      time.Duration // of the processes that made and checked it
+	CPU      time.Duration // of the processes that made, checked and measured it
+	Measured time.Duration // of that, to measure its quality
 	Reused   bool          // it had been made before
 	Retries  int
 	Warnings []Warning

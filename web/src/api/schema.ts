@@ -1530,18 +1530,28 @@ export interface components {
             worker: components["schemas"]["Figures"] | null;
         };
         Options: {
+            /** Format: int64 */
+            bits?: number;
             codecs: string[];
             keep_original: boolean;
             ladder: string;
             loudness: string;
             mp4: boolean;
+            optimize?: string;
             /** @enum {string} */
             prefer: "" | "time" | "cost" | "carbon";
             preset: string;
             saliency?: string;
             segment: string;
+            /** Format: double */
+            target?: number;
         };
         OptionsInput: {
+            /**
+             * Format: int64
+             * @description With optimize, instead of target: bits a second of the largest rung on average.
+             */
+            bits?: number;
             /** @description h264, and any of hevc and av1. H.264 is always made. */
             codecs?: string[];
             /** @description Viewers may download the source. */
@@ -1552,6 +1562,11 @@ export interface components {
             loudness?: string;
             /** @description An MP4 a rendition besides. */
             mp4?: boolean;
+            /**
+             * @description Search the quality of every shot, so that the largest rung has the fewest bits for its mean quality: quick takes at most 1.8 times the CPU time of that rung, thorough 3 times.
+             * @enum {string}
+             */
+            optimize?: "off" | "quick" | "thorough";
             /** @description Which workers make it: time (whichever is free), cost or carbon. */
             prefer?: string;
             /** @description Speed of the encoder, from ultrafast to veryslow. */
@@ -1560,6 +1575,11 @@ export interface components {
             saliency?: string;
             /** @description How long segments may be, within 2..6s. */
             segment?: string;
+            /**
+             * Format: double
+             * @description With optimize: the mean quality of the largest rung, as VMAF has it.
+             */
+            target?: number;
         };
         Origin: {
             /** @description It is asked only while no other can be. */

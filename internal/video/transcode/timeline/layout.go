@@ -154,6 +154,21 @@ func cheapestCuts(candidates []cut, fps, least, most float64, cost func(from, to
 	return chosen
 }
 
+// AtShots is the layout with a unit at every segment that begins with a shot, too:
+// what is encoded again to make one shot better or worse has few others in it.
+// shots are the first frames of new shots, rising.
+func (l Layout) AtShots(shots []int) Layout {
+	var units []int
+	for _, frame := range l.Segments {
+		_, before := slices.BinarySearch(l.Units, frame)
+		if _, shot := slices.BinarySearch(shots, frame); shot || before {
+			units = append(units, frame)
+		}
+	}
+	l.Units = units
+	return l
+}
+
 // units returns the frame ranges [from, to) of the encode units.
 func (l Layout) UnitRanges() [][2]int { return ranges(l.Units, l.End) }
 

@@ -173,3 +173,16 @@ func TestLayoutOfADay(t *testing.T) {
 		t.Errorf("%d segments in a day", n)
 	}
 }
+
+func TestAtShots(t *testing.T) {
+	t.Parallel()
+	l := Layout{Segments: []int{0, 100, 220, 300, 410}, Units: []int{0, 300}, End: 500}
+	got := l.AtShots([]int{50, 100, 410})
+	want := Layout{Segments: l.Segments, Units: []int{0, 100, 300, 410}, End: 500}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("units (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]int{0, 300}, l.Units); diff != "" {
+		t.Errorf("the layout itself changed (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,167 @@
+package transcode
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"liuyun/internal/base/fault"
+	"liuyun/internal/engine/ffmpeg"
+	"liuyun/internal/testkit"
+)
+
+// shots is a clip of five that are unlike each other, each three seconds long.
+func shots() testkit.Clip {
+	graph := "testsrc2=size=320x180:rate=25:duration=3[a];" +
+		"mandelbrot=size=320x180:rate=25:end_scale=0.01,trim=duration=3,setpts=PTS-STARTPTS[b];" +
+		"smptebars=size=320x180:rate=25:duration=3[c];" +
+		"life=size=320x180:rate=25:mold=10:seed=7:death_color=#204080:life_color=#f0d000,trim=duration=3,setpts=PTS-STARTPTS[d];" +
+		"gradients=size=320x180:rate=25:seed=3:speed=0.02,trim=duration=3,setpts=PTS-STARTPTS[e];" +
+		"[a][b][c][d][e]concat=n=5,format=yuv420p[v]"
+	return testkit.Clip{Name: "shots.mp4", Args: []string{
+		"-filter_complex", graph, "-map", "[v]", "-c:v", "libx264", "-preset", "ultrafast", "-qp", "0", "-g", "25", "-pix_fmt", "yuv420p",
+	}}
+}
+
+// What is searched for on two machines is what one finds, byte for byte, and the
+// report says what was expected and what came out.
+func TestQueueOptimizes(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	source := testkit.Generate(t, shots())
+	ask := c.request(source)
+	ask.Options.Optimize = "thorough"
+	result := c.mustRun(ask, c.handlers("a"), c.handlers("remote b"))
+	files := c.files(result.Prefix)
+	sameFiles(t, files, c.encodeHere(source, ask.Options))
+	c.empty()
+
+	var report Report
+	if err := json.Unmarshal([]byte(files[reportName]), &report); err != nil {
+		t.Fatal(err)
+	}
+	found := report.Renditions[0].Search
+	if found == nil || report.Renditions[1].Search != nil {
+		t.Fatalf("got %+v and %+v, want a search of the first rendition alone", found, report.Renditions[1].Search)
+	}
+	if found.Effort != OptimizeThorough || found.Metric != "estimate" || len(found.Shots) < 4 || found.Encodes < 1 || found.Encodes > 2.5 {
+		t.Errorf("got %+v", found)
+	}
+	pictures, again, crfs := 0, 0, map[float64]bool{}
+	for _, shot := range found.Shots {
+		if shot.First != pictures {
+			t.Errorf("a shot begins at %d, want %d", shot.First, pictures)
+		}
+		pictures += shot.Pictures
+		crfs[shot.CRF] = true
+		if shot.Expected != nil {
+			again++
+		}
+		if shot.Quality < 30 || shot.Quality > 100 || shot.Bits <= 0 || shot.Tries < 1 {
+			t.Errorf("got %+v", shot)
+		}
+	}
+	if pictures != report.Plan.Frames || again == 0 || len(crfs) < 3 {
+		t.Errorf("got %d pictures of %d, %d shots encoded again, CRFs %v", pictures, report.Plan.Frames, again, crfs)
+	}
+}
+
+// A search that is stopped goes on where it stopped, and a mean bit rate that is
+// asked for is kept to.
+func TestOptimizeGoesOn(t *testing.T) {
+	t.Parallel()
+	source := testkit.Generate(t, shots())
+	root := filepath.Join(t.TempDir(), "out")
+	options := DefaultOptions()
+	options.Preset, options.Ladder, options.Optimize, options.Bits, options.Workers = "ultrafast", "180:20M", OptimizeThorough, 1_000_000, 2
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	encode := func(ctx context.Context, onProgress func(Progress)) (*Report, error) {
+		file, err := OpenFile(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		service := Service{Tools: findTools(t), OnProgress: onProgress}
+		return service.Encode(ctx, file, root, options)
+	}
+	_, err := encode(ctx, func(p Progress) {
+		if p.Phase == phaseEncode && p.Done > p.Total/4 {
+			stop()
+		}
+	})
+	if fault.CodeOf(err) != fault.Canceled {
+		t.Fatalf("got %v, want a job that was stopped", err)
+	}
+	kept, err := os.ReadDir(filepath.Join(root, stateName, "units"))
+	if err != nil || len(kept) < 2 {
+		t.Fatalf("got %d results kept, %v", len(kept), err)
+	}
+	report, err := encode(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := report.Renditions[0].Search
+	if mean := float64(found.Bits) / report.Source.Duration; mean > 1_000_000*1.03 || mean < 800_000 {
+		t.Errorf("got %.0f bits a second, want about 1M: %+v", mean, found)
+	}
+	if report.Run.MeasureCPU <= 0 || report.Run.TriesCPU <= 0 || report.Run.CPU < report.Run.MeasureCPU+report.Run.TriesCPU {
+		t.Errorf("got %+v", report.Run)
+	}
+}
+
+// With a model the quality is that model's.
+func TestOptimizeByVMAF(t *testing.T) {
+	t.Parallel()
+	model, err := ReadModel(testkit.Shared(t, "vmaf/vmaf_v0.6.1neg.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := OpenFile(testkit.Generate(t, shots()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	options := DefaultOptions()
+	options.Preset, options.Ladder, options.Optimize, options.Target, options.Model = "ultrafast", "180:20M", OptimizeQuick, 90, model
+	service := Service{Tools: findTools(t)}
+	report, err := service.Encode(t.Context(), file, filepath.Join(t.TempDir(), "out"), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := report.Renditions[0].Search; found.Metric == "estimate" || found.Quality < 88 || found.Quality > 92.5 {
+		t.Errorf("got %+v, want a mean VMAF of 90", found)
+	}
+}
+
+func TestTreatment(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		crf     []float64
+		step    int
+		quality float64
+		zones   []ffmpeg.Zone
+	}{
+		{"all alike", []float64{24, 24, 24}, 1, 24, nil},
+		{"each its own", []float64{24, 26, 22}, 1, 24, []ffmpeg.Zone{{From: 50, To: 75, Quality: 26}, {From: 75, To: 101, Quality: 22}}},
+		{"back again", []float64{24, 26, 24}, 1, 24, []ffmpeg.Zone{{From: 50, To: 75, Quality: 26}}},
+		{"two alike", []float64{24, 26, 26}, 1, 24, []ffmpeg.Zone{{From: 50, To: 101, Quality: 26}}},
+		{"every other picture", []float64{24, 26, 22}, 2, 24, []ffmpeg.Zone{{From: 25, To: 38, Quality: 26}, {From: 38, To: 51, Quality: 22}}},
+	} {
+		out := ffmpeg.Output{Step: tt.step, Quality: 23}
+		(&treatment{shots: []int{200, 250, 275}, crf: tt.crf}).apply(&out, 101)
+		if diff := cmp.Diff(tt.zones, out.Zones); diff != "" || out.Quality != tt.quality {
+			t.Errorf("%s: got quality %g, zones (-want +got):\n%s", tt.name, out.Quality, diff)
+		}
+	}
+	untouched := ffmpeg.Output{Quality: 23}
+	(*treatment)(nil).apply(&untouched, 100)
+	if diff := cmp.Diff(ffmpeg.Output{Quality: 23}, untouched); diff != "" {
+		t.Errorf("nothing to apply (-want +got):\n%s", diff)
+	}
+}
