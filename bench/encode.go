@@ -25,11 +25,12 @@ type report struct {
 	} `json:"plan"`
 	Renditions []rendition `json:"renditions"`
 	Run        struct {
-		Wall    float64 `json:"wall_s"`
-		CPU     float64 `json:"cpu_s"`
-		Units   int     `json:"units"`
-		Reused  int     `json:"reused_units"`
-		Retried int     `json:"retries"`
+		Wall     float64 `json:"wall_s"`
+		CPU      float64 `json:"cpu_s"`
+		UnitsCPU float64 `json:"units_cpu_s"`
+		Units    int     `json:"units"`
+		Reused   int     `json:"reused_units"`
+		Retried  int     `json:"retries"`
 	} `json:"run"`
 }
 
@@ -42,6 +43,14 @@ type rendition struct {
 	Cap      int64   `json:"cap"` // bits a second
 	Recoded  int     `json:"recoded_units"`
 	Playlist string  `json:"playlist"`
+	Search   *struct {
+		Shots []struct {
+			Quality  float64 `json:"quality"`
+			Expected *struct {
+				Quality float64 `json:"quality"`
+			} `json:"expected"`
+		} `json:"shots"`
+	} `json:"search"`
 }
 
 // bufferSeconds is the rate buffer that our encoders get, at the cap.
@@ -64,6 +73,7 @@ type encode struct {
 	jobs   int // units at a time; 0 is one a core
 	cpus   []int
 	sample func(pid int)
+	more   []string // options
 }
 
 // encoded is what came of it. The caller removes folder.
@@ -88,8 +98,8 @@ func (b *bench) encode(ctx context.Context, e encode) (encoded, error) {
 	}
 	var reader outputReader
 	run := command{
-		args: []string{b.liuyun, "encode", e.clip.path, "-o", folder, "--json",
-			"--preset", e.preset, "--ladder", e.clip.ladder, "--jobs", strconv.Itoa(e.jobs)},
+		args: append([]string{b.liuyun, "encode", e.clip.path, "-o", folder, "--json",
+			"--preset", e.preset, "--ladder", e.clip.ladder, "--jobs", strconv.Itoa(e.jobs)}, e.more...),
 		cpus:   e.cpus,
 		line:   func(line []byte) { reader.add(line, time.Now()) },
 		sample: e.sample,

@@ -47,6 +47,7 @@ func benchmarks() []benchmark {
 		{"cpu-veryfast", "CPU seconds of everything against one plain ffmpeg command, veryfast", pairedCPU("veryfast", 1.25)},
 		{"wall-veryfast", "wall seconds on two cores against the same command, veryfast", pairedWall("veryfast", 1.08)},
 		{"bits", "bits at equal SSIM against a single pass with the same key frames", measureBits},
+		{"encode-search", "bits at equal VMAF and NEG of searched shots against one CRF for all, at what cost", measureSearch},
 		{"memory", "peak memory of liuyun itself against its limit", measureMemory},
 		{"scaling", "units a second, two at a time on two cores against one on one", measureScaling},
 		{"breakdown", "where the CPU seconds go, against the encoder alone", measureBreakdown},

@@ -1,6 +1,7 @@
 package transcode
 
 import (
+	"encoding/json"
 	"io"
 	"math"
 	"os"
@@ -22,6 +23,9 @@ func ReadModel(path string) ([]byte, error) {
 	}
 	if err == nil {
 		_, err = quality.ParseModel(data)
+	}
+	if err == nil {
+		data, err = json.Marshal(json.RawMessage(data)) // as it is in a job, and so in a unit's name
 	}
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Invalid, "%s is no VMAF model that can be used: %v", path, err)

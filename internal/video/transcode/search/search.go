@@ -33,20 +33,16 @@ type Settings struct {
 	Base   float64 // the CRF to begin with
 	Goal   Goal
 	Effort Effort
-	// Reach is how far a shot's CRF may be from the Base that the goal leads to;
-	// 0 is DefaultReach.
-	Reach float64
 }
-
-// DefaultReach keeps a shot within what viewers accept beside others: twice, or
-// half, the bits of its neighbours' quality.
-const DefaultReach = 6
 
 // Limits and steps of CRF.
 const (
 	leastCRF = 8
 	mostCRF  = 45
 	step     = 0.5
+	// reach is how far a shot's CRF may be from the one that would reach the goal in
+	// all: it gets half or twice the bits at most.
+	reach = 6
 )
 
 // Encode asks for a unit with these CRFs, one a shot. Expected is what each shot is
@@ -99,8 +95,7 @@ type Search struct {
 	settings Settings
 	units    []*unit
 	pictures int
-	spent    int // pictures encoded
-	round    int
+	spent    int     // pictures encoded
 	target   float64 // mean quality
 	center   float64 // the CRF that, in every shot, would reach the goal
 	price    float64 // bits for a point of quality of one picture
@@ -108,9 +103,6 @@ type Search struct {
 
 // New begins a search. Each unit has its shots, each of them at least one picture.
 func New(units [][]Shot, settings Settings) *Search {
-	if settings.Reach <= 0 {
-		settings.Reach = DefaultReach
-	}
 	s := &Search{settings: settings, center: settings.Base}
 	for _, shots := range units {
 		u := &unit{shots: slices.Clone(shots), want: repeated(settings.Base, len(shots))}
@@ -139,7 +131,6 @@ const worthwhile = 0.002
 // Next returns the encodes to make now; none when the search is over. All that it
 // asked for before has been added.
 func (s *Search) Next() []Encode {
-	s.round++
 	if missing := s.missing(); len(missing) > 0 {
 		return s.first(missing)
 	}
@@ -324,7 +315,7 @@ func (s *Search) Best() []int {
 
 // choose is the CRF of a shot at the price.
 func (s *Search) choose(c curve) float64 {
-	return c.crfAt(s.price, max(leastCRF, s.center-s.settings.Reach), min(mostCRF, s.center+s.settings.Reach))
+	return c.crfAt(s.price, max(leastCRF, s.center-reach), min(mostCRF, s.center+reach))
 }
 
 // total is the bits and the summed quality of an encode.

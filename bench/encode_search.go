@@ -1,0 +1,280 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"liuyun/internal/av/quality"
+)
+
+// searchPart is a piece of a shared clip.
+type searchPart struct {
+	file   string
+	length float64 // seconds from its beginning
+}
+
+// searchProgrammes are the programmes of over a minute that searches are measured
+// with, at 720p; -quick has them small.
+var searchProgrammes = []struct {
+	name  string
+	parts []searchPart
+}{
+	{"mixed", []searchPart{
+		{"live_multishot/wave_croatia_1080p25_8s.mp4", 7}, {"talking/meeting2_720p25_38s.webm", 6}, {"people_motion/football_juggle_720p24_10s.mp4", 6},
+		{"animation/bbb_480p24_30s_6ch.mp4", 8}, {"dark/nasa_spotlight_180p_17s.mp4", 6}, {"people_motion/marathon_400p2997_5s.mp4", 4.9},
+		{"screen/pdf_scroll_1024x768.264", 2}, {"nature/flower_timelapse_540p_5s.mp4", 5}, {"live_multishot/bikes_272p25_10s.mp4", 10},
+		{"live_multishot/gotland_sailing_360p24_10s.mp4", 6},
+	}},
+	{"people", []searchPart{
+		{"people_motion/woman_dog_720p2997_10s.mp4", 9.6}, {"talking/jwp_talk_480p_6s.mp4", 5.7}, {"talking/asl_woman_480p30_4s.mkv", 3.6},
+		{"talking/meeting2_720p25_38s.webm", 8}, {"vr360/factory_360_640x322_40s.mp4", 6}, {"chroma/greenscreen_man_axe_360x640_5s.mp4", 4.5},
+		{"people_motion/marathon_400p2997_5s.mp4", 4.9}, {"people_motion/football_juggle_720p24_10s.mp4", 10}, {"dark/nasa_spotlight_180p_17s.mp4", 10},
+	}},
+	{"animation and screen", []searchPart{
+		{"animation/bbb_480p24_30s_6ch.mp4", 30}, {"phone_vfr/phone_screen_vfr_1080x2280_8s.mp4", 8}, {"animation/bbb_720p25_5s_5ch_hq.mp4", 5.2},
+		{"screen/pdf_scroll_1024x768.264", 2}, {"live_multishot/gotland_sailing_360p24_10s.mp4", 10}, {"dark/nasa_spotlight_180p_17s.mp4", 6},
+	}},
+}
+
+// searchBases are the CRFs of the single passes, and of what searches begin with.
+var searchBases = [...]float64{22, 26, 30, 34}
+
+// searchKinds are the efforts, with the bar of each in BD-rate, percent, and in
+// CPU time over one pass.
+var searchKinds = []struct {
+	name     string
+	rate     float64
+	cpuTimes float64
+}{{"off", 0, 1}, {"quick", -2.5, 1.8}, {"thorough", -4, 3}}
+
+// searched is one encode of a programme.
+type searched struct {
+	bits, vmaf, neg float64
+	cpu             float64 // of the units: encoding, checks, metrics
+	errors          []float64
+}
+
+// measureSearch compares renditions whose shots have searched qualities with one
+// CRF for all shots, everything else alike: bits for the same mean VMAF and VMAF
+// NEG, what it cost, and how well what came out was foretold.
+func measureSearch(ctx context.Context, b *bench) ([]result, error) {
+	height, bases := 720, searchBases[:]
+	if b.flags.quick {
+		height, bases = 270, bases[1:3]
+	}
+	var results []result
+	for _, p := range searchProgrammes {
+		found, err := b.searchProgramme(ctx, fmt.Sprintf("%s %dp", p.name, height), height, p.parts, bases)
+		results = append(results, found...)
+		if err != nil {
+			return results, err
+		}
+	}
+	return results, nil
+}
+
+func (b *bench) searchProgramme(ctx context.Context, name string, height int, parts []searchPart, bases []float64) ([]result, error) {
+	c, err := b.programme(ctx, name, height, parts)
+	if err != nil {
+		return nil, err
+	}
+	models, err := b.vmafModels("vmaf_v0.6.1.json", "vmaf_v0.6.1neg.json")
+	if err != nil {
+		return nil, err
+	}
+	made := map[string][]searched{}
+	for _, base := range bases {
+		for _, kind := range searchKinds {
+			s, err := b.searchOnce(ctx, c, kind.name, base, models)
+			if err != nil {
+				return nil, err
+			}
+			made[kind.name] = append(made[kind.name], s)
+			b.say("  %s, CRF %g, %s: %.2f Mbit, VMAF %.2f, NEG %.2f, %.1f CPU s", name, base, kind.name, s.bits/1e6, s.vmaf, s.neg, s.cpu)
+		}
+	}
+	var results []result
+	off := made["off"]
+	for _, kind := range searchKinds[1:] {
+		list := made[kind.name]
+		for _, metric := range []string{"VMAF", "VMAF NEG"} {
+			change, err := quality.BDRate(ratePoints(off, metric), ratePoints(list, metric))
+			if err != nil {
+				return results, err
+			}
+			results = append(results, result{
+				Peer: "one CRF for all shots", Clip: name + ", " + kind.name + ", " + metric, Preset: "medium", Unit: "bits at equal quality",
+				Ours: 1 + change/100, Theirs: 1, Bar: 1 + kind.rate/100, Bound: atMost, Notes: fmt.Sprintf("BD-rate %.2f %% over CRF %g to %g", change, bases[0], bases[len(bases)-1]),
+			})
+		}
+		var ours, theirs, sum, worst float64
+		count := 0
+		for i := range list {
+			ours, theirs = ours+list[i].cpu, theirs+off[i].cpu
+			for _, e := range list[i].errors {
+				sum, worst = sum+math.Abs(e), max(worst, math.Abs(e))
+				count++
+			}
+		}
+		results = append(results, result{
+			Peer: "one CRF for all shots", Clip: name + ", " + kind.name + ", cost", Preset: "medium", Unit: "CPU s",
+			Ours: ours, Theirs: theirs, Bar: kind.cpuTimes, Bound: atMost, Notes: "all units and metrics, without analysis and packaging",
+		}, result{
+			Peer: "an error of one point", Clip: name + ", " + kind.name + ", foretold quality", Preset: "medium", Unit: "points, mean over shots",
+			Ours: sum / float64(max(1, count)), Theirs: 1, Bar: 1, Bound: atMost, Notes: fmt.Sprintf("%d shots, the worst by %.2f points (bar: 3)", count, worst),
+		})
+	}
+	return results, nil
+}
+
+func ratePoints(list []searched, metric string) []quality.Point {
+	points := make([]quality.Point, len(list))
+	for i, s := range list {
+		points[i] = quality.Point{Rate: s.bits, Quality: s.vmaf}
+		if metric != "VMAF" {
+			points[i].Quality = s.neg
+		}
+	}
+	return points
+}
+
+// programme is parts of 16:9 at 25 frames a second, end to end.
+func (b *bench) programme(ctx context.Context, name string, height int, parts []searchPart) (clip, error) {
+	c := clip{name: "programme-" + strings.ReplaceAll(name, " ", "-"), ladder: fmt.Sprintf("%d:20M", height)}
+	var inputs, args []string
+	var graph, joined strings.Builder
+	for i, part := range parts {
+		path, err := b.media(part.file)
+		if err != nil {
+			return c, err
+		}
+		inputs = append(inputs, path)
+		args = append(args, "-t", strconv.FormatFloat(part.length, 'f', -1, 64), "-i", path)
+		fmt.Fprintf(&graph, "[%d:v:0]fps=25,scale=w=%d:h=%d:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[v%d];", i, height*16/9, height, i)
+		fmt.Fprintf(&joined, "[v%d]", i)
+	}
+	fmt.Fprintf(&graph, "%sconcat=n=%d:v=1:a=0[v]", joined.String(), len(parts))
+	args = append(args, "-filter_complex", graph.String(), "-map", "[v]", "-c:v", "libx264", "-preset", "veryfast", "-crf", "8", "-g", "50")
+	var err error
+	c.path, err = b.cached(ctx, c.name+".mp4", inputs, args)
+	return c, err
+}
+
+func (b *bench) vmafModels(names ...string) ([]*quality.Model, error) {
+	shared := os.Getenv("LIUYUN_SHARED")
+	if shared == "" {
+		shared = filepath.Join(filepath.Dir(b.root), "shared")
+	}
+	var models []*quality.Model
+	for _, name := range names {
+		data, err := os.ReadFile(filepath.Join(shared, "vmaf", name))
+		if err != nil {
+			return nil, &absentError{"shared model " + name}
+		}
+		model, err := quality.ParseModel(data)
+		if err != nil {
+			return nil, err
+		}
+		models = append(models, model)
+	}
+	return models, nil
+}
+
+// searchOnce encodes a programme and measures what came out.
+func (b *bench) searchOnce(ctx context.Context, c clip, kind string, base float64, models []*quality.Model) (searched, error) {
+	made, err := b.encode(ctx, encode{clip: c, preset: "medium", jobs: len(b.cpus), more: []string{
+		"--optimize", kind, "--crf", strconv.FormatFloat(base, 'f', -1, 64),
+	}})
+	if err != nil {
+		return searched{}, err
+	}
+	defer os.RemoveAll(made.folder)
+	rung := made.report.Renditions[0]
+	path := filepath.Join(made.folder, filepath.FromSlash(rung.Playlist))
+	bytes, pictures, err := b.codedSize(ctx, path)
+	if err != nil {
+		return searched{}, err
+	}
+	if pictures != made.report.Plan.Frames {
+		return searched{}, fmt.Errorf("%d pictures were made of %d", pictures, made.report.Plan.Frames)
+	}
+	s := searched{bits: 8 * float64(bytes), cpu: made.report.Run.UnitsCPU}
+	if rung.Search != nil {
+		for _, shot := range rung.Search.Shots {
+			if shot.Expected != nil {
+				s.errors = append(s.errors, shot.Expected.Quality-shot.Quality)
+			}
+		}
+	}
+	s.vmaf, s.neg, err = b.sampledVMAF(ctx, c.path, path, rung.Width, rung.Height, models)
+	return s, err
+}
+
+// vmafEvery: one picture in so many is measured here, others than searches measure.
+const vmafEvery = 5
+
+// sampledVMAF is the mean of both models over some pictures.
+func (b *bench) sampledVMAF(ctx context.Context, source, made string, width, height int, models []*quality.Model) (first, second float64, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	reference, err := b.lumaOf(ctx, source, fmt.Sprintf(`lt(mod(n\,%d)\,2)*gte(n\,%d)`, vmafEvery, vmafEvery))
+	if err != nil {
+		return 0, 0, err
+	}
+	output, err := b.lumaOf(ctx, made, fmt.Sprintf(`eq(mod(n\,%d)\,1)*gte(n\,%d)`, vmafEvery, vmafEvery))
+	if err != nil {
+		return 0, 0, err
+	}
+	meter, err := quality.NewMeter(width, height, 8, models...)
+	if err != nil {
+		return 0, 0, err
+	}
+	picture := func() quality.Plane {
+		return quality.Plane{Width: width, Height: height, Stride: width, Depth: 8, Pix: make([]byte, width*height)}
+	}
+	before, ref, dis := picture(), picture(), picture()
+	count := 0.0
+	for {
+		if _, err = io.ReadFull(output, dis.Pix); errors.Is(err, io.EOF) {
+			break
+		}
+		for _, p := range []quality.Plane{before, ref} {
+			if err == nil {
+				_, err = io.ReadFull(reference, p.Pix)
+			}
+		}
+		if err != nil {
+			return 0, 0, fmt.Errorf("measure %s: %w", filepath.Base(made), err)
+		}
+		scores, err := meter.Frame(ref, dis, &before)
+		if err != nil {
+			return 0, 0, err
+		}
+		first, second, count = first+scores.VMAF[0], second+scores.VMAF[1], count+1
+	}
+	return first / count, second / count, nil
+}
+
+// lumaOf decodes the luma of the pictures that expr selects. It ends with ctx.
+func (b *bench) lumaOf(ctx context.Context, path, expr string) (io.Reader, error) {
+	args := append(b.quietFFmpeg(), "-threads", "1", "-i", path, "-map", "0:v:0", "-vf", "select=expr="+expr+",extractplanes=y", "-fps_mode", "passthrough", "-f", "rawvideo", "-")
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() { <-ctx.Done(); _ = cmd.Wait() }()
+	return bufio.NewReaderSize(out, 1<<20), nil
+}
