@@ -22,10 +22,10 @@ type Goal struct {
 // Effort is how much may be encoded, in units of one encode of everything.
 type Effort float64
 
-// The efforts with a name. What a round is measured with comes on top.
+// The efforts with a name. Measuring comes on top, a fifth to a quarter of it.
 const (
-	Quick    Effort = 1.5
-	Thorough Effort = 2.5
+	Quick    Effort = 1.45
+	Thorough Effort = 2.25
 )
 
 // Settings of a Search.
@@ -92,13 +92,14 @@ func (u *unit) curves() []curve {
 // they came to, in any order, and ask again until there are none. Its answers
 // follow from these calls' arguments alone.
 type Search struct {
-	settings Settings
-	units    []*unit
-	pictures int
-	spent    int     // pictures encoded
-	target   float64 // mean quality
-	center   float64 // the CRF that, in every shot, would reach the goal
-	price    float64 // bits for a point of quality of one picture
+	settings  Settings
+	units     []*unit
+	pictures  int
+	spent     int     // pictures encoded
+	target    float64 // mean quality
+	corrected bool    // more was encoded than the effort allows, to reach the goal
+	center    float64 // the CRF that, in every shot, would reach the goal
+	price     float64 // bits for a point of quality of one picture
 }
 
 // New begins a search. Each unit has its shots, each of them at least one picture.
@@ -120,9 +121,19 @@ func repeated(v float64, n int) []float64 {
 	return list
 }
 
-// sampleUnits: before a goal of one's own is known to be near, one unit in so many
-// is encoded.
-const sampleUnits = 4
+// Before a goal of one's own is known to be near, one unit in sampleUnits is
+// encoded, and leastSample at least: a single one may be like no other.
+const (
+	sampleUnits = 4
+	leastSample = 3
+)
+
+// How far from its goal a search may end that has no effort left: mean quality, and
+// share of the bits. Where it is further off, all is encoded once more.
+const (
+	qualityOff = 0.5
+	bitsOff    = 0.03
+)
 
 // worthwhile is the least gain, as a share of a unit's bits, for which it is
 // encoded again.
@@ -134,9 +145,15 @@ func (s *Search) Next() []Encode {
 	if missing := s.missing(); len(missing) > 0 {
 		return s.first(missing)
 	}
+	if s.own() {
+		s.center = s.findCenter()
+	}
 	s.solve(s.units)
 	return s.again()
 }
+
+// own reports whether the goal is another than that of the base.
+func (s *Search) own() bool { return s.settings.Goal != Goal{} }
 
 // missing are the units that have not been encoded yet.
 func (s *Search) missing() []int {
@@ -150,24 +167,24 @@ func (s *Search) missing() []int {
 }
 
 // first asks for units that have not been encoded. With a goal of one's own some
-// units tell about where it lies before the others are encoded there.
+// units, from all over, tell about where it lies before the others are encoded there.
 func (s *Search) first(missing []int) []Encode {
-	own := s.settings.Goal != Goal{}
-	if own && len(missing) < len(s.units) {
-		s.center = s.findCenter()
+	sample := len(missing)
+	if s.own() {
+		if len(missing) == len(s.units) {
+			sample = max(leastSample, len(missing)/sampleUnits)
+		} else {
+			s.center = s.findCenter()
+		}
 	}
 	var list []Encode
 	for n, i := range missing {
-		if own && len(missing) == len(s.units) && n%sampleUnits != sampleUnits/2 && len(missing) > 1 {
+		if sample < len(missing) && (n+1)*sample/len(missing) == n*sample/len(missing) {
 			continue
 		}
 		u := s.units[i]
 		u.want = repeated(s.center, len(u.shots))
 		list = append(list, Encode{Unit: i, CRF: slices.Clone(u.want)})
-	}
-	if len(list) == 0 { // too few units to leave some out
-		s.units[missing[0]].want = repeated(s.center, len(s.units[missing[0]].shots))
-		list = append(list, Encode{Unit: missing[0], CRF: repeated(s.center, len(s.units[missing[0]].shots))})
 	}
 	return list
 }
@@ -366,6 +383,9 @@ func expected(u *unit) Made {
 // effort allows.
 func (s *Search) again() []Encode {
 	left := int(float64(s.settings.Effort)*float64(s.pictures)) - s.spent
+	if s.own() && left < s.pictures && !s.corrected && s.off() {
+		s.corrected, left = true, s.pictures
+	}
 	type candidate struct {
 		index int
 		gain  float64
@@ -405,6 +425,19 @@ func (s *Search) again() []Encode {
 		}
 	}
 	return asked
+}
+
+// off reports whether the best of what there is is far from the goal.
+func (s *Search) off() bool {
+	var bits, quality float64
+	for _, u := range s.units {
+		b, q := total(u, u.made[u.best])
+		bits, quality = bits+b, quality+q
+	}
+	if goal := s.settings.Goal; goal.Bits > 0 {
+		return math.Abs(bits/goal.Bits-1) > bitsOff
+	}
+	return math.Abs(quality/float64(s.pictures)-s.settings.Goal.Quality) > qualityOff
 }
 
 // has reports whether the unit was encoded with these CRFs.

@@ -120,6 +120,24 @@ func TestSearchKeepsToItsEffort(t *testing.T) {
 	})
 }
 
+// A goal of one's own ends the same way, with at most one encode of everything more.
+func TestSearchOfAGoalEnds(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		units, pictures := drawUnits(t)
+		goal := rapid.SampledFrom([]Goal{{Quality: 75}, {Quality: 95}, {Bits: 1e5}, {Bits: 1e9}}).Draw(t, "goal")
+		s, encoded, made := run(t, units, Settings{Base: 23, Goal: goal, Effort: Quick})
+		if most := (float64(Quick) + 1) * float64(pictures); float64(encoded) > most+1 {
+			t.Fatalf("%d pictures encoded of %d", encoded, pictures)
+		}
+		for i, k := range s.Best() {
+			if k < 0 || k >= len(made[i]) {
+				t.Fatalf("encode %d of %d is the best of unit %d", k, len(made[i]), i)
+			}
+		}
+	})
+}
+
 // The order in which encodes come back changes nothing.
 func TestSearchTakesAnswersInAnyOrder(t *testing.T) {
 	t.Parallel()
