@@ -61,11 +61,18 @@ func Ladder(src Source) []Rung {
 	return rungs
 }
 
-// Parse reads a ladder as people write it: "auto", or short sides with an
-// optional cap, "1080:6M,720,480:900k". Sides above the source are an error
+// What else a ladder may be asked for: Title is that of the title itself, see Place, and
+// Standard the sizes of Ladder whatever the title.
+const (
+	Title    = "title"
+	Standard = "standard"
+)
+
+// Parse reads a ladder as people write it: Auto, Title and Standard, which are the same
+// here, or short sides with an optional cap, "1080:6M,720,480:900k". Sides above the source are an error
 // that names the largest possible; duplicates are an error too.
 func Parse(text string, src Source) ([]Rung, error) {
-	if text == "" || text == "auto" {
+	if text == "" || text == Auto || text == Title || text == Standard {
 		return Ladder(src), nil
 	}
 	top := min(src.Width, src.Height)
@@ -128,6 +135,10 @@ func (src Source) rung(side int) Rung {
 	r.Cap = CapFor(r.Width*r.Height, src.FrameRate.Mul(1, int64(r.Step)))
 	return r
 }
+
+// Sized is src scaled so that its short side is side, with the cap of CapFor. side
+// is not above the source's own.
+func (src Source) Sized(side int) Rung { return src.rung(side) }
 
 // even rounds v to the nearest even number that is not above limit (the
 // source's own side: never upscale) and not below leastSide.
