@@ -77,6 +77,9 @@ func (o Output) x264(u Unit) []string {
 	if zones := o.zones(first, 0); zones != "" {
 		params += ":zones=" + zones
 	}
+	if ahead := o.lookahead(x264Lookahead); ahead < x264Lookahead[o.Preset] {
+		params += fmt.Sprintf(":rc-lookahead=%d", ahead)
+	}
 	return []string{
 		"-preset", o.Preset, "-profile:v", "high", "-level", x264Level(o.Level, u.First),
 		"-crf", decimal(o.Quality), "-maxrate", strconv.FormatInt(o.MaxRate, 10), "-bufsize", strconv.FormatInt(o.Buffer, 10),
@@ -139,6 +142,9 @@ func (o Output) x265() []string {
 		"level-idc=" + o.Level, "high-tier=0",
 		"colorprim=" + o.Colour.Primaries, "transfer=" + o.Colour.Transfer, "colormatrix=" + o.Colour.Matrix, "range=limited",
 		fmt.Sprintf("vbv-maxrate=%d", o.MaxRate/1000), fmt.Sprintf("vbv-bufsize=%d", o.Buffer/1000),
+	}
+	if ahead := o.lookahead(x265Lookahead); ahead < x265Lookahead[o.Preset] {
+		params = append(params, fmt.Sprintf("rc-lookahead=%d", ahead))
 	}
 	if o.Light != nil {
 		params = append(params, "hdr10-opt=1", "repeat-headers=1")

@@ -17,7 +17,8 @@ type Picture struct {
 	// Rotation is clockwise, in degrees: 0, 90, 180 or 270.
 
 	Interlaced bool   `json:"interlaced,omitempty"`
-	RGB        bool   `json:"rgb,omitempty"` // also GBR and palette
+	RGB        bool   `json:"rgb,omitempty"`  // also GBR and palette
+	Deep       bool   `json:"deep,omitempty"` // more than eight bits a sample
 	Colour     Colour `json:"colour"`
 }
 

@@ -18,6 +18,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"liuyun/internal/base/fault"
 	"liuyun/internal/kit/proc"
 )
@@ -74,14 +76,16 @@ type Tools struct {
 	// count in Class: "libx264.so.164" … Empty for a static ffmpeg.
 	Libraries []string
 
-	children  chan struct{} // one element a running child; nil: any number
-	config    Config
-	ffmpeg    string
-	ffprobe   string
-	encoders  map[string]bool
-	filters   map[string]bool
-	decodable map[string]bool // codec names
-	proofs    *proofs
+	children   chan struct{}       // one element a running child; nil: any number
+	memory     *semaphore.Weighted // of encodes, bytes; nil: as much as there is
+	memorySize int64
+	config     Config
+	ffmpeg     string
+	ffprobe    string
+	encoders   map[string]bool
+	filters    map[string]bool
+	decodable  map[string]bool // codec names
+	proofs     *proofs
 }
 
 // Find locates both tools and reads what they are and can do, in five short runs

@@ -67,6 +67,10 @@ type Output struct {
 	// From 0. Only for encoders of which Tools.FollowsRegions is true; at most
 	// MaxRegions in a unit.
 	Regions []RegionSpan `json:"regions,omitempty"`
+
+	// Lookahead is how many frames the encoder looks ahead at most, where its preset's
+	// own number would take too much memory; 0 is the preset's. SVT-AV1 takes none.
+	Lookahead int `json:"lookahead,omitempty"`
 }
 
 // Zone is a range of pictures of an output, [From, To) at the output's own frame
@@ -95,8 +99,14 @@ type Mastering struct {
 	MinLuminance int    `json:"min_luminance"`
 }
 
-// Encode runs the process that encodes u; its outputs are in run.Dir then.
+// Encode runs the process that encodes u, when there is memory for it; its outputs are
+// in run.Dir then.
 func (t *Tools) Encode(ctx context.Context, run Command, u Unit) (Usage, error) {
+	release, err := t.reserve(ctx, u)
+	if err != nil {
+		return Usage{}, err
+	}
+	defer release()
 	run.Args = t.UnitArgs(u)
 	return t.Run(ctx, run)
 }
