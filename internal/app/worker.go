@@ -14,6 +14,7 @@ import (
 	"liuyun/internal/kit/blob"
 	"liuyun/internal/kit/bus"
 	"liuyun/internal/kit/job"
+	"liuyun/internal/kit/proc"
 	"liuyun/internal/video/transcode"
 	"liuyun/internal/video/vod"
 )
@@ -89,6 +90,7 @@ func (n *serving) worker(who *self, b *bus.Bus, objects blob.Backend, tools *ffm
 	handlers := transcode.NewHandlers(transcode.Deps{
 		Tools: tools, Objects: objects, Files: cache, Scratch: n.data.Join(scratchName, "transcode"), Room: reserve.CheckRoom,
 		VMAFModel: cmp.Or(n.Config.Quality.NEGModel, n.Config.Quality.Model), Bus: b, Figures: figures, Log: n.Log,
+		Memory: proc.ForChildren(),
 	})
 	if err := handlers.Clean(); err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"liuyun/internal/contract/worker"
 	"liuyun/internal/control/gauge"
 	"liuyun/internal/engine/ffmpeg"
+	"liuyun/internal/kit/proc"
 	"liuyun/internal/video/transcode"
 )
 
@@ -59,7 +60,8 @@ largest rung for it, thorough 3 times. AV1 is left as it is.`,
   liuyun encode film.mkv -o film --codec h264,hevc,av1 --preset slow --loudness -23
   liuyun encode interview.mov -o interview --saliency auto
   liuyun encode clip.mp4 -o clip --ladder 1080:6M,720,480 --mp4 --json
-  liuyun encode film.mkv -o film --optimize thorough --target 93 --vmaf-model vmaf_v0.6.1neg.json`,
+  liuyun encode film.mkv -o film --optimize thorough --target 93 --vmaf-model vmaf_v0.6.1neg.json
+  liuyun encode slides.mp4 -o slides --vmaf-model vmaf_v0.6.1neg.json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return s.encode(cmd, args[0], f) },
 	}
@@ -67,7 +69,7 @@ largest rung for it, thorough 3 times. AV1 is left as it is.`,
 	flags := cmd.Flags()
 	flags.StringVarP(&f.out, "output", "o", "", "the output folder `DIR` (required)")
 	flags.StringVar(&f.codecs, "codec", "h264", "codecs, comma-separated: h264 (always made), hevc, av1")
-	flags.StringVar(&f.ladder, "ladder", "auto", "picture heights, each with an optional cap: 1080:6M,720,480")
+	flags.StringVar(&f.ladder, "ladder", "auto", "auto (by a VMAF model, else standard), title, standard, or heights with an optional cap: 1080:6M,720")
 	flags.StringVar(&f.preset, "preset", defaults.Preset, "speed against size: "+strings.Join(ffmpeg.Presets(), ", "))
 	flags.StringVar(&f.segment, "segment", "2..6s", "length of segments: a range within 2..6s, or one length such as 4s")
 	flags.StringVar(&f.loudness, "loudness", "off", "bring the sound to this loudness: -23 (EBU R 128), -16 (web) or off")
@@ -80,7 +82,7 @@ largest rung for it, thorough 3 times. AV1 is left as it is.`,
 	flags.StringVar(&f.optimize, "optimize", string(transcode.OptimizeOff), "search the quality of every shot: off, quick or thorough")
 	flags.Float64Var(&f.target, "target", 0, "with --optimize: the mean quality of the largest rung, 40 to 99 as VMAF has it; 0 is that of the usual CRF")
 	flags.StringVar(&f.bits, "bits", "", "with --optimize, instead of --target: the mean bit rate of the largest rung, such as 2M")
-	flags.StringVar(&f.model, "vmaf-model", "", "with --optimize: measure with this VMAF model `FILE`, as libvmaf has them; without, quality is estimated")
+	flags.StringVar(&f.model, "vmaf-model", "", "measure with this VMAF model `FILE`, as libvmaf has them, and place the rungs of an automatic ladder by it; without, --optimize estimates quality")
 	flags.IntVarP(&f.jobs, "jobs", "j", 0, "encode so many units at a time; 0 is one a core")
 	return cmd
 }
@@ -146,6 +148,9 @@ func (s *session) newTask(ctx context.Context, in string, f *encodeFlags) (*task
 	if err != nil {
 		source.Close()
 		return nil, err
+	}
+	if memory := proc.ForChildren(); memory > 0 {
+		tools = tools.Within(memory)
 	}
 	return &task{transcode.Service{Tools: tools}, source, options}, nil
 }

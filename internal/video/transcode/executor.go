@@ -23,7 +23,7 @@ const killedTries = 3
 type localExecutor struct{ job *job }
 
 // Slots is how much runs at a time.
-func (e *localExecutor) Slots() int { return e.job.options.workers() }
+func (e *localExecutor) Slots() int { return e.job.slots() }
 
 // Encode makes the unit unless an earlier run did.
 func (e *localExecutor) Encode(ctx context.Context, unit Unit, done func(frames int)) (UnitResult, error) {

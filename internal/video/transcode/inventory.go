@@ -143,6 +143,7 @@ func (inv *inventory) describePicture(j *job) {
 		Width: v.Width, Height: v.Height, Aspect: timebase.R(1, 1),
 		Rotation: (v.Rotation + 45) / 90 % 4 * 90,
 		RGB:      isRGB(v.PixelFormat),
+		Deep:     isDeep(v.PixelFormat),
 		Colour:   colourOf(v),
 	}
 	if v.SAR.Valid() && v.SAR.Float() > 0.1 && v.SAR.Float() < 10 {
@@ -455,6 +456,9 @@ func (j *job) planReport() PlanReport {
 	r := PlanReport{
 		FrameRate: p.timeline.FrameRate, Frames: len(p.timeline.Shows), SourceFrames: len(p.timeline.Frames),
 		Shots: len(p.shots), Units: len(p.layout.Units), Segments: len(p.layout.Segments), Target: p.target,
+	}
+	if j.inventory.video != nil {
+		r.Memory = j.mostMemory()
 	}
 	r.ShotStarts = []float64{}
 	if len(p.timeline.Shows) > 0 {

@@ -52,6 +52,7 @@ type job struct {
 	added       []addedSubtitles
 	asked       *encode.Options // by the queue: parts are written, too
 	work        *workdir
+	gauge       gauge // by which rungs are placed; nil: they are the standard ones
 	progress    *progress
 	onWarning   func(Warning)
 
@@ -131,6 +132,9 @@ func (s *Service) newJob(source Source, options Options) (*job, error) {
 	}
 	j.executor = &localExecutor{job: j}
 	j.spec = []string{"job", resultVersion, source.Name(), options.key()}
+	if err := j.chooseGauge(); err != nil {
+		return nil, err
+	}
 	for _, file := range options.Subtitles {
 		text, err := readSubtitleFile(file.Path)
 		if err != nil {

@@ -158,23 +158,25 @@ func (j *job) tasks() (tasks, known []*task, err error) {
 		if codec == "av1" {
 			ranges = j.plan.layout.SegmentRanges()
 		}
-		for _, span := range ranges {
-			unit := j.unit(span[0], span[1])
-			for _, r := range j.plan.renditionsOf(codec) {
-				if made := r.made[span[0]]; made != nil {
-					known = append(known, &made.task)
+		for _, group := range j.groups(j.plan.renditionsOf(codec)) {
+			for _, span := range ranges {
+				unit := j.unit(span[0], span[1])
+				for _, r := range group {
+					if made := r.made[span[0]]; made != nil {
+						known = append(known, &made.task)
+						continue
+					}
+					unit.Encode.Outputs = append(unit.Encode.Outputs, j.plan.output(r, span))
+				}
+				if len(unit.Encode.Outputs) == 0 {
 					continue
 				}
-				unit.Encode.Outputs = append(unit.Encode.Outputs, j.plan.output(r, span))
+				if err := j.follow(&unit, codec); err != nil {
+					return nil, nil, err
+				}
+				unit.Check = j.checked(unit)
+				tasks = append(tasks, &task{unit: unit})
 			}
-			if len(unit.Encode.Outputs) == 0 {
-				continue
-			}
-			if err := j.follow(&unit, codec); err != nil {
-				return nil, nil, err
-			}
-			unit.Check = j.checked(unit)
-			tasks = append(tasks, &task{unit: unit})
 		}
 	}
 	return tasks, known, nil

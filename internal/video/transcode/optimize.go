@@ -128,15 +128,15 @@ type shotSearch struct {
 	smallest  bool // its pictures are compared with the source as the smallest rung's
 
 	spans [][2]int
-	shots [][]int    // of each unit
-	tries [][]*trial // of each unit
+	shots [][]int      // of each unit
+	tries [][]*attempt // of each unit
 
 	treatments map[int]*treatment // of the unit that begins at a frame
-	chosen     map[int]*trial
+	chosen     map[int]*attempt
 }
 
-// trial is one encode of a unit.
-type trial struct {
+// attempt is one encode of a unit.
+type attempt struct {
 	task
 	treatment treatment
 	expected  []search.Probe
@@ -145,7 +145,7 @@ type trial struct {
 
 func (s *shotSearch) run(ctx context.Context) error {
 	s.spans = s.plan.layout.UnitRanges()
-	s.tries = make([][]*trial, len(s.spans))
+	s.tries = make([][]*attempt, len(s.spans))
 	units := make([][]search.Shot, len(s.spans))
 	for i, span := range s.spans {
 		shots := s.plan.shotsIn(span[0], span[1], s.rendition.Rung.Step)
@@ -166,7 +166,7 @@ func (s *shotSearch) run(ctx context.Context) error {
 			decide.Add(e, tries[len(tries)-1].came)
 		}
 	}
-	s.treatments, s.chosen = map[int]*treatment{}, map[int]*trial{}
+	s.treatments, s.chosen = map[int]*treatment{}, map[int]*attempt{}
 	for i, k := range decide.Best() {
 		t := s.tries[i][k]
 		s.treatments[s.spans[i][0]], s.chosen[s.spans[i][0]] = &t.treatment, t
@@ -194,7 +194,7 @@ func (s *shotSearch) pictures(i, k int) (from, to int) {
 func (s *shotSearch) try(ctx context.Context, asked []search.Encode) error {
 	tasks := make([]*task, len(asked))
 	for n, e := range asked {
-		t := &trial{treatment: treatment{shots: s.shots[e.Unit], crf: e.CRF}, expected: e.Expected}
+		t := &attempt{treatment: treatment{shots: s.shots[e.Unit], crf: e.CRF}, expected: e.Expected}
 		span := s.spans[e.Unit]
 		t.unit = s.unit(span[0], span[1])
 		out := s.plan.output(s.rendition, span)
@@ -242,7 +242,7 @@ func (s *shotSearch) samples(unit int) []int {
 const unmeasured = 95
 
 // weigh reads what an encode of a unit came to.
-func (s *shotSearch) weigh(unit int, t *trial) error {
+func (s *shotSearch) weigh(unit int, t *attempt) error {
 	var found measured
 	if len(t.unit.Measure.At) > 0 {
 		if err := readJSON(filepath.Join(t.result.Folder, measuredName), &found); err != nil {

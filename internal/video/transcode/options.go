@@ -36,7 +36,7 @@ type Options struct {
 	// neither it is as good as one constant quality would make it.
 	Target float64
 	Bits   int64
-	Model  []byte // of VMAF, as libvmaf reads it; none: quality is estimated
+	Model  []byte // of VMAF, as libvmaf reads it, to search with and to place an automatic ladder by; none: quality is estimated
 }
 
 // Verify says how many decoded pictures are compared with the source.

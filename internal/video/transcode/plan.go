@@ -36,6 +36,7 @@ type plan struct {
 	board      *storyboard
 	shots      []int           // first frames of shots but the first, in frames of the timeline, rising
 	follows    map[string]bool // codec → its encoder follows regions
+	tried      []TrialReport
 }
 
 // soundBeyond is how much longer than the picture sound may be before the last
@@ -144,6 +145,13 @@ func (j *job) planAnalysed(ctx context.Context) error {
 		return err
 	}
 	j.cut(found.Shots)
+	if err := j.placeRungs(ctx); err != nil {
+		return err
+	}
+	j.fitMemory()
+	if err := j.statesMemory(); err != nil {
+		return err
+	}
 	return j.proveRegions(ctx)
 }
 
@@ -259,6 +267,8 @@ func (j *job) rendition(codec string, rung rate.Rung) *rendition {
 		if out.Light == nil {
 			out.Light = &ffmpeg.Light{}
 		}
+	case codec != "h264":
+		out.TenBit = p.picture.Deep // who decodes HEVC or AV1 decodes ten bits of it
 	}
 	out.Buffer = int64(float64(out.MaxRate) * bufferSeconds)
 	switch codec {

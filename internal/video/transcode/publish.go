@@ -205,7 +205,7 @@ func (j *job) report(p *presentation, m *made) *Report {
 	r := &Report{
 		Version: 1, Job: j.key, Class: j.tools.Class,
 		Source: j.sourceReport(), Plan: j.planReport(),
-		Renditions: []RenditionReport{}, Audio: []AudioReport{}, Subtitles: []SubtitleReport{},
+		Tried: j.plan.tried, Renditions: []RenditionReport{}, Audio: []AudioReport{}, Subtitles: []SubtitleReport{},
 		Playback: PlaybackReport{HLS: masterName, DASH: manifestName},
 		Warnings: append([]Warning{}, j.warnings...),
 	}
@@ -218,7 +218,7 @@ func (j *job) report(p *presentation, m *made) *Report {
 		r.Renditions = append(r.Renditions, RenditionReport{
 			ID: v.ID, Codec: v.Codec, Codecs: v.Media.Codecs, Width: v.Rung.Width, Height: v.Rung.Height,
 			FrameRate: v.FrameRate.Float(), Range: string(v.videoRange()), Quality: v.Template.Quality, Cap: v.Template.MaxRate,
-			Peak: peak, Mean: mean, Bytes: v.Media.Bytes, Recoded: m.recoded[v.ID], Search: v.search,
+			Peak: peak, Mean: mean, Bytes: v.Media.Bytes, Recoded: m.recoded[v.ID], Search: v.search, Forecast: v.Forecast,
 			Playlist: v.Media.Folder + "/" + mediaName, IFrameList: v.Media.Folder + "/" + iframesName, MP4: v.MP4, ShotBytes: v.ShotBytes,
 		})
 		r.Bytes += v.Media.Bytes

@@ -20,14 +20,14 @@ import (
 
 // rendition is one rung in one codec.
 type rendition struct {
-	ID        string // "h264-720p"
-	Codec     string
-	Rung      rate.Rung
-	Template  ffmpeg.Output // without File-specific fields of a unit
-	FrameRate timebase.Rational
-
+	ID         string // "h264-720p"
+	Codec      string
+	Rung       rate.Rung
+	Template   ffmpeg.Output // without File-specific fields of a unit
+	FrameRate  timebase.Rational
+	Forecast   *Forecast          // nil where nothing was tried
 	treatments map[int]*treatment // of the unit that begins at a frame; nil: Template's quality
-	made       map[int]*trial     // units that the search has made already, by the same
+	made       map[int]*attempt   // units that the search has made already, by the same
 	search     *SearchReport      // how the treatments were found; nil where another rung's were taken
 }
 

@@ -17,6 +17,7 @@ type Report struct {
 	Source     SourceReport      `json:"source"`
 	Plan       PlanReport        `json:"plan"`
 	Content    []analyse.Shot    `json:"content,omitempty"` // what each shot of the source shows
+	Tried      []TrialReport     `json:"tried,omitempty"`   // where the title has its own ladder
 	Renditions []RenditionReport `json:"renditions"`
 	Audio      []AudioReport     `json:"audio"`
 	Subtitles  []SubtitleReport  `json:"subtitles"`
@@ -77,26 +78,37 @@ type PlanReport struct {
 	Target       int               `json:"target_duration_s"`
 	// ShotStarts are when shots begin, the first at 0, in seconds.
 	ShotStarts []float64 `json:"shot_starts_s"`
+	Memory     int64     `json:"memory_bytes,omitempty"` // that the largest process is expected to need
+}
+
+// TrialReport is what was tried to place the rungs of one codec.
+type TrialReport struct {
+	Codec  string  `json:"codec"`
+	Spans  int     `json:"spans"`  // of the title
+	Length float64 `json:"span_s"` // of each
+	Sizes  []int   `json:"sizes"`  // short sides, largest first
 }
 
 // RenditionReport is one rung in one codec.
 type RenditionReport struct {
-	ID         string  `json:"id"`
-	Codec      string  `json:"codec"`
-	Codecs     string  `json:"codecs"`
-	Width      int     `json:"width"`
-	Height     int     `json:"height"`
-	FrameRate  float64 `json:"frame_rate"`
-	Range      string  `json:"dynamic_range"`
-	Quality    float64 `json:"crf"`
-	Cap        int64   `json:"cap"`               // bits a second that the encoder kept to
-	Peak       int64   `json:"bandwidth"`         // measured, bits a second
-	Mean       int64   `json:"average_bandwidth"` // measured, bits a second
-	Bytes      int64   `json:"bytes"`
-	Recoded    int     `json:"recoded_units"` // encoded again lower to keep to the cap
-	Playlist   string  `json:"playlist"`
-	MP4        string  `json:"mp4,omitempty"`
-	IFrameList string  `json:"iframe_playlist"`
+	ID        string  `json:"id"`
+	Codec     string  `json:"codec"`
+	Codecs    string  `json:"codecs"`
+	Width     int     `json:"width"`
+	Height    int     `json:"height"`
+	FrameRate float64 `json:"frame_rate"`
+	Range     string  `json:"dynamic_range"`
+	Quality   float64 `json:"crf"`
+	Cap       int64   `json:"cap"`               // bits a second that the encoder kept to
+	Peak      int64   `json:"bandwidth"`         // measured, bits a second
+	Mean      int64   `json:"average_bandwidth"` // measured, bits a second
+	Bytes     int64   `json:"bytes"`
+	Recoded   int     `json:"recoded_units"` // encoded again lower to keep to the cap
+	// Forecast is what trial encodes said of it, where the title has its own ladder.
+	Forecast   *Forecast `json:"forecast,omitempty"`
+	Playlist   string    `json:"playlist"`
+	MP4        string    `json:"mp4,omitempty"`
+	IFrameList string    `json:"iframe_playlist"`
 	// ShotBytes is what each shot of the plan was given.
 	ShotBytes []int64 `json:"shot_bytes"`
 	// Search is how the quality of each shot was chosen, in the rendition that was
@@ -132,6 +144,12 @@ type ShotReport struct {
 type Expected struct {
 	Quality float64 `json:"quality"`
 	Bits    int64   `json:"bits"`
+}
+
+// Forecast is what is expected of a rendition before it is made.
+type Forecast struct {
+	Mean    int64   `json:"average_bandwidth"` // bits a second
+	Quality float64 `json:"vmaf"`              // compared at the size at which the source is shown
 }
 
 // AudioReport is one audio rendition.

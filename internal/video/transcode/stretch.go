@@ -138,7 +138,7 @@ func (j *job) decodeStretches(ctx context.Context, a ffmpeg.Analysis, list []*st
 			a.Seek = &at
 		}
 		if len(list) == 1 {
-			a.Threads = wholeThreads
+			a.Threads = j.analysisThreads()
 		}
 		task := Stretch{Source: j.fingerprint, Class: j.tools.Class, Decode: a, Looks: j.options.Saliency.on(), Limits: j.limits()}
 		queue[i] = work{0, func(ctx context.Context) error {

@@ -1,0 +1,148 @@
+package transcode
+
+import (
+	"strings"
+
+	"liuyun/internal/engine/ffmpeg"
+)
+
+const (
+	// oversize is the number of pixels above which a source's own frames are most of
+	// what a process holds: beyond 4K.
+	oversize = 4096 * 2304
+	// unitMemory is what a unit of an oversize source may need, as far as its
+	// renditions can be parted: with this program beside it, 1.5 GB.
+	unitMemory = 1400 << 20
+	// slotMemory is what a core of a machine that encodes such sources has to offer.
+	slotMemory = 650 << 20
+)
+
+// lookaheads are tried for renditions of oversize sources, until one fits: an encoder
+// holds every frame that it looks ahead at, three bytes a pixel.
+var lookaheads = []int{0, 20, 10}
+
+// isOversize reports whether memory decides how the source is encoded.
+func (j *job) isOversize() bool {
+	v := j.inventory.video
+	return v != nil && v.Width*v.Height > oversize
+}
+
+// fitMemory has encoders of large renditions look ahead less where the source is
+// oversize. A rendition that cannot fit looks ahead at twenty frames if it is beyond
+// 4K itself, where each is 100 MB, else at ten.
+func (j *job) fitMemory() {
+	if !j.isOversize() {
+		return
+	}
+	for _, r := range j.plan.renditions {
+		for _, ahead := range lookaheads {
+			r.Template.Lookahead = ahead
+			if j.memoryOf(r) <= unitMemory {
+				break
+			}
+		}
+		if j.memoryOf(r) > unitMemory && r.Template.Width*r.Template.Height > oversize {
+			r.Template.Lookahead = 20
+		}
+	}
+}
+
+// memoryOf is what a unit of these renditions needs.
+func (j *job) memoryOf(members ...*rendition) int64 {
+	unit := ffmpeg.Unit{Picture: j.plan.picture, Count: manyFrames}
+	for _, r := range members {
+		unit.Outputs = append(unit.Outputs, r.Template)
+	}
+	return unit.Memory()
+}
+
+// manyFrames are more than any encoder looks ahead at.
+const manyFrames = 1000
+
+// groups are the renditions that one process makes: all, or of an oversize source as
+// many as memory allows, each group at the price of another decode.
+func (j *job) groups(members []*rendition) [][]*rendition {
+	if !j.isOversize() {
+		return [][]*rendition{members}
+	}
+	var list [][]*rendition
+	for _, r := range members {
+		if last := len(list) - 1; last >= 0 && j.memoryOf(append(list[last][:len(list[last]):len(list[last])], r)...) <= unitMemory {
+			list[last] = append(list[last], r)
+			continue
+		}
+		list = append(list, []*rendition{r})
+	}
+	return list
+}
+
+// mostMemory is what the largest process of the job needs, as far as is planned.
+func (j *job) mostMemory() int64 {
+	most := ffmpeg.Analysis{Picture: j.inventory.picture, Threads: j.analysisThreads()}.Memory()
+	if j.plan == nil {
+		return most
+	}
+	for _, codec := range j.options.Codecs {
+		var members []*rendition
+		for _, r := range j.plan.renditions {
+			if r.Codec == codec {
+				members = append(members, r)
+			}
+		}
+		if len(members) == 0 {
+			continue
+		}
+		for _, group := range j.groups(members) {
+			most = max(most, j.memoryOf(group...))
+		}
+	}
+	return most
+}
+
+// analysisThreads are the decoder's where the source is decoded as one.
+func (j *job) analysisThreads() int {
+	if j.isOversize() {
+		return 1
+	}
+	return wholeThreads
+}
+
+// slots is how many units run at a time on this machine: the workers, unless the
+// source is oversize and units of it would need more memory than the cores stand for.
+func (j *job) slots() int {
+	workers := j.options.workers()
+	if j.inventory == nil || !j.isOversize() {
+		return workers
+	}
+	budget := max(unitMemory, int64(workers)*slotMemory)
+	return int(min(max(budget/j.mostMemory(), 1), int64(workers)))
+}
+
+// statesMemory tells what the largest unit needs and refuses, before any is begun, what
+// this machine cannot hold.
+func (j *job) statesMemory() error {
+	if j.inventory.video == nil {
+		return nil
+	}
+	most := j.mostMemory()
+	j.log.Info("memory of the largest unit", "bytes", most, "at_a_time", j.executor.Slots())
+	for _, r := range j.plan.renditions {
+		what := r.ID + " at preset " + r.Template.Preset
+		if err := j.tools.Fits(what, j.memoryOf(r)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isDeep reports whether a pixel format has more than eight bits a sample, by its
+// name, as ffmpeg gives it.
+func isDeep(format string) bool {
+	format = strings.TrimSuffix(strings.TrimSuffix(format, "le"), "be")
+	for _, depth := range []string{"p9", "p10", "p12", "p14", "p16", "48", "64", "f32", "gray10", "gray12", "gray16", "x2rgb10", "x2bgr10", "p010", "p012", "p016", "p210", "p216", "p410", "p416", "xyz12", "y210"} {
+		if strings.HasSuffix(format, depth) {
+			return true
+		}
+	}
+	return false
+}
