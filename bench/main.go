@@ -50,6 +50,8 @@ func benchmarks() []benchmark {
 		{"encode-search", "bits at equal VMAF and NEG of searched shots against one CRF for all, at what cost", measureSearch},
 		{"memory", "peak memory of liuyun itself against its limit", measureMemory},
 		{"scaling", "units a second, two at a time on two cores against one on one", measureScaling},
+		{"encode-ladder", "delivered bits and NEG of programmes from their own ladders against Apple's fixed one", measureEncodeLadder},
+		{"encode-8k", "peak memory of everything that makes 4K and below of an 8K source against 1.5 GB", measureEncode8K},
 		{"breakdown", "where the CPU seconds go, against the encoder alone", measureBreakdown},
 		{"analysis", "CPU seconds of the analysis, decode included, against four rungs", measureAnalysis},
 		{"saliency", "bits at the same quality where people look, --saliency auto against off", measureSaliency("auto")},
