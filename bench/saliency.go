@@ -3,14 +3,14 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
-
-	"golang.org/x/sync/errgroup"
+	"sync"
 
 	"liuyun/internal/av/quality"
 	"liuyun/internal/base/timebase"
@@ -58,15 +58,18 @@ func measureSaliency(strength string) func(context.Context, *bench) ([]result, e
 			set.pictures = set.pictures[:min(4, len(set.pictures))]
 		}
 		all := make([]gain, len(set.pictures))
-		films, ctx := errgroup.WithContext(ctx)
-		films.SetLimit(len(b.cpus))
+		problems := make([]error, len(all))
+		slots := make(chan struct{}, len(b.cpus))
+		var films sync.WaitGroup
 		for i, path := range set.pictures {
-			films.Go(func() (err error) {
-				all[i], err = set.film(ctx, path, i, strength)
-				return err
+			slots <- struct{}{}
+			films.Go(func() {
+				defer func() { <-slots }()
+				all[i], problems[i] = set.film(ctx, path, i, strength)
 			})
 		}
-		if err := films.Wait(); err != nil {
+		films.Wait()
+		if err := errors.Join(problems...); err != nil {
 			return nil, err
 		}
 		return saliencyResults(all, strength), nil
