@@ -12,9 +12,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"liuyun/internal/av/quality"
 )
@@ -121,9 +120,10 @@ func (j meterJob) measure() (meterAnswer, error) {
 
 // threadCPU is the processor time that this thread has used.
 func threadCPU() (time.Duration, error) {
-	var t unix.Timespec
-	err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t)
-	return time.Duration(t.Nano()), err
+	const thread = 1 // RUSAGE_THREAD
+	var used syscall.Rusage
+	err := syscall.Getrusage(thread, &used)
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano()), err
 }
 
 // measureVMAF scores half a second of 1080p, coarsely encoded, by ours in C, by ours in
