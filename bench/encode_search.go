@@ -83,7 +83,7 @@ func measureSearch(ctx context.Context, b *bench) ([]result, error) {
 }
 
 func (b *bench) searchProgramme(ctx context.Context, name string, height int, parts []searchPart, bases []float64) ([]result, error) {
-	c, err := b.programme(ctx, name, height, parts)
+	c, err := b.joinParts(ctx, name, height, parts)
 	if err != nil {
 		return nil, err
 	}
@@ -147,8 +147,8 @@ func ratePoints(list []searched, metric string) []quality.Point {
 	return points
 }
 
-// programme is parts of 16:9 at 25 frames a second, end to end.
-func (b *bench) programme(ctx context.Context, name string, height int, parts []searchPart) (clip, error) {
+// joinParts is parts of 16:9 at 25 frames a second, end to end.
+func (b *bench) joinParts(ctx context.Context, name string, height int, parts []searchPart) (clip, error) {
 	c := clip{name: "programme-" + strings.ReplaceAll(name, " ", "-"), ladder: fmt.Sprintf("%d:20M", height)}
 	var inputs, args []string
 	var graph, joined strings.Builder
