@@ -170,7 +170,7 @@ func (h *Handlers) transcode(ctx context.Context, own queue.Job, l lease) (*enco
 	if err != nil {
 		return nil, err
 	}
-	if options.optimizes() && h.vmafModel != "" {
+	if (options.optimizes() || options.ownLadder()) && h.vmafModel != "" {
 		if options.Model, err = ReadModel(h.vmafModel); err != nil {
 			return nil, err
 		}

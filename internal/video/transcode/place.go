@@ -14,12 +14,15 @@ import (
 // encoder is too slow to try much, and needs few bits at any size.
 var placedCodecs = []string{"h264", "hevc"}
 
+// ownLadder reports whether rungs may be the title's own.
+func (o Options) ownLadder() bool { return o.Ladder == rate.Auto || o.Ladder == rate.Title }
+
 // chooseGauge decides what rungs are placed by, if they are: an automatic ladder is
 // the title's own where there is a model, and one that is asked for without a model is
 // placed by XPSNR.
 func (j *job) chooseGauge() error {
 	switch model := j.options.Model; {
-	case j.options.Ladder != rate.Auto && j.options.Ladder != rate.Title:
+	case !j.options.ownLadder():
 		return nil
 	case len(model) > 0:
 		g, err := newVMAFGauge(model)
