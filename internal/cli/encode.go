@@ -54,7 +54,7 @@ an earlier run.
 
 With --optimize each shot gets the quality at which a bit more does the same for
 the whole as in every other shot: some shots are encoded again, in part, until
-the sum of bits is least. quick needs at most 1.8 times the CPU time of the
+the sum of bits is least. quick needs about 1.8 times the CPU time of the
 largest rung for it, thorough 3 times. AV1 is left as it is.`,
 		Example: `  liuyun encode talk.mov -o talk
   liuyun encode film.mkv -o film --codec h264,hevc,av1 --preset slow --loudness -23

@@ -39,8 +39,11 @@ func (h Hold) RoundTrip(r *http.Request) (*http.Response, error) {
 	for {
 		in, err := h.Next.RoundTrip(r.Clone(r.Context()))
 		var network net.Error
-		if err == nil || r.Context().Err() != nil || errors.As(err, &network) && network.Timeout() {
+		if err == nil || errors.As(err, &network) && network.Timeout() {
 			return in, err // who was silent for so long has had his time
+		}
+		if left := r.Context().Err(); left != nil {
+			return nil, left
 		}
 		switch over := time.Until(deadline) < holdAgain; {
 		case over && reload:

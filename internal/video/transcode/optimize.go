@@ -22,8 +22,8 @@ type Optimize string
 // The settings of Optimize.
 const (
 	OptimizeOff      Optimize = "off"      // one constant quality for all shots
-	OptimizeQuick    Optimize = "quick"    // at most 1.8 times the CPU of the largest rung
-	OptimizeThorough Optimize = "thorough" // at most 3 times
+	OptimizeQuick    Optimize = "quick"    // about 1.8 times the CPU of the largest rung
+	OptimizeThorough Optimize = "thorough" // about 3 times
 )
 
 // effort is what the search may encode.

@@ -1563,7 +1563,7 @@ export interface components {
             /** @description An MP4 a rendition besides. */
             mp4?: boolean;
             /**
-             * @description Search the quality of every shot, so that the largest rung has the fewest bits for its mean quality: quick takes at most 1.8 times the CPU time of that rung, thorough 3 times.
+             * @description Search the quality of every shot, so that the largest rung has the fewest bits for its mean quality: quick takes about 1.8 times the CPU time of that rung, thorough 3 times.
              * @enum {string}
              */
             optimize?: "off" | "quick" | "thorough";
