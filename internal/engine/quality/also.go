@@ -20,9 +20,9 @@ func alsoMetrics(names []string) []Metric {
 // are the same with sameXPSNR dB.
 func (c *comparison) measureAlso(s sample) ([]float64, error) {
 	var values []float64
-	for _, m := range c.also {
+	for i := range c.also { // its frames belong to whoever adds some
 		measure := quality.PSNR
-		if m.Name == SSIM {
+		if c.also[i].Name == SSIM {
 			measure = quality.SSIM
 		}
 		value, err := measure(s.ref.plane, s.dis.plane)
