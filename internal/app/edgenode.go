@@ -46,6 +46,7 @@ type edgeNode struct {
 	signer     atomic.Pointer[guard.Signer]
 	// certificates are those of sites, beside the listener's own; nil where it shows none.
 	certificates *guard.SiteCertificates
+	held         chan struct{} // has room for those who wait for an origin that is away
 	// What was asked elsewhere.
 	askedOrigins, askedShields atomic.Int64
 
@@ -56,6 +57,9 @@ type edgeNode struct {
 // mostCompressing bounds the bodies that are compressed at once. Above it they stay as they are.
 const mostCompressing = 64
 
+// mostHeld bounds the requests that wait for origins that are away, see [origin.Hold].
+const mostHeld = 512
+
 // newEdgeNode makes an edge. What it is made of is closed with the node. Own answers for
 // hosts that no site has; nil is the edge's own way to films and streams of its cloud.
 func (n *serving) newEdgeNode(who *self, b *bus.Bus, c *cache.Cache, agent *node.Agent, own http.Handler) (*edgeNode, error) {
@@ -65,7 +69,7 @@ func (n *serving) newEdgeNode(who *self, b *bus.Bus, c *cache.Cache, agent *node
 	}
 	e := &edgeNode{
 		config: n.Config.Edge, who: who, log: n.Log, cache: c, transports: origin.NewTransports(allowed.DialContext),
-		compressor: rule.NewCompressor(mostCompressing), shields: newShields(who), pages: console.Embed(), sites: make(map[string]*edgeSite),
+		compressor: rule.NewCompressor(mostCompressing), shields: newShields(who), pages: console.Embed(), sites: make(map[string]*edgeSite), held: make(chan struct{}, mostHeld),
 	}
 	place := edge.Place{Name: n.Name, Region: e.config.Region, URL: strings.TrimSuffix(e.config.URL, "/"), Capacity: int64(e.config.Capacity) * 1_000_000}
 	if e.config.ShieldListen != "" {
@@ -255,7 +259,7 @@ func (e *edgeNode) openSite(site edge.Site, through *origin.Transports, as *self
 		viewers.CountFor, also = guard.TenantHeader, isPiece
 	}
 	shields := viewers
-	viewers.Transport, viewers.Finish = origin.Hold{Next: s.tier, Also: also}, rules.After
+	viewers.Transport, viewers.Finish = origin.Hold{Next: s.tier, Also: also, Held: e.held}, rules.After
 	// Who is asked by another edge asks no further one.
 	shields.Transport, shields.Audience = direct, cache.Caches
 	s.viewers, s.shields = &viewers, &shields

@@ -13,7 +13,7 @@ const (
 	trafficFor  = time.Hour
 	partStep    = 10 * time.Minute
 	mostTraffic = 2000 // sites whose traffic is known
-	mostPaths   = 200  // of one of them in ten minutes
+	mostPaths   = 70   // of one of them in ten minutes
 	shownPaths  = 20
 )
 

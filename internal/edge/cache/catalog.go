@@ -74,7 +74,7 @@ func decodeAbout(data []byte) (a about, ok bool) {
 	if len(data) == 20 {
 		a.owner = owner(binary.BigEndian.Uint32(data[16:]))
 	}
-	return a, true
+	return a, a.owner != everybody && a.weight >= 0
 }
 
 // mostPending bounds what waits to be written. What comes while there is more is not

@@ -138,9 +138,13 @@ func (c *coldQueue) oldest(of owner) (id uint64, ok bool) {
 		return 0, false
 	}
 	o := c.at(number)
-	if c.byKey[o.hash] == number {
+	switch {
+	case c.byKey[o.hash] != number: // not the newest with its hash: it is passed over
+	case o.next >= c.base+uint64(c.front): // those before it may be of other owners
+		c.byKey[o.hash] = o.next
+	default:
 		delete(c.byKey, o.hash)
-	} // else it is not the newest with its hash, and is passed over
+	}
 	id = o.id
 	c.remove(o)
 	c.tidy()

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/bits"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -94,7 +95,8 @@ func stepAt(now time.Time) int64 { return now.UnixNano() / int64(crowdStep) }
 // where they come from and what they call themselves, as control nodes do it.
 func (c *crowds) note(o *Outcome, now time.Time) {
 	stream := streamOf(o.Path)
-	if stream == "" || o.Status < 200 || o.Status >= 400 {
+	media := o.Method == http.MethodGet || o.Method == http.MethodHead // others are answered for streams that are none
+	if stream == "" || !media || o.Status < 200 || o.Status >= 400 {
 		return
 	}
 	c.mu.RLock()

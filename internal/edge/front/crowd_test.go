@@ -16,7 +16,7 @@ const (
 )
 
 func watches(c *crowds, path, from, agent string, status int, at time.Time) {
-	c.note(&Outcome{Path: path, Client: from, Agent: agent, Status: status}, at)
+	c.note(&Outcome{Method: "GET", Path: path, Client: from, Agent: agent, Status: status}, at)
 }
 
 // Who has got something of a stream is counted once, until nothing was heard of it for a
@@ -87,8 +87,8 @@ func TestViewersAreReported(t *testing.T) {
 	t.Parallel()
 	f := New(deps(t, &fakeCloud{}, &fakeSites{}))
 	r := &reporter{Front: f}
-	f.Note(edge.Cloud, Outcome{Status: 200, Path: "/play/" + streamA + "/a", Client: "192.0.2.1:1"})
-	f.Note("sit_1", Outcome{Status: 200, Path: "/play/" + streamB + "/a", Client: "192.0.2.1:1"})
+	f.Note(edge.Cloud, Outcome{Method: "GET", Status: 200, Path: "/play/" + streamA + "/a", Client: "192.0.2.1:1"})
+	f.Note("sit_1", Outcome{Method: "GET", Status: 200, Path: "/play/" + streamB + "/a", Client: "192.0.2.1:1"})
 	if got := r.report(time.Now()).Viewers; len(got) != 1 || got[streamA] != 1 {
 		t.Errorf("told are %v", got)
 	}
@@ -96,7 +96,7 @@ func TestViewersAreReported(t *testing.T) {
 
 func BenchmarkCrowdNote(b *testing.B) {
 	c := newCrowds()
-	o := &Outcome{Path: "/play/" + streamA + "/video/1.m4s", Client: "192.0.2.1:1001", Agent: "Mozilla/5.0", Status: 200}
+	o := &Outcome{Method: "GET", Path: "/play/" + streamA + "/video/1.m4s", Client: "192.0.2.1:1001", Agent: "Mozilla/5.0", Status: 200}
 	now := time.Now()
 	b.ReportAllocs()
 	for b.Loop() {

@@ -20,6 +20,9 @@ type Hold struct {
 	// Also says what waits besides, as the part that such a playlist has announced; nil for
 	// nothing. In the end it fails as it would have at first.
 	Also func(*http.Request) bool
+	// Held bounds with its room how many wait at a time, of all that share it: the others
+	// are told at once. nil is no bound.
+	Held chan struct{}
 }
 
 const (
@@ -35,7 +38,7 @@ func (h Hold) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !repeatable(r) || !reload && (h.Also == nil || !h.Also(r)) {
 		return h.Next.RoundTrip(r)
 	}
-	deadline := time.Now().Add(holdFor)
+	deadline, held := time.Now().Add(holdFor), false
 	for {
 		in, err := h.Next.RoundTrip(r.Clone(r.Context()))
 		var network net.Error
@@ -44,6 +47,15 @@ func (h Hold) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		if left := r.Context().Err(); left != nil {
 			return nil, left
+		}
+		if !held && h.Held != nil {
+			select {
+			case h.Held <- struct{}{}:
+				held = true
+				defer func() { <-h.Held }()
+			default:
+				deadline = time.Time{}
+			}
 		}
 		switch over := time.Until(deadline) < holdAgain; {
 		case over && reload:

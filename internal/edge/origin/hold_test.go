@@ -59,7 +59,7 @@ func TestHold(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				next := &turns{answers: test.answers}
 				began := time.Now()
-				in, err := Hold{next, also}.RoundTrip(httptest.NewRequest(test.method, test.url, nil))
+				in, err := Hold{next, also, make(chan struct{}, 1)}.RoundTrip(httptest.NewRequest(test.method, test.url, nil))
 				status := 0
 				if err == nil {
 					status = in.StatusCode
@@ -87,6 +87,32 @@ func TestHoldEndsWithItsRequest(t *testing.T) {
 		_, err := Hold{Next: &turns{answers: []error{errors.New("refused")}}}.RoundTrip(r)
 		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took != time.Second {
 			t.Errorf("%v after %v", err, took)
+		}
+	})
+}
+
+// Where as many wait as may, the next one is told at once, and room is given back.
+func TestHoldIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := Hold{Next: &turns{answers: []error{errors.New("refused")}}, Held: make(chan struct{}, 1)}
+		h.Held <- struct{}{}
+		ask := func() (took time.Duration) {
+			began := time.Now()
+			in, err := h.RoundTrip(httptest.NewRequest("GET", "https://o.example/media.m3u8?_HLS_msn=5", nil))
+			if err != nil || in.StatusCode != http.StatusServiceUnavailable {
+				t.Fatalf("got %v, %v", in, err)
+			}
+			return time.Since(began)
+		}
+		if took := ask(); took != 0 {
+			t.Errorf("without room: told after %v", took)
+		}
+		<-h.Held
+		for range 2 {
+			if took := ask(); took != holdFor {
+				t.Errorf("with room: told after %v", took)
+			}
 		}
 	})
 }

@@ -119,26 +119,11 @@ func (t *Tools) reserve(ctx context.Context, u Unit) (release func(), err error)
 	if t.memory == nil {
 		return func() {}, nil
 	}
-	bytes := u.Memory()
-	if err := t.Fits(u.name(), bytes); err != nil {
-		return nil, err
-	}
+	// What is above all there is runs alone: what a machine cannot hold is refused where
+	// it is planned, and what is predicted is not exact.
+	bytes := min(u.Memory(), t.memorySize)
 	if err := t.memory.Acquire(ctx, bytes); err != nil {
 		return nil, fault.Wrap(err, fault.Canceled, "stopped on request")
 	}
 	return func() { t.memory.Release(bytes) }, nil
-}
-
-// name says what the unit makes, for people.
-func (u Unit) name() string {
-	if len(u.Outputs) == 0 {
-		return "decoding"
-	}
-	largest := u.Outputs[0]
-	for _, out := range u.Outputs {
-		if out.Width*out.Height > largest.Width*largest.Height {
-			largest = out
-		}
-	}
-	return fmt.Sprintf("encoding %d×%d by %s at preset %s", largest.Width, largest.Height, codecEncoders[largest.Codec], largest.Preset)
 }

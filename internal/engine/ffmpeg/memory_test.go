@@ -82,10 +82,19 @@ func TestUnitsWaitForMemory(t *testing.T) {
 			t.Errorf("stopped while waiting: %v", err)
 		}
 	})
-	_, err := (&Tools{}).Within(4e9).reserve(t.Context(), unit)
-	if fault.CodeOf(err) != fault.Unavailable || !strings.Contains(fault.Message(err), "7680×4320 by libx264 at preset medium needs about 6.") {
+	// What can never fit is refused by who plans it. What is begun all the same runs alone.
+	small := (&Tools{}).Within(4e9)
+	if err := small.Fits("h264-4320p", unit.Memory()); fault.CodeOf(err) != fault.Unavailable || !strings.Contains(fault.Message(err), "h264-4320p needs about 6.") {
 		t.Errorf("got %v", err)
 	}
+	alone, err := small.reserve(t.Context(), unit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if small.memory.TryAcquire(1) {
+		t.Error("a unit that needs more than there is does not run alone")
+	}
+	alone()
 	release, err := (&Tools{}).reserve(t.Context(), unit)
 	if err != nil {
 		t.Errorf("without a bound: %v", err)

@@ -90,7 +90,7 @@ func newStream(s *side, luma ffmpeg.Luma, buffers int) *stream {
 func (s *stream) decode(ctx context.Context, tools *ffmpeg.Tools) error {
 	defer close(s.frames)
 	n := 0
-	_, s.err = tools.DecodeLuma(ctx, ffmpeg.Command{Input: s.input}, s.luma, func(luma []byte) error {
+	_, s.err = tools.DecodeLuma(ctx, ffmpeg.Command{Input: s.input, Limits: Limits(s.video.Width*s.video.Height, len(s.times))}, s.luma, func(luma []byte) error {
 		for !s.luma.Keeps(n) {
 			n++
 		}

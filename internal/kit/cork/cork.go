@@ -26,6 +26,9 @@ const (
 	// less. With HTTP/2 it may be that he can go on only when the client has seen what is
 	// held.
 	latest = time.Millisecond
+	// mostHolders is how many may hold at a time: each has two buffers for as long as who
+	// reads lets him wait. All others are written to as they always were.
+	mostHolders = 256
 )
 
 // Listener accepts connections that can be held: give it to [crypto/tls.NewListener], and
@@ -33,11 +36,12 @@ const (
 type Listener struct {
 	net.Listener
 	buffers sync.Pool // of *[most]byte
+	holders chan struct{}
 }
 
 // NewListener returns a Listener that accepts from another.
 func NewListener(inner net.Listener) *Listener {
-	return &Listener{inner, sync.Pool{New: func() any { return new([most]byte) }}}
+	return &Listener{inner, sync.Pool{New: func() any { return new([most]byte) }}, make(chan struct{}, mostHolders)}
 }
 
 // Accept waits for a connection.
@@ -46,7 +50,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: inner, buffers: &l.buffers}, nil
+	return &conn{Conn: inner, buffers: &l.buffers, holders: l.holders}, nil
 }
 
 // contextKey is where a context has the connection.
@@ -68,9 +72,10 @@ func Context(ctx context.Context, c net.Conn) context.Context {
 // is not encrypted, or of HTTP/3, cannot be held, and the writer reads by itself.
 func CopyN(ctx context.Context, w io.Writer, from io.Reader, n int64) (written int64, err error) {
 	c, ok := ctx.Value(contextKey{}).(*conn)
-	if !ok {
+	if !ok || !c.take() {
 		return io.CopyN(w, from, n)
 	}
+	defer c.give()
 	c.hold()
 	buffer := c.buffers.Get().(*[most]byte)
 	written, err = io.CopyBuffer(onlyWriter{w}, io.LimitReader(from, n), buffer[:piece])
@@ -87,9 +92,10 @@ func CopyN(ctx context.Context, w io.Writer, from io.Reader, n int64) (written i
 // Write writes p to the answer of a request with that context, as CopyN does.
 func Write(ctx context.Context, w io.Writer, p []byte) (written int, err error) {
 	c, ok := ctx.Value(contextKey{}).(*conn)
-	if !ok || len(p) <= record {
+	if !ok || len(p) <= record || !c.take() {
 		return w.Write(p)
 	}
+	defer c.give()
 	c.hold()
 	written, err = w.Write(p)
 	if failed := c.release(); err == nil {
@@ -105,6 +111,7 @@ type onlyWriter struct{ io.Writer }
 type conn struct {
 	net.Conn
 	buffers *sync.Pool
+	holders chan struct{}
 
 	mu     sync.Mutex // while it writes, too
 	holds  int
@@ -155,6 +162,18 @@ func (c *conn) flushLate() {
 	defer c.mu.Unlock()
 	c.flush()
 }
+
+// take reports whether one more may hold. Who may gives that back.
+func (c *conn) take() bool {
+	select {
+	case c.holders <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *conn) give() { <-c.holders }
 
 func (c *conn) hold() {
 	c.mu.Lock()

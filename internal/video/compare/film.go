@@ -12,6 +12,8 @@ import (
 	"liuyun/internal/base/fault"
 	"liuyun/internal/base/timebase"
 	"liuyun/internal/engine/ffmpeg"
+	"liuyun/internal/engine/quality"
+	"liuyun/internal/kit/proc"
 	"liuyun/internal/video/compare/report"
 )
 
@@ -31,6 +33,11 @@ type film struct {
 const mostFrames = 24 * 3600 * 60
 
 func (f *film) input() ffmpeg.Input { return ffmpeg.Input{File: f.File, Name: f.Name} }
+
+// limits bound a child that decodes it.
+func (f *film) limits() proc.Limits {
+	return quality.Limits(f.stream.Width*f.stream.Height, len(f.times))
+}
 
 // at is the time of a frame in seconds from the first one.
 func (f *film) at(frame int) float64 {
@@ -169,7 +176,7 @@ func (f *film) shots(ctx context.Context, tools *ffmpeg.Tools, progress func(sha
 	var finder pixel.ShotFinder
 	var starts []float64 // of every picture that was decoded
 	last := int64(math.MinInt64)
-	_, err := tools.Analyse(ctx, ffmpeg.Command{Input: f.input()}, ffmpeg.Analysis{
+	_, err := tools.Analyse(ctx, ffmpeg.Command{Input: f.input(), Limits: f.limits()}, ffmpeg.Analysis{
 		Stream: f.stream.Index, TimeBase: f.stream.TimeBase, Picture: f.picture, Width: pixel.Width, Height: pixel.Height,
 	}, func(pts int64, luma []byte) error {
 		if pts <= last {

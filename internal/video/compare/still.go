@@ -52,7 +52,7 @@ func (f *film) still(ctx context.Context, tools *ffmpeg.Tools, frame, width, hei
 	for _, start := range slices.Backward(starts) {
 		unit.Seek = start
 		_ = os.Remove(path) // mostly absent
-		failed = tools.Still(ctx, ffmpeg.Command{Input: f.input(), Dir: scratch}, unit, width, height, name)
+		failed = tools.Still(ctx, ffmpeg.Command{Input: f.input(), Dir: scratch, Limits: f.limits()}, unit, width, height, name)
 		if ctx.Err() != nil {
 			return nil, failed
 		}

@@ -172,7 +172,8 @@ func (h *Handlers) transcode(ctx context.Context, own queue.Job, l lease) (*enco
 	}
 	if (options.optimizes() || options.ownLadder()) && h.vmafModel != "" {
 		if options.Model, err = ReadModel(h.vmafModel); err != nil {
-			return nil, err
+			h.log.Error("the VMAF model cannot be used", "file", h.vmafModel, "cause", err)
+			return nil, fault.New(fault.Unavailable, "the VMAF model of the machine that plans this video cannot be used; its log says why")
 		}
 	}
 	added, err := readAdded(ctx, h.objects, ask.Subtitles)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -147,6 +148,10 @@ func (c *comparison) add(luma []byte) error {
 	if c.model != nil {
 		value = scores.VMAF[0]
 	}
+	if math.IsNaN(value) {
+		return errors.New("the VMAF model gives no number")
+	}
+	value = min(max(value, 0), 100)
 	c.found.At = append(c.found.At, c.at[n])
 	c.found.Quality = append(c.found.Quality, value)
 	c.found.Motion = append(c.found.Motion, scores.Motion())

@@ -118,14 +118,17 @@ func (j *job) slots() int {
 	return int(min(max(budget/j.mostMemory(), 1), int64(workers)))
 }
 
-// statesMemory tells what the largest unit needs and refuses, before any is begun, what
-// this machine cannot hold.
+// statesMemory tells what the largest unit needs and refuses, before any is begun, a
+// rendition that this machine cannot hold, if it is the one that makes it.
 func (j *job) statesMemory() error {
 	if j.inventory.video == nil {
 		return nil
 	}
 	most := j.mostMemory()
 	j.log.Info("memory of the largest unit", "bytes", most, "at_a_time", j.executor.Slots())
+	if _, here := j.executor.(*localExecutor); !here {
+		return nil
+	}
 	for _, r := range j.plan.renditions {
 		what := r.ID + " at preset " + r.Template.Preset
 		if err := j.tools.Fits(what, j.memoryOf(r)); err != nil {

@@ -38,21 +38,32 @@ func (o Optimize) effort() search.Effort {
 const (
 	measureEvery = 12
 	leastShot    = 12
+	// mostSampled is how many bytes of a unit's pictures may lie on the disk to be
+	// measured.
+	mostSampled = 1 << 30
 )
+
+// leastQuality is the highest CRF that all encoders know.
+const leastQuality = 51
 
 // treatment is the constant quality of each shot in a unit.
 type treatment struct {
 	shots []int // first frames in the timeline, from the unit's first on
 	crf   []float64
+	base  float64 // the constant quality of the rendition that they were found for
 }
 
-// apply gives an output of the unit these qualities.
+// apply gives an output of the unit these qualities, moved by as much as its own
+// constant quality is from that of the rendition that they were found for: rungs of a
+// title's own ladder have one each.
 func (t *treatment) apply(out *ffmpeg.Output, count int) {
 	if t == nil {
 		return
 	}
-	out.Quality = t.crf[0]
+	shift := out.Quality - t.base
+	out.Quality = min(t.crf[0]+shift, leastQuality)
 	for i, crf := range t.crf {
+		crf = min(crf+shift, leastQuality)
 		to := count
 		if i+1 < len(t.shots) {
 			to = t.shots[i+1] - t.shots[0]
@@ -61,7 +72,7 @@ func (t *treatment) apply(out *ffmpeg.Output, count int) {
 		last := len(out.Zones) - 1
 		switch {
 		case crf == out.Quality && last < 0:
-		case last >= 0 && out.Zones[last].Quality == crf:
+		case last >= 0 && out.Zones[last].Quality == crf && out.Zones[last].To == zone.From:
 			out.Zones[last].To = zone.To
 		case crf != out.Quality:
 			out.Zones = append(out.Zones, zone)
@@ -194,7 +205,7 @@ func (s *shotSearch) pictures(i, k int) (from, to int) {
 func (s *shotSearch) try(ctx context.Context, asked []search.Encode) error {
 	tasks := make([]*task, len(asked))
 	for n, e := range asked {
-		t := &attempt{treatment: treatment{shots: s.shots[e.Unit], crf: e.CRF}, expected: e.Expected}
+		t := &attempt{treatment: treatment{shots: s.shots[e.Unit], crf: e.CRF, base: s.rendition.Template.Quality}, expected: e.Expected}
 		span := s.spans[e.Unit]
 		t.unit = s.unit(span[0], span[1])
 		out := s.plan.output(s.rendition, span)
@@ -226,9 +237,10 @@ func (s *shotSearch) try(ctx context.Context, asked []search.Encode) error {
 // first of them never, as it has nothing to move from.
 func (s *shotSearch) samples(unit int) []int {
 	var at []int
+	bytes := max(1, s.rendition.Template.LumaBytes())
 	for k := range s.shots[unit] {
 		from, to := s.pictures(unit, k)
-		count := max(1, (to-from)/measureEvery)
+		count := max(1, min((to-from)/measureEvery, mostSampled/(2*bytes*len(s.shots[unit]))))
 		for n := range count {
 			if picture := max(from+1, from+(2*n+1)*(to-from)/(2*count)); picture < to {
 				at = append(at, picture)

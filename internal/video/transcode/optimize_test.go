@@ -151,13 +151,19 @@ func TestTreatment(t *testing.T) {
 		{"each its own", []float64{24, 26, 22}, 1, 24, []ffmpeg.Zone{{From: 50, To: 75, Quality: 26}, {From: 75, To: 101, Quality: 22}}},
 		{"back again", []float64{24, 26, 24}, 1, 24, []ffmpeg.Zone{{From: 50, To: 75, Quality: 26}}},
 		{"two alike", []float64{24, 26, 26}, 1, 24, []ffmpeg.Zone{{From: 50, To: 101, Quality: 26}}},
+		{"one between two alike", []float64{24, 26, 24, 26}, 1, 24, []ffmpeg.Zone{{From: 50, To: 75, Quality: 26}, {From: 90, To: 101, Quality: 26}}},
 		{"every other picture", []float64{24, 26, 22}, 2, 24, []ffmpeg.Zone{{From: 25, To: 38, Quality: 26}, {From: 38, To: 51, Quality: 22}}},
 	} {
 		out := ffmpeg.Output{Step: tt.step, Quality: 23}
-		(&treatment{shots: []int{200, 250, 275}, crf: tt.crf}).apply(&out, 101)
+		(&treatment{shots: []int{200, 250, 275, 290}[:len(tt.crf)], crf: tt.crf, base: 23}).apply(&out, 101)
 		if diff := cmp.Diff(tt.zones, out.Zones); diff != "" || out.Quality != tt.quality {
 			t.Errorf("%s: got quality %g, zones (-want +got):\n%s", tt.name, out.Quality, diff)
 		}
+	}
+	lower := ffmpeg.Output{Step: 1, Quality: 36}
+	(&treatment{shots: []int{200, 250}, crf: []float64{24, 40}, base: 23}).apply(&lower, 101)
+	if diff := cmp.Diff(ffmpeg.Output{Step: 1, Quality: 37, Zones: []ffmpeg.Zone{{From: 50, To: 101, Quality: 51}}}, lower); diff != "" {
+		t.Errorf("a rung with a quality of its own (-want +got):\n%s", diff)
 	}
 	untouched := ffmpeg.Output{Quality: 23}
 	(*treatment)(nil).apply(&untouched, 100)

@@ -65,12 +65,16 @@ func (j *job) placeRungs(ctx context.Context) error {
 	return nil
 }
 
-// placesRungs reports whether rungs are placed for the source. VMAF knows no HDR, and
-// above 60 pictures a second smaller rungs have other pictures than the source.
+// placesRungs reports whether rungs are placed for the source. VMAF knows no HDR, above
+// 60 pictures a second smaller rungs have other pictures than the source, and of a span
+// of one or two pictures there is none to compare. A quality or a rate that is asked for
+// says itself how good the largest rung is.
 func (j *job) placesRungs(src rate.Source) bool {
 	slow := src.FrameRate.Float() <= highestPlacedRate
 	large := min(src.Width, src.Height) >= leastPlaced
-	return j.gauge != nil && slow && large && !j.plan.picture.Colour.HDR()
+	span := min(float64(len(j.plan.timeline.Shows)), math.Ceil(spanSeconds*src.FrameRate.Float()))
+	goal := j.options.Target != 0 || j.options.Bits != 0
+	return j.gauge != nil && slow && large && span > trialEvery/2 && !goal && !j.plan.picture.Colour.HDR()
 }
 
 const (

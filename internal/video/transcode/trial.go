@@ -237,33 +237,48 @@ func (j *job) judge(ctx context.Context, t trial, unit Unit, folder string, foun
 	for _, out := range unit.Encode.Outputs {
 		s.Files = append(s.Files, out.File)
 	}
-	meter, err := j.gauge.meter(t.width, t.height)
-	if err != nil {
-		return err
-	}
-	judge := stackJudge{meter: meter, size: t.width * t.height, sums: make([]float64, len(s.Files))}
-	usage, err := j.tools.Luma(ctx, ffmpeg.Command{Input: j.input, Dir: folder, Limits: unit.Limits}, s, judge.add)
-	j.account(usage)
-	if err == nil {
-		found.Quality, err = judge.finish()
+	// As of units: an index that is wrong gives other pictures from where it says.
+	for _, start := range unit.Starts {
+		s.Unit.Seek = start
+		judge := stackJudge{gauge: j.gauge, width: t.width, height: t.height, size: t.width * t.height, sums: make([]float64, len(s.Files))}
+		var usage ffmpeg.Usage
+		usage, err = j.tools.Luma(ctx, ffmpeg.Command{Input: j.input, Dir: folder, Limits: unit.Limits}, s, judge.add)
+		j.account(usage)
+		switch {
+		case ctx.Err() != nil:
+			return err
+		case err == nil && judge.frame != unit.Encode.Count:
+			err = fmt.Errorf("%d of %d pictures of a trial could be compared", judge.frame, unit.Encode.Count)
+		case err == nil:
+			found.Quality, err = judge.finish()
+			return err
+		}
 	}
 	return err
 }
 
 // stackJudge measures one in trialEvery of stacked pictures as they come.
 type stackJudge struct {
-	meter  meter
-	size   int       // of a picture
-	sums   []float64 // of qualities, by encode
-	count  int       // that were measured
-	frame  int
-	before []byte // the source's last frame
-	held   []byte // stacked pictures that wait for the source's next frame
-	past   []byte // the source's frame before those
+	gauge         gauge
+	width, height int
+	meter         meter     // made with the first picture: before, nothing runs
+	size          int       // of a picture
+	sums          []float64 // of qualities, by encode
+	count         int       // that were measured
+	frame         int
+	before        []byte // the source's last frame
+	held          []byte // stacked pictures that wait for the source's next frame
+	past          []byte // the source's frame before those
 }
 
 func (s *stackJudge) add(stack []byte) error {
 	source := stack[:s.size]
+	if s.meter == nil {
+		var err error
+		if s.meter, err = s.gauge.meter(s.width, s.height); err != nil {
+			return err
+		}
+	}
 	if s.held != nil {
 		if err := s.measure(source); err != nil {
 			return err

@@ -164,9 +164,12 @@ func TestWhatKeepsTheStandardLadder(t *testing.T) {
 		{"HDR", func(j *job, _ *rate.Source) { j.plan.picture.Colour.Transfer = "smpte2084" }, false},
 		{"120 pictures a second", func(_ *job, s *rate.Source) { s.FrameRate = timebase.R(120, 1) }, false},
 		{"tiny", func(_ *job, s *rate.Source) { s.Width, s.Height = 128, 72 }, false},
+		{"two pictures", func(j *job, _ *rate.Source) { j.plan.timeline.Shows = make([]int32, 2) }, false},
+		{"a picture in a second", func(_ *job, s *rate.Source) { s.FrameRate = timebase.R(1, 1) }, false},
+		{"a mean rate", func(j *job, _ *rate.Source) { j.options.Bits = 2_000_000 }, false},
 	}
 	for _, test := range tests {
-		j, source := &job{gauge: differenceGauge{}, plan: &plan{}}, src
+		j, source := &job{gauge: differenceGauge{}, plan: &plan{timeline: &timeline.Timeline{Shows: make([]int32, 100)}}}, src
 		test.change(j, &source)
 		if got := j.placesRungs(source); got != test.want {
 			t.Errorf("%s: got %v, want %v", test.name, got, test.want)

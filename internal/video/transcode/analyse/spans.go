@@ -34,18 +34,17 @@ func (s Strength) Spans(looks []TimedLook, cuts []int, from, to, most int) []Spa
 	for _, shot := range shotsIn(cuts, from, to) {
 		maps = append(maps, shotMaps(between(looks, shot[0], shot[1]), max(shot[0], from), min(shot[1], to))...)
 	}
-	for len(maps)*fewRegions > most {
-		fewer := thin(maps)
-		if len(fewer) == len(maps) {
-			break
-		}
+	for across := false; len(maps) > 1 && len(maps)*fewRegions > most; {
+		fewer := thin(maps, across)
+		across = len(fewer) == len(maps) // more shots than maps can be had
 		maps = fewer
 	}
 	return s.layout(maps, most)
 }
 
 // fewRegions is how many a map needs to say something; rather than give each less,
-// maps of one shot are joined.
+// maps of one shot are joined, and where that is not enough those of shots beside each
+// other.
 const fewRegions = 60
 
 // timedMap is a map from a picture on; none is known where weight is 0.
@@ -70,11 +69,11 @@ func (s Strength) layout(maps []timedMap, most int) (list []Span) {
 	return list
 }
 
-// thin joins the maps of each shot in pairs.
-func thin(maps []timedMap) (fewer []timedMap) {
+// thin joins the maps of each shot in pairs, or across shots.
+func thin(maps []timedMap, across bool) (fewer []timedMap) {
 	for i := 0; i < len(maps); i++ {
 		m := maps[i]
-		if i+1 < len(maps) && maps[i+1].shot == m.shot {
+		if i+1 < len(maps) && (across || maps[i+1].shot == m.shot) {
 			i++
 			m.join(&maps[i].Map, maps[i].weight)
 		}

@@ -4,7 +4,7 @@ import type { MediaPlayerClass } from 'dashjs';
 interface Noted {
   readonly request?: { readonly firstByteDate: Date | null; readonly bytesLoaded: number; readonly endDate: Date | null };
   readonly abort?: () => void;
-  readonly onloadend?: () => void;
+  onloadend?: (() => void) | undefined;
 }
 
 /** silent is how long a server may take until the first byte, in milliseconds; hls.ts has the same. */
@@ -23,8 +23,10 @@ export function leaveTheSilent(player: Pick<MediaPlayerClass, 'addRequestInterce
     if (media && also()) {
       setTimeout(() => {
         if (media.endDate || media.firstByteDate || media.bytesLoaded > 0) return;
+        const ended = noted.onloadend;
+        noted.onloadend = undefined; // where fetch loads, aborting tells of the end too
         noted.abort?.();
-        noted.onloadend?.();
+        ended?.();
       }, silent);
     }
     return Promise.resolve(request);
