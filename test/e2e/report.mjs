@@ -29,10 +29,13 @@ async function slide(page) {
     const [value, shown] = [await at(), await seen()];
     expect(value === want && Math.abs(shown - want) <= 1, `${key}: the divider is at ${value}, drawn at ${shown}, want ${want}`);
   }
-  const box = await page.locator('.moment .pair').first().boundingBox();
-  await page.mouse.move(box.x + box.width * 0.9, box.y + box.height / 2);
+  // hover waits until the page stands still, which it may not after it was photographed.
+  const pair = page.locator('.moment .pair').first();
+  const { width, height } = await pair.boundingBox();
+  await pair.hover({ position: { x: width * 0.8, y: height / 2 } });
   await page.mouse.down();
-  await page.mouse.move(box.x + box.width * 0.3, box.y + box.height / 2, { steps: 4 });
+  const box = await pair.boundingBox();
+  await page.mouse.move(box.x + width * 0.3, box.y + height / 2, { steps: 4 });
   await page.mouse.up();
   expect(Math.abs(await at() - 30) <= 1, `dragged to 30, the divider is at ${await at()}`);
 }
