@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"fmt"
+	"image"
 	"math"
 	"os"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"liuyun/internal/engine/ffmpeg"
 	"liuyun/internal/video/compare"
 	"liuyun/internal/video/compare/report"
+	"liuyun/internal/video/transcode/analyse"
 )
 
 // compareFlags are the options of compare as they are written.
@@ -108,7 +110,15 @@ func (s *session) measure(cmd *cobra.Command, reference string, names []string, 
 	defer compare.CloseAll(encodes)
 	bar := s.newProgress()
 	defer bar.finish()
-	service := compare.Service{Tools: tools, OnProgress: bar.updateShare}
+	predictor, err := analyse.NewPredictor()
+	if err != nil {
+		return nil, err
+	}
+	looks := func(picture image.Image) (int, int, []float32, error) {
+		m, err := predictor.PredictImage(picture)
+		return analyse.Columns, analyse.Rows, m[:], err
+	}
+	service := compare.Service{Tools: tools, OnProgress: bar.updateShare, Looks: looks}
 	return service.Compare(cmd.Context(), base, encodes, scratch, o)
 }
 

@@ -5,7 +5,12 @@
 package compare
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"slices"
 
 	"liuyun/internal/av/quality"
 	"liuyun/internal/base/fault"
@@ -20,6 +25,9 @@ type Service struct {
 	// OnProgress is told what is being done and what share of it is through, from 0
 	// to 1; nil tells nobody.
 	OnProgress func(phase string, share float64)
+	// Looks says where people are likely to look in a picture: values of any scale, row
+	// by row; nil says nothing.
+	Looks func(picture image.Image) (width, height int, values []float32, err error)
 }
 
 // Options are what a user may choose.
@@ -98,6 +106,25 @@ func (s *Service) progress(phase string, share float64) {
 	}
 }
 
+// looks is where people look in a JPEG.
+func (s *Service) looks(picture []byte) (*report.Map, error) {
+	decoded, err := jpeg.Decode(bytes.NewReader(picture))
+	if err != nil {
+		return nil, fmt.Errorf("a picture of the report: %w", err)
+	}
+	width, height, values, err := s.Looks(decoded)
+	if err != nil {
+		return nil, err
+	}
+	m := &report.Map{Width: width, Height: height, Values: make([]byte, len(values))}
+	if top := slices.Max(values); top > 0 {
+		for i, v := range values {
+			m.Values[i] = byte(255 * max(v, 0) / top)
+		}
+	}
+	return m, nil
+}
+
 // encodeOf puts together what is known of one encode.
 func encodeOf(f *film, d *report.Data, frames []frameScore) report.Encode {
 	e := report.Encode{Video: f.facts(), Group: f.Group, Shots: f.spent(d.Shots)}
@@ -122,6 +149,11 @@ func (s *Service) fill(ctx context.Context, d *report.Data, base *film, films []
 				return err
 			}
 			m.Pictures = append(m.Pictures, picture)
+			if i == 0 && s.Looks != nil {
+				if m.Saliency, err = s.looks(picture); err != nil {
+					return err
+				}
+			}
 			if i > 0 {
 				m.Scores = append(m.Scores, scoreAt(scores[i-1], m.Time, 1/base.rate.Float()))
 			}

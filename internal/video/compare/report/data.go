@@ -53,7 +53,6 @@ type Encode struct {
 	Scores []Score // as Data.Metrics
 	Line   []Point // the first metric over time
 	Shots  []Spent // as Data.Shots
-	CPU    float64 // seconds of processor time that encoding took; 0 is unknown
 }
 
 // Score is what one metric says of one encode.

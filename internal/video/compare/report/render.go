@@ -94,7 +94,6 @@ type view struct {
 	Timelines []*timeline
 	Skylines  []*skyline
 	Moments   []momentView
-	AnyCPU    bool
 }
 
 // row is an encode in tables.
@@ -111,7 +110,6 @@ type row struct {
 	WorstText string
 	PerHour   float64 // bytes
 	Delivered float64 // bytes
-	PerMinute float64 // seconds of CPU
 }
 
 // cell is a metric of an encode.
@@ -152,7 +150,6 @@ func newView(d *Data) *view {
 	v := &view{Data: d, Legend: legend, Grouped: len(legend) < len(d.Encodes)}
 	for i := range d.Encodes {
 		v.Rows = append(v.Rows, newRow(d, i, colours[i]))
-		v.AnyCPU = v.AnyCPU || d.Encodes[i].CPU > 0
 	}
 	for _, wide := range []bool{true, false} {
 		if s := newScatter(d, colours, wide); s != nil {
@@ -203,7 +200,6 @@ func newRow(d *Data, i, colour int) row {
 		r.Share = float64(e.Bytes) / float64(d.Reference.Bytes)
 	}
 	if e.Duration > 0 {
-		r.PerMinute = e.CPU / e.Duration * 60
 	}
 	for _, other := range d.Encodes {
 		r.Least = r.Least && (other.rate() >= r.Rate || rateText(other.rate()) == rateText(r.Rate))

@@ -53,7 +53,7 @@ func sample(t testing.TB, names ...string) *Data {
 	}
 	for i, name := range names {
 		scale := 1.0 / (1 + 0.6*float64(i))
-		e := Encode{Video: d.Reference, CPU: 210 * scale}
+		e := Encode{Video: d.Reference}
 		e.Name, e.Codec, e.Bytes = name, "H.264", 0
 		level := 95 - 3.4*float64(i)
 		for n, s := range d.Shots {
@@ -91,7 +91,6 @@ func grouped(t testing.TB) *Data {
 	d := sample(t, "old 1", "old 2", "old 3", "old 4", "new 1", "new 2", "new 3", "new 4")
 	for i := range d.Encodes {
 		d.Encodes[i].Group, _, _ = strings.Cut(d.Encodes[i].Name, " ")
-		d.Encodes[i].CPU = 0
 	}
 	for i := range 4 {
 		e, old := &d.Encodes[4+i], d.Encodes[i]

@@ -42,8 +42,6 @@ var words = map[string]phrase{
 	"perHour":       {"An hour of video", "每小时视频"},
 	"delivered":     {"1,000 viewers for an hour", "一千名观众观看一小时"},
 	"relative":      {"Of the reference", "相对参考"},
-	"cpu":           {"CPU time to encode", "编码 CPU 时间"},
-	"perMinute":     {"a minute of video", "每分钟视频"},
 	"madeBy":        {"Made by", "生成工具"},
 }
 

@@ -1,6 +1,8 @@
 package analyse
 
 import (
+	"image"
+	"image/color"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -334,5 +336,39 @@ func BenchmarkAdd(b *testing.B) {
 		if _, _, err := f.Add(float64(i)/25, pictures[i%len(pictures)]); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A large picture and the small one that it is squeezed into are looked at alike, and a
+// picture of a pixel is none that fails.
+func TestLooksAtImages(t *testing.T) {
+	t.Parallel()
+	p, err := NewPredictor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(scale int) Map {
+		picture := image.NewRGBA(image.Rect(0, 0, Width*scale, Height*scale))
+		for y := range Height * scale {
+			for x := range Width * scale {
+				level := uint8(40)
+				if dx, dy := x/scale-110, y/scale-30; dx*dx+dy*dy < 150 {
+					level = 220
+				}
+				picture.Set(x, y, color.RGBA{level, level / 2, 30, 255})
+			}
+		}
+		m, err := p.PredictImage(picture)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	small, large := at(1), at(3)
+	if d := distance(&small, &large); d > 1e-3 {
+		t.Errorf("three times the size: off by %g", d)
+	}
+	if _, err := p.PredictImage(image.NewGray(image.Rect(0, 0, 1, 1))); err != nil {
+		t.Error(err)
 	}
 }

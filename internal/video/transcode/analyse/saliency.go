@@ -3,6 +3,7 @@ package analyse
 import (
 	_ "embed"
 	"fmt"
+	"image"
 	"math"
 
 	"liuyun/internal/av/nn"
@@ -36,6 +37,33 @@ func NewPredictor() (*Predictor, error) {
 // Predict is the network's density for one picture.
 func (p *Predictor) Predict(picture Picture, colours Colours) (Map, error) {
 	colours.rgb(p.planes, picture)
+	return p.run()
+}
+
+// PredictImage is the network's density for a picture of any size.
+func (p *Predictor) PredictImage(picture image.Image) (Map, error) {
+	const size = Width * Height
+	b := picture.Bounds()
+	for i := range size {
+		// The mean of what falls onto one sample, at least one pixel.
+		x0, y0 := b.Min.X+i%Width*b.Dx()/Width, b.Min.Y+i/Width*b.Dy()/Height
+		x1, y1 := max(x0+1, b.Min.X+(i%Width+1)*b.Dx()/Width), max(y0+1, b.Min.Y+(i/Width+1)*b.Dy()/Height)
+		var sum [3]uint64
+		for y := y0; y < y1; y++ {
+			for x := x0; x < x1; x++ {
+				red, green, blue, _ := picture.At(x, y).RGBA()
+				sum[0], sum[1], sum[2] = sum[0]+uint64(red), sum[1]+uint64(green), sum[2]+uint64(blue)
+			}
+		}
+		for k, v := range sum {
+			p.planes[k*size+i] = float32(v) / float32((x1-x0)*(y1-y0)) / 0xffff
+		}
+	}
+	return p.run()
+}
+
+// run is the network's density for what is in planes.
+func (p *Predictor) run() (Map, error) {
 	logs, err := p.network.Run(p.planes)
 	if err != nil {
 		return Map{}, err
