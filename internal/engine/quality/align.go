@@ -4,12 +4,10 @@ import (
 	"context"
 	"math"
 	"slices"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
 	"liuyun/internal/base/fault"
-	"liuyun/internal/base/timebase"
 	"liuyun/internal/engine/ffmpeg"
 )
 
@@ -78,7 +76,7 @@ func (c *Comparer) inspect(ctx context.Context, s *side) error {
 	if v.Width <= 0 || v.Height <= 0 || !v.TimeBase.Valid() {
 		return fault.New(fault.Invalid, "%s has a video track without a picture size: it is damaged or cut off", s.name())
 	}
-	s.picture = pictureOf(v)
+	s.picture = ffmpeg.PictureOf(v)
 	untimed := false
 	err = c.tools.Index(ctx, s.input, v.Index, func(p ffmpeg.Packet) error {
 		switch {
@@ -103,25 +101,6 @@ func (c *Comparer) inspect(ctx context.Context, s *side) error {
 		s.times = nil // what the decoder gives is checked all the same
 	}
 	return nil
-}
-
-// pictureOf says how pictures of v are shown. What the file leaves open is what
-// players take it for; only what changes luma matters here.
-func pictureOf(v *ffmpeg.VideoStream) ffmpeg.Picture {
-	p := ffmpeg.Picture{
-		Width: v.Width, Height: v.Height, Aspect: timebase.R(1, 1),
-		Rotation:   (v.Rotation + 45) / 90 % 4 * 90,
-		Interlaced: slices.Contains([]string{"tt", "bb", "tb", "bt"}, v.FieldOrder),
-		Colour:     ffmpeg.Colour{Primaries: v.Primaries, Transfer: v.Transfer, Matrix: v.Matrix},
-	}
-	if v.SAR.Valid() && v.SAR.Float() > 0.1 && v.SAR.Float() < 10 {
-		p.Aspect = v.SAR
-	}
-	for _, prefix := range []string{"rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8"} {
-		p.RGB = p.RGB || strings.HasPrefix(v.PixelFormat, prefix)
-	}
-	p.Colour.FullRange = v.Range == "pc" || strings.HasPrefix(v.PixelFormat, "yuvj")
-	return p
 }
 
 // sameShape settles size and depth.

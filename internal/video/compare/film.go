@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"sort"
-	"strings"
 
 	"liuyun/internal/av/pixel"
 	"liuyun/internal/base/fault"
@@ -87,7 +86,7 @@ func openFilm(ctx context.Context, tools *ffmpeg.Tools, e *Entry) (*film, error)
 	if v.Width <= 0 || v.Height <= 0 {
 		return nil, fault.New(fault.Invalid, "%s does not say how large its picture is: it is damaged or cut off", e.Name)
 	}
-	f.picture, f.shift = pictureOf(v), media.SeekShift(v)
+	f.picture, f.shift = ffmpeg.PictureOf(v), media.SeekShift(v)
 	if err := f.index(ctx, tools); err != nil {
 		return nil, err
 	}
@@ -140,35 +139,6 @@ func (f *film) index(ctx context.Context, tools *ffmpeg.Tools) error {
 		f.sizes = append(f.sizes, p.size)
 	}
 	return nil
-}
-
-// pictureOf describes the decoded pictures; what the file leaves open is taken as
-// in HDTV.
-func pictureOf(v *ffmpeg.VideoStream) ffmpeg.Picture {
-	known := func(name, otherwise string) string {
-		if name == "" || name == "unknown" || name == "reserved" || name == "unspecified" || name == "gbr" {
-			return otherwise
-		}
-		return name
-	}
-	p := ffmpeg.Picture{
-		Width: v.Width, Height: v.Height, Aspect: timebase.R(1, 1), Rotation: (v.Rotation + 45) / 90 % 4 * 90,
-		Colour: ffmpeg.Colour{
-			Primaries: known(v.Primaries, ffmpeg.BT709.Primaries), Transfer: known(v.Transfer, ffmpeg.BT709.Transfer),
-			Matrix: known(v.Matrix, ffmpeg.BT709.Matrix), FullRange: v.Range == "pc" || strings.HasPrefix(v.PixelFormat, "yuvj"),
-		},
-	}
-	if v.SAR.Valid() && v.SAR.Float() > 0.1 && v.SAR.Float() < 10 {
-		p.Aspect = v.SAR
-	}
-	switch v.FieldOrder {
-	case "tt", "bb", "tb", "bt":
-		p.Interlaced = true
-	}
-	for _, prefix := range []string{"rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "mono"} {
-		p.RGB = p.RGB || strings.HasPrefix(v.PixelFormat, prefix)
-	}
-	return p
 }
 
 // shots finds the cuts of a film.

@@ -139,19 +139,8 @@ func compareBool(a, b bool) int {
 // describePicture decides everything that the container left open.
 func (inv *inventory) describePicture(j *job) {
 	v := inv.video
-	inv.picture = ffmpeg.Picture{
-		Width: v.Width, Height: v.Height, Aspect: timebase.R(1, 1),
-		Rotation: (v.Rotation + 45) / 90 % 4 * 90,
-		RGB:      isRGB(v.PixelFormat),
-		Deep:     isDeep(v.PixelFormat),
-		Colour:   colourOf(v),
-	}
-	if v.SAR.Valid() && v.SAR.Float() > 0.1 && v.SAR.Float() < 10 {
-		inv.picture.Aspect = v.SAR
-	}
-	switch v.FieldOrder {
-	case "tt", "bb", "tb", "bt":
-		inv.picture.Interlaced = true
+	inv.picture = ffmpeg.PictureOf(v)
+	if inv.picture.Interlaced {
 		j.warn("interlaced", "the picture is interlaced; it is deinterlaced")
 	}
 	if v.Mirrored {
@@ -180,46 +169,6 @@ func (inv *inventory) describePicture(j *job) {
 
 func ticksTime(ticks int64, timeBase timebase.Rational) time.Duration {
 	return time.Duration(timebase.Rescale(ticks, timeBase, timebase.R(1, int64(time.Second))))
-}
-
-// colourOf fills what is unknown with what players assume: BT.709 for pictures
-// of HD size, BT.601 for smaller ones, said for all renditions alike, so that a
-// change of rung is no change of colour.
-func colourOf(v *ffmpeg.VideoStream) ffmpeg.Colour {
-	c := ffmpeg.Colour{Primaries: v.Primaries, Transfer: v.Transfer, Matrix: v.Matrix}
-	assumed := ffmpeg.BT709
-	if v.Height < 720 && v.Width < 1280 {
-		assumed = ffmpeg.Colour{Primaries: "smpte170m", Transfer: "smpte170m", Matrix: "smpte170m"}
-		if v.Height == 576 {
-			assumed = ffmpeg.Colour{Primaries: "bt470bg", Transfer: "smpte170m", Matrix: "bt470bg"}
-		}
-	}
-	if c.HDR() {
-		assumed = ffmpeg.Colour{Primaries: "bt2020", Matrix: "bt2020nc"}
-	}
-	if matrixCodes[c.Matrix] == 0 {
-		c.Matrix = assumed.Matrix
-	}
-	if primariesCodes[c.Primaries] == 0 {
-		c.Primaries = assumed.Primaries
-	}
-	if transferCodes[c.Transfer] == 0 {
-		c.Transfer = assumed.Transfer
-	}
-	c.FullRange = v.Range == "pc" || strings.HasPrefix(v.PixelFormat, "yuvj")
-	if isRGB(v.PixelFormat) {
-		return ffmpeg.BT709
-	}
-	return c
-}
-
-func isRGB(format string) bool {
-	for _, prefix := range []string{"rgb", "bgr", "gbr", "argb", "abgr", "rgba", "bgra", "0rgb", "0bgr", "pal8", "mono"} {
-		if strings.HasPrefix(format, prefix) {
-			return true
-		}
-	}
-	return false
 }
 
 func hasAlpha(format string) bool {

@@ -1,8 +1,6 @@
 package transcode
 
 import (
-	"strings"
-
 	"liuyun/internal/engine/ffmpeg"
 )
 
@@ -136,16 +134,4 @@ func (j *job) statesMemory() error {
 		}
 	}
 	return nil
-}
-
-// isDeep reports whether a pixel format has more than eight bits a sample, by its
-// name, as ffmpeg gives it.
-func isDeep(format string) bool {
-	format = strings.TrimSuffix(strings.TrimSuffix(format, "le"), "be")
-	for _, depth := range []string{"p9", "p10", "p12", "p14", "p16", "48", "64", "f32", "gray10", "gray12", "gray16", "x2rgb10", "x2bgr10", "p010", "p012", "p016", "p210", "p216", "p410", "p416", "xyz12", "y210"} {
-		if strings.HasSuffix(format, depth) {
-			return true
-		}
-	}
-	return false
 }

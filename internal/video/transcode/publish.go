@@ -307,24 +307,9 @@ func (r *rendition) videoRange() hls.VideoRange {
 // cicp is the colour in the code points of ITU-T H.273.
 func (r *rendition) cicp() dash.Color {
 	c := r.Template.Colour
-	return dash.Color{Primaries: primariesCodes[c.Primaries], Transfer: transferCodes[c.Transfer], Matrix: matrixCodes[c.Matrix]}
+	primaries, transfer, matrix := c.Codes()
+	return dash.Color{Primaries: primaries, Transfer: transfer, Matrix: matrix}
 }
-
-// ffmpeg's names of the code points.
-var (
-	primariesCodes = map[string]int{
-		"bt709": 1, "bt470m": 4, "bt470bg": 5, "smpte170m": 6, "smpte240m": 7, "film": 8, "bt2020": 9,
-		"smpte428": 10, "smpte431": 11, "smpte432": 12, "jedec-p22": 22, "ebu3213": 22,
-	}
-	transferCodes = map[string]int{
-		"bt709": 1, "bt470m": 4, "gamma22": 4, "bt470bg": 5, "gamma28": 5, "smpte170m": 6, "smpte240m": 7, "linear": 8,
-		"log100": 9, "log316": 10, "iec61966-2-4": 11, "bt1361e": 12, "iec61966-2-1": 13, "bt2020-10": 14, "bt2020-12": 15,
-		"smpte2084": 16, "smpte428": 17, "arib-std-b67": 18,
-	}
-	matrixCodes = map[string]int{
-		"bt709": 1, "fcc": 4, "bt470bg": 5, "smpte170m": 6, "smpte240m": 7, "ycgco": 8, "bt2020nc": 9, "bt2020c": 10,
-	}
-)
 
 // duration is how long the presentation is.
 func (p *plan) duration() time.Duration {
