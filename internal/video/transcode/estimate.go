@@ -2,9 +2,11 @@ package transcode
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"math"
 	"os"
+	"slices"
 
 	"liuyun/internal/av/quality"
 	"liuyun/internal/base/fault"
@@ -33,12 +35,42 @@ func ReadModel(path string) ([]byte, error) {
 	return data, nil
 }
 
+// scoreOf is what a model says of a picture; without one it is estimated. It is
+// between 0 and 100.
+func scoreOf(s quality.Scores, model *quality.Model) (float64, error) {
+	value := estimate(s.Features[0])
+	if model != nil {
+		value = s.VMAF[0]
+	}
+	if math.IsNaN(value) {
+		return 0, errors.New("the VMAF model gives no number")
+	}
+	return min(max(value, 0), 100), nil
+}
+
 // estimate is about what VMAF v0.6.1 NEG says, from the features that it is made
-// of, for those who have no model: linear, so that it can be followed, and rising
-// in each feature. Least squares over real clips at CRF 20 to 40; for a clip that
-// it was not fitted to it is off by 0.35 in the mean over a shot, by 0.8 at most,
-// and its slope over CRF by a tenth, see docs/internals/encoding.md.
+// of, for those who have no model: a sum of them, rising in each, brought to VMAF's
+// scale by onScale. See docs/internals/encoding.md for how near it is.
 func estimate(f quality.Features) float64 {
-	value := -269.4 + 209.2*f.ADM2 + 4.23*f.VIF[0] + 151.8*f.VIF[3] + 3.26*math.Log1p(max(f.Motion, 0))
-	return min(max(value, 0), 100)
+	return onScale(-269.4 + 209.2*f.ADM2 + 4.23*f.VIF[0] + 151.8*f.VIF[3] + 3.26*math.Log1p(max(f.Motion, 0)))
+}
+
+// onScale lies on lines between a few sums and what VMAF NEG says there.
+func onScale(sum float64) float64 {
+	points := [...][2]float64{{-20, 20}, {10, 34}, {36, 43.5}, {55, 60.5}, {100, 101}}
+	below, above := points[0], points[len(points)-1]
+	for _, p := range points {
+		if p[0] <= sum {
+			below = p
+		}
+	}
+	for _, p := range slices.Backward(points[:]) {
+		if p[0] > sum {
+			above = p
+		}
+	}
+	if above[0] <= below[0] || sum < below[0] {
+		return below[1]
+	}
+	return below[1] + (above[1]-below[1])*(sum-below[0])/(above[0]-below[0])
 }

@@ -1,12 +1,6 @@
 package transcode
 
-import (
-	"errors"
-	"fmt"
-	"math"
-
-	"liuyun/internal/av/quality"
-)
+import "liuyun/internal/av/quality"
 
 // gauge says how near pictures are to those that they were made from.
 type gauge interface {
@@ -26,14 +20,17 @@ type meter interface {
 	measure(source, made, before, after []byte) (float64, error)
 }
 
-// vmafGauge is VMAF by a model.
+// vmafGauge is VMAF by a model, or its estimate.
 type vmafGauge struct {
-	model *quality.Model
-	hash  string // of the model
+	model *quality.Model // nil: estimated
+	hash  string         // of the model
 }
 
-// newVMAFGauge reads a model as Netflix publishes them.
+// newVMAFGauge reads a model as Netflix publishes them; without one it estimates.
 func newVMAFGauge(model []byte) (*vmafGauge, error) {
+	if len(model) == 0 {
+		return &vmafGauge{}, nil
+	}
 	m, err := quality.ParseModel(model)
 	if err != nil {
 		return nil, err
@@ -41,17 +38,34 @@ func newVMAFGauge(model []byte) (*vmafGauge, error) {
 	return &vmafGauge{m, specHash("", "", []string{string(model)})}, nil
 }
 
-func (g *vmafGauge) name() string { return "vmaf " + g.hash }
-func (*vmafGauge) slack() float64 { return 0 }
-func (*vmafGauge) cost() float64  { return 0.03 }
+func (g *vmafGauge) name() string {
+	if g.model == nil {
+		return "vmaf estimate 2"
+	}
+	return "vmaf " + g.hash
+}
+
+func (g *vmafGauge) slack() float64 {
+	if g.model == nil {
+		return 1
+	}
+	return 0
+}
+
+func (*vmafGauge) cost() float64 { return 0.03 }
 
 func (g *vmafGauge) meter(width, height int) (meter, error) {
-	m, err := quality.NewMeter(width, height, 8, g.model)
-	return &vmafMeter{m, width, height}, err
+	var models []*quality.Model
+	if g.model != nil {
+		models = append(models, g.model)
+	}
+	m, err := quality.NewMeter(width, height, 8, models...)
+	return &vmafMeter{m, g.model, width, height}, err
 }
 
 type vmafMeter struct {
 	*quality.Meter
+	model         *quality.Model
 	width, height int
 }
 
@@ -77,41 +91,5 @@ func (m *vmafMeter) measure(source, made, before, after []byte) (float64, error)
 		}
 		scores.Settle(motion)
 	}
-	if v := scores.VMAF[0]; !math.IsNaN(v) {
-		return min(max(v, 0), 100), nil
-	}
-	return 0, errors.New("VMAF gives no number")
+	return scoreOf(scores, m.model)
 }
-
-// xpsnrGauge is XPSNR brought to VMAF's scale, for where there is no model.
-type xpsnrGauge struct{}
-
-func (xpsnrGauge) name() string   { return fmt.Sprint("xpsnr ", xpsnrCentre, xpsnrWidth) }
-func (xpsnrGauge) slack() float64 { return 1.5 }
-func (xpsnrGauge) cost() float64  { return 0.01 }
-
-func (xpsnrGauge) meter(width, height int) (meter, error) {
-	return &xpsnrMeter{vmafMeter{width: width, height: height}}, nil
-}
-
-type xpsnrMeter struct{ vmafMeter }
-
-// What XPSNR has where VMAF NEG has 50, and how many dB make a step of e on the
-// logistic scale: fitted to eighteen encodes of three programmes, from which it is 2.7
-// points off in the mean and 5.2 at most. See docs/internals/ladder.md.
-const xpsnrCentre, xpsnrWidth = 27.7, 3.92
-
-func (m *xpsnrMeter) measure(source, made, before, _ []byte) (float64, error) {
-	var past []quality.Plane
-	if len(before) > 0 {
-		past = append(past, m.plane(before))
-	}
-	db, err := quality.XPSNR(m.plane(source), m.plane(made), past, 25)
-	if err != nil || math.IsInf(db, 1) {
-		return 100, err
-	}
-	return fromXPSNR(db), nil
-}
-
-// fromXPSNR is about the VMAF NEG of pictures with this XPSNR.
-func fromXPSNR(db float64) float64 { return 100 / (1 + math.Exp((xpsnrCentre-db)/xpsnrWidth)) }

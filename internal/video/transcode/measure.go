@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -144,14 +143,10 @@ func (c *comparison) add(luma []byte) error {
 	if err != nil {
 		return err
 	}
-	value := estimate(scores.Features[0])
-	if c.model != nil {
-		value = scores.VMAF[0]
+	value, err := scoreOf(scores, c.model)
+	if err != nil {
+		return err
 	}
-	if math.IsNaN(value) {
-		return errors.New("the VMAF model gives no number")
-	}
-	value = min(max(value, 0), 100)
 	c.found.At = append(c.found.At, c.at[n])
 	c.found.Quality = append(c.found.Quality, value)
 	c.found.Motion = append(c.found.Motion, scores.Motion())

@@ -19,22 +19,17 @@ func (o Options) ownLadder() bool { return o.Ladder == rate.Auto || o.Ladder == 
 
 // chooseGauge decides what rungs are placed by, if they are: an automatic ladder is
 // the title's own where there is a model, and one that is asked for without a model is
-// placed by XPSNR.
+// placed by an estimate.
 func (j *job) chooseGauge() error {
-	switch model := j.options.Model; {
-	case !j.options.ownLadder():
-		return nil
-	case len(model) > 0:
-		g, err := newVMAFGauge(model)
-		if err != nil {
-			return fault.Wrap(err, fault.Invalid, "the VMAF model cannot be used: %v", err)
-		}
-		j.gauge = g
-	case j.options.Ladder == rate.Title:
-		j.gauge = xpsnrGauge{}
-	default:
+	model := j.options.Model
+	if !j.options.ownLadder() || len(model) == 0 && j.options.Ladder != rate.Title {
 		return nil
 	}
+	g, err := newVMAFGauge(model)
+	if err != nil {
+		return fault.Wrap(err, fault.Invalid, "the VMAF model cannot be used: %v", err)
+	}
+	j.gauge = g
 	j.spec = append(j.spec, j.gauge.name())
 	return nil
 }

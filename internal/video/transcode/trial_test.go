@@ -187,7 +187,7 @@ func TestModelsAreChecked(t *testing.T) {
 	defer source.Close()
 	options := DefaultOptions()
 	options.Ladder = rate.Title
-	if j, err := service.newJob(source, options); err != nil || j.gauge != (xpsnrGauge{}) {
+	if j, err := service.newJob(source, options); err != nil || j.gauge == nil || j.gauge.name() != "vmaf estimate 2" {
 		t.Errorf("a title's ladder without a model: %v, %v", j, err)
 	}
 	for ladder, wrong := range map[string]bool{"auto": true, "title": true, "standard": false, "180": false} {
@@ -200,11 +200,15 @@ func TestModelsAreChecked(t *testing.T) {
 	}
 }
 
-// The two gauges agree about pictures that are the same, and fall with noise.
-func TestXPSNRIsOnTheScale(t *testing.T) {
+// Without a model pictures that are the same have the most, and less with noise.
+func TestQualityIsEstimated(t *testing.T) {
 	t.Parallel()
 	const width, height = 64, 48
-	m, err := xpsnrGauge{}.meter(width, height)
+	gauge, err := newVMAFGauge(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := gauge.meter(width, height)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +216,7 @@ func TestXPSNRIsOnTheScale(t *testing.T) {
 	for i := range source {
 		source[i] = byte(100 + i%64)
 	}
-	last := 100.0
+	last := 101.0
 	for noise := range 5 {
 		made := slices.Clone(source)
 		for i := range made {
@@ -222,12 +226,26 @@ func TestXPSNRIsOnTheScale(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if noise == 0 && q != 100 || noise > 0 && !(q < last && q > 0) {
+		if noise == 0 && q < 90 || !(q < last && q > 0) {
 			t.Errorf("noise %d has %.1f, the one before %.1f", noise, q, last)
 		}
 		last = q
 	}
-	if q := fromXPSNR(xpsnrCentre); q != 50 {
-		t.Errorf("the centre has %g", q)
+}
+
+func TestEstimateRises(t *testing.T) {
+	t.Parallel()
+	for sum, want := range map[float64]float64{-100: 20, -20: 20, 10: 34, 23: 38.75, 55: 60.5, 100: 101, 200: 101} {
+		if got := onScale(sum); math.Abs(got-want) > 1e-9 {
+			t.Errorf("%g: got %g, want %g", sum, got, want)
+		}
+	}
+	last := 0.0
+	for sum := -30.0; sum < 110; sum += 0.5 {
+		if v := onScale(sum); v < last {
+			t.Errorf("%g has %g, less than the one before", sum, v)
+		} else {
+			last = v
+		}
 	}
 }
