@@ -164,6 +164,7 @@ type EncodeOptions struct {
 	Saliency     string   `json:"saliency,omitempty"` // off, auto or strong: bits follow where people look
 	MP4          bool     `json:"mp4,omitempty"`      // one MP4 a rendition besides
 	KeepOriginal bool     `json:"keep_original,omitempty"`
+	Hardware     bool     `json:"hardware,omitempty"` // by hardware encoders, of a worker that has some
 	Prefer       string   `json:"prefer,omitempty"`   // which workers make it: time, cost or carbon
 	Optimize     string   `json:"optimize,omitempty"` // search the quality of every shot: off, quick or thorough
 	Target       float64  `json:"target,omitempty"`   // with it: mean quality of the largest rung, 40 to 99

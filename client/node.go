@@ -52,7 +52,8 @@ type Worker struct {
 type HardwareEncoder struct {
 	Name  string `json:"name"`
 	Works bool   `json:"works"`
-	Why   string `json:"why"` // it does not work, or empty
+	Why   string `json:"why"`  // it does not work, or empty
+	Used  bool   `json:"used"` // assets that ask for hardware are made by it
 }
 
 // Nodes are the machines of the cloud. To read them needs the scope nodes:read,

@@ -12,6 +12,7 @@ import (
 	"liuyun/internal/base/fault"
 	"liuyun/internal/contract/edge"
 	"liuyun/internal/contract/encode"
+	"liuyun/internal/contract/worker"
 	"liuyun/internal/control/account"
 	"liuyun/internal/control/cert"
 	"liuyun/internal/control/meter"
@@ -200,7 +201,7 @@ func (n *serving) buildServices(ctx context.Context, c *control, who *self, node
 	c.assets = vod.New(vod.Deps{
 		DB: c.db, Bus: c.bus, Jobs: c.jobs, Blob: c.objects, Signer: signer,
 		Viewer: n.Config.Viewer, Log: n.Log, Room: n.room, Prefer: n.Config.Sched.Prefer, Currency: n.Config.Sched.Currency,
-		CheckOptions: func(o encode.Options) error { _, err := transcode.ParseOptions(o); return err },
+		CheckOptions: c.checkOptions,
 		Encoded: func(tx *store.Tx, tenant string, length time.Duration, cpu float64) error {
 			return c.usage.Add(tx, tenant, meter.Usage{EncodedSeconds: length.Seconds(), CPUSeconds: cpu})
 		},
@@ -210,6 +211,20 @@ func (n *serving) buildServices(ctx context.Context, c *control, who *self, node
 	c.streams = n.buildLive(c, who, signer)
 	c.uploads, err = vod.NewUploads(vod.UploadDeps{Assets: c.assets, Blob: c.objects, Config: n.Config.Upload, Show: c.assets.Show, Log: n.Log})
 	return err
+}
+
+// checkOptions says what is wrong with the options of an encoding, and refuses hardware
+// that no worker has: a job for it would wait for good.
+func (c *control) checkOptions(o encode.Options) error {
+	if _, err := transcode.ParseOptions(o); err != nil || !o.Hardware {
+		return err
+	}
+	for _, w := range c.nodes.Workers() {
+		if w.Figures != nil && slices.ContainsFunc(w.Figures.Hardware, func(e worker.Encoder) bool { return e.Used }) {
+			return nil
+		}
+	}
+	return fault.New(fault.Unavailable, "no worker has a hardware encoder that it may use; set worker.hardware on one that has, or leave hardware out")
 }
 
 // checkShared refuses what several control nodes cannot do: each must see the

@@ -5,19 +5,30 @@ import (
 	"fmt"
 	"strings"
 
+	"liuyun/internal/base/fault"
 	"liuyun/internal/contract/worker"
 	"liuyun/internal/control/gauge"
 	"liuyun/internal/engine/ffmpeg"
+	"liuyun/internal/video/transcode"
 )
 
-// checkHardware tries the hardware encoders. None is needed: nothing is encoded by
-// them.
+// checkHardware tries the hardware encoders. None is needed, but those that may be used
+// have to be fit for it.
 func checkHardware(ctx context.Context, o DoctorOptions) Finding {
 	tools, err := ffmpeg.Find(ctx, o.Config.FFmpeg)
 	if err != nil {
 		return Finding{Verdict: Bad, Found: "there is no ffmpeg to ask", Advice: "see ffmpeg"}
 	}
-	return Finding{Verdict: Fine, Found: hardwareText(tools.Hardware(ctx))}
+	family := o.Config.Worker.Hardware
+	found := hardwareText(tools.Hardware(ctx))
+	if family == ffmpeg.HardwareOff {
+		return Finding{Verdict: Fine, Found: found + "; worker.hardware is off"}
+	}
+	on, err := transcode.OnHardware(ctx, tools, family)
+	if err != nil {
+		return Finding{Verdict: Bad, Found: fault.Message(err), Advice: "set worker.hardware to off, or mend the driver: assets that ask for hardware are not made here"}
+	}
+	return Finding{Verdict: Fine, Found: fmt.Sprintf("%s; units of %s came out as they have to", found, strings.Join(on.HardwareCodecs(), " and "))}
 }
 
 // hardwareText says which encoders work and why the others do not, those with one
@@ -41,7 +52,7 @@ func hardwareText(encoders []ffmpeg.HardwareEncoder) string {
 	}
 	text := none
 	if len(works) > 0 {
-		text = strings.Join(works, ", ") + " work; they are listed, and not used"
+		text = strings.Join(works, ", ") + " work"
 	}
 	for _, why := range reasons {
 		text += fmt.Sprintf("; %s: %s", strings.Join(by[why], ", "), why)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/contract/encode"
 	"liuyun/internal/contract/ingest"
 	"liuyun/internal/contract/worker"
 	"liuyun/internal/control/gauge"
@@ -50,8 +51,12 @@ func (n *serving) addWork(ctx context.Context, who *self, b *bus.Bus, objects bl
 		if err != nil {
 			return err
 		}
-		g := gauge.New(gauge.Deps{Tools: tools, Class: tools.Class, Config: n.Config.Worker, File: n.data.Join(speedName), Log: n.Log})
-		worker, err := n.worker(who, b, objects, tools, reserve, g.Figures)
+		hardware, used, err := n.hardware(ctx, tools)
+		if err != nil {
+			return err
+		}
+		g := gauge.New(gauge.Deps{Tools: tools, Class: tools.Class, Config: n.Config.Worker, File: n.data.Join(speedName), Used: used, Log: n.Log})
+		worker, err := n.worker(who, b, objects, tools, hardware, reserve, g.Figures)
 		if err != nil {
 			return err
 		}
@@ -81,14 +86,37 @@ func (n *serving) agent(who *self, b *bus.Bus) *node.Agent {
 	return agent
 }
 
-// worker makes what takes jobs and does them.
-func (n *serving) worker(who *self, b *bus.Bus, objects blob.Backend, tools *ffmpeg.Tools, reserve blob.Reserve, figures func() *worker.Figures) (*job.Worker, error) {
+// hardware tries the hardware encoders that this machine may use, and returns tools
+// that use them and their names, or nil. A node without a card that works does what it
+// can without.
+func (n *serving) hardware(ctx context.Context, tools *ffmpeg.Tools) (on *ffmpeg.Tools, used []string, err error) {
+	family := n.Config.Worker.Hardware
+	if family == ffmpeg.HardwareOff {
+		return nil, nil, nil
+	}
+	on, err = transcode.OnHardware(ctx, tools, family)
+	if err != nil {
+		if ctx.Err() == nil {
+			n.Log.Warn("assets that ask for hardware encoders are not made here", "worker.hardware", family, "cause", err)
+			err = nil
+		}
+		return nil, nil, err
+	}
+	for _, codec := range on.HardwareCodecs() {
+		used = append(used, on.EncoderOf(codec))
+	}
+	n.Log.Info("hardware encoders are used for assets that ask for them", "encoders", used)
+	return on, used, nil
+}
+
+// worker makes what takes jobs and does them. hardware may be nil.
+func (n *serving) worker(who *self, b *bus.Bus, objects blob.Backend, tools, hardware *ffmpeg.Tools, reserve blob.Reserve, figures func() *worker.Figures) (*job.Worker, error) {
 	cache, err := blob.NewCache(objects, n.data.Join(scratchName, "cache"), int64(n.Config.Blob.CacheBytes), reserve)
 	if err != nil {
 		return nil, err
 	}
 	handlers := transcode.NewHandlers(transcode.Deps{
-		Tools: tools, Objects: objects, Files: cache, Scratch: n.data.Join(scratchName, "transcode"), Room: reserve.CheckRoom,
+		Tools: tools, Hardware: hardware, Objects: objects, Files: cache, Scratch: n.data.Join(scratchName, "transcode"), Room: reserve.CheckRoom,
 		VMAFModel: cmp.Or(n.Config.Quality.NEGModel, n.Config.Quality.Model), Bus: b, Figures: figures, Log: n.Log,
 		Memory: proc.ForChildren(),
 	})
@@ -102,7 +130,11 @@ func (n *serving) worker(who *self, b *bus.Bus, objects blob.Backend, tools *ffm
 	kinds := handlers.Kinds()
 	kinds[ingest.Import] = importer.Kind(importSlots)
 	room := func() error { return reserve.CheckRoom(0) }
-	return &job.Worker{Bus: b, Node: who.id(), Class: tools.Class, Kinds: kinds, Room: room, Grace: unitGrace, Log: n.Log}, nil
+	var also []string
+	if hardware != nil {
+		also = []string{encode.HardwareClass, hardware.Class}
+	}
+	return &job.Worker{Bus: b, Node: who.id(), Class: tools.Class, Also: also, Kinds: kinds, Room: room, Grace: unitGrace, Log: n.Log}, nil
 }
 
 // checkTools returns what says why ffmpeg cannot do the work of a node that started

@@ -37,6 +37,7 @@ type encodeFlags struct {
 	target    float64
 	bits      string
 	model     string
+	hardware  string
 }
 
 func newEncode(s *session) *cobra.Command {
@@ -83,6 +84,7 @@ largest rung for it, thorough 3 times. AV1 is left as it is.`,
 	flags.Float64Var(&f.target, "target", 0, "with --optimize: the mean quality of the largest rung, 40 to 99 as VMAF has it; 0 is that of the usual CRF")
 	flags.StringVar(&f.bits, "bits", "", "with --optimize, instead of --target: the mean bit rate of the largest rung, such as 2M")
 	flags.StringVar(&f.model, "vmaf-model", "", "measure with this VMAF model `FILE`, as libvmaf has them, and place the rungs of an automatic ladder by it; without, --optimize estimates quality")
+	flags.StringVar(&f.hardware, "hardware", ffmpeg.HardwareOff, "have hardware encoders make H.264 and HEVC, faster and with more bits for the same picture: off, auto, "+strings.Join(ffmpeg.HardwareFamilies(), ", "))
 	flags.IntVarP(&f.jobs, "jobs", "j", 0, "encode so many units at a time; 0 is one a core")
 	return cmd
 }
@@ -96,7 +98,11 @@ func (f *encodeFlags) options() (transcode.Options, error) {
 			o.Codecs = append(o.Codecs, codec)
 		}
 	}
-	var err error
+	o.Hardware = f.hardware != ffmpeg.HardwareOff
+	err := ffmpeg.CheckHardware(f.hardware)
+	if err != nil {
+		return o, err
+	}
 	if o.Segment, err = transcode.ParseSegmentRange(f.segment); err != nil {
 		return o, err
 	}
@@ -148,6 +154,12 @@ func (s *session) newTask(ctx context.Context, in string, f *encodeFlags) (*task
 	if err != nil {
 		source.Close()
 		return nil, err
+	}
+	if options.Hardware {
+		if tools, err = transcode.OnHardware(ctx, tools, f.hardware); err != nil {
+			source.Close()
+			return nil, err
+		}
 	}
 	if memory := proc.ForChildren(); memory > 0 {
 		tools = tools.Within(memory)

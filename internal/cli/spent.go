@@ -89,8 +89,11 @@ func nodeText(n client.Node) string {
 	line("price", w.PricePerHour, n.Currency+" an hour")
 	line("grid", w.CarbonIntensity, "g CO2e a kWh")
 	for _, e := range w.Hardware {
-		state := "works"
-		if !e.Works {
+		state := "works, and is not used: see worker.hardware"
+		switch {
+		case e.Used:
+			state = "is used for what asks for hardware"
+		case !e.Works:
 			state = printable(e.Why)
 		}
 		fmt.Fprintf(&text, "\n  %-12s %s", printable(e.Name), state)

@@ -22,7 +22,7 @@ import (
 // empty, the server decides.
 type makeFlags struct {
 	codecs, ladder, preset, loudness, saliency, policy, prefer, optimize string
-	mp4, original                                                        bool
+	mp4, original, hardware                                              bool
 	target                                                               float64
 }
 
@@ -34,6 +34,7 @@ func (f *makeFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.loudness, "loudness", "", "bring the sound to this loudness: -23, -16 or off")
 	flags.StringVar(&f.saliency, "saliency", "", "give more bits to where people look: off, auto or strong")
 	flags.StringVar(&f.prefer, "prefer", "", "which machines make it: time (whichever is free), cost (the cheapest) or carbon (that with the least CO2e)")
+	flags.BoolVar(&f.hardware, "hardware", false, "have a worker's hardware encoders make it: faster, with more bits for the same picture")
 	flags.StringVar(&f.optimize, "optimize", "", "search the quality of every shot: off, quick or thorough")
 	flags.Float64Var(&f.target, "target", 0, "with --optimize: the mean quality of the largest rung, 40 to 99")
 	flags.StringVar(&f.policy, "policy", "", "who may watch: public or signed")
@@ -43,13 +44,13 @@ func (f *makeFlags) add(cmd *cobra.Command) {
 
 // options returns nil when nothing was asked for.
 func (f *makeFlags) options() *client.EncodeOptions {
-	o := client.EncodeOptions{Ladder: f.ladder, Preset: f.preset, Loudness: f.loudness, Saliency: f.saliency, MP4: f.mp4, KeepOriginal: f.original, Prefer: f.prefer, Optimize: f.optimize, Target: f.target}
+	o := client.EncodeOptions{Ladder: f.ladder, Preset: f.preset, Loudness: f.loudness, Saliency: f.saliency, MP4: f.mp4, KeepOriginal: f.original, Prefer: f.prefer, Hardware: f.hardware, Optimize: f.optimize, Target: f.target}
 	for codec := range strings.SplitSeq(f.codecs, ",") {
 		if codec = strings.TrimSpace(codec); codec != "" {
 			o.Codecs = append(o.Codecs, codec)
 		}
 	}
-	if f.codecs == "" && o.Ladder == "" && o.Preset == "" && o.Loudness == "" && o.Saliency == "" && o.Prefer == "" && o.Optimize == "" && o.Target == 0 && !o.MP4 && !o.KeepOriginal {
+	if f.codecs == "" && o.Ladder == "" && o.Preset == "" && o.Loudness == "" && o.Saliency == "" && o.Prefer == "" && o.Optimize == "" && o.Target == 0 && !o.MP4 && !o.KeepOriginal && !o.Hardware {
 		return nil
 	}
 	return &o

@@ -31,6 +31,7 @@ type Encoder struct {
 	Name  string `json:"name" doc:"Such as h264_nvenc."`
 	Works bool   `json:"works" doc:"Whether it encoded a picture."`
 	Why   string `json:"why" doc:"Why it does not work, else empty."`
+	Used  bool   `json:"used" doc:"Whether assets that ask for hardware are encoded by it: worker.hardware allows it, and it was proven when the worker started."`
 }
 
 // Spent is what work took. What is not known of all of it is nil.

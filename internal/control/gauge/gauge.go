@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -31,7 +32,8 @@ type Deps struct {
 	Tools  tools
 	Class  string // of the tools: another build is measured anew
 	Config Config
-	File   string // where what was measured is kept
+	File   string   // where what was measured is kept
+	Used   []string // hardware encoders that assets may be made by
 	Log    *slog.Logger
 }
 
@@ -147,7 +149,7 @@ func (g *Gauge) change(edit func(*worker.Figures)) {
 func (g *Gauge) tryHardware(ctx context.Context) {
 	list := []worker.Encoder{}
 	for _, e := range g.deps.Tools.Hardware(ctx) {
-		list = append(list, worker.Encoder(e))
+		list = append(list, worker.Encoder{Name: e.Name, Works: e.Works, Why: e.Why, Used: slices.Contains(g.deps.Used, e.Name)})
 	}
 	if ctx.Err() == nil {
 		g.change(func(f *worker.Figures) { f.Hardware = list })

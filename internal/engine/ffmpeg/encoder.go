@@ -47,10 +47,7 @@ func (o Output) encoder(u Unit) []string {
 	if o.Codec != "av1" {
 		args = append(args, "-forced-idr", "1", "-force_key_frames", o.keyTimes(u.FrameRate))
 	}
-	return append(args,
-		"-color_primaries", o.Colour.Primaries, "-color_trc", o.Colour.Transfer,
-		"-colorspace", o.Colour.Matrix, "-color_range", o.Colour.Range(),
-		"-flags:v", "+bitexact", "-threads", "1")
+	return append(args, o.colourArgs()...)
 }
 
 // keyTimes lists the asked-for key frames in seconds from the unit's start.

@@ -3,6 +3,7 @@ package ffmpeg
 import (
 	"context"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,7 +30,7 @@ var regionCodecs = map[string]bool{"h264": true, "hevc": true}
 // besides a list of those that may, a few pictures are encoded with and without a
 // region, once for a Tools.
 func (t *Tools) FollowsRegions(ctx context.Context, codec, preset string) (bool, error) {
-	if !regionCodecs[codec] || !t.HasEncoder(EncoderFor(codec)) || !t.HasFilter("addroi") || !t.HasFilter("segment") {
+	if !regionCodecs[codec] || slices.Contains(t.HardwareCodecs(), codec) || !t.HasEncoder(EncoderFor(codec)) || !t.HasFilter("addroi") || !t.HasFilter("segment") {
 		return false, nil
 	}
 	t.proofs.mu.Lock()

@@ -114,6 +114,11 @@ func (t *Tools) start(ctx context.Context, c child) (proc.Usage, messageLog, err
 		return proc.Usage{}, messageLog{}, err
 	}
 	defer leave()
+	return t.run(ctx, c)
+}
+
+// run is start for who has a turn already.
+func (t *Tools) run(ctx context.Context, c child) (proc.Usage, messageLog, error) {
 	access := &proc.Access{Read: t.config.ReadDirs, Write: c.dir}
 	if c.trusted {
 		access = nil

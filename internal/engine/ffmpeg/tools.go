@@ -86,6 +86,7 @@ type Tools struct {
 	filters    map[string]bool
 	decodable  map[string]bool // codec names
 	proofs     *proofs
+	device     *onHardware // encodes instead of libraries; nil: nothing does
 }
 
 // Find locates both tools and reads what they are and can do, in five short runs
@@ -134,6 +135,14 @@ func (t *Tools) AtMost(n int) *Tools {
 	bounded := *t
 	bounded.children = make(chan struct{}, max(1, n))
 	return &bounded
+}
+
+// Sharing returns the same tools, whose children and memory are counted with those of
+// the others.
+func (t *Tools) Sharing(with *Tools) *Tools {
+	shared := *t
+	shared.children, shared.memory, shared.memorySize = with.children, with.memory, with.memorySize
+	return &shared
 }
 
 // enter waits for a child's turn. leave ends it.

@@ -107,14 +107,28 @@ func (t *Tools) Encode(ctx context.Context, run Command, u Unit) (Usage, error) 
 		return Usage{}, err
 	}
 	defer release()
-	run.Args = t.UnitArgs(u)
+	args, apart := t.unitArgs(u)
+	if len(apart) > 0 {
+		return t.encodeApart(ctx, run, args, apart)
+	}
+	run.Args = args
 	return t.Run(ctx, run)
 }
 
-// UnitArgs are the arguments of the process that encodes u. The decoder, the filters and each encoder run on one thread: more units at a
-// time use more cores, and bytes do not depend on how many there are.
+// UnitArgs are the arguments of the process that encodes u, and after them those of the
+// processes beside it, where hardware encodes. The decoder, the filters and each encoder
+// run on one thread: more units at a time use more cores, and bytes do not depend on how
+// many there are.
 func (t *Tools) UnitArgs(u Unit) []string {
-	args := t.inputArgs(readOptions{stream: u.Stream, timeBase: u.TimeBase, seek: u.Seek, threads: 1})
+	args, apart := t.unitArgs(u)
+	for _, out := range apart {
+		args = append(args, out.args...)
+	}
+	return args
+}
+
+func (t *Tools) unitArgs(u Unit) (args []string, apart []rawOutput) {
+	args = t.inputArgs(readOptions{stream: u.Stream, timeBase: u.TimeBase, seek: u.Seek, threads: 1})
 	graph, labels := u.graph()
 	samples := ""
 	if u.Samples != nil {
@@ -124,15 +138,19 @@ func (t *Tools) UnitArgs(u Unit) []string {
 	for i, out := range u.Outputs {
 		args = append(args, "-map", "["+labels[i]+"]")
 		args = append(args, t.passthrough()...)
+		if t.byHardware(out) {
+			args = append(args, "-c:v", "rawvideo", "-f", "rawvideo", PipeURL(len(apart)))
+			apart = append(apart, rawOutput{out.File, t.device.apart(out, u)})
+			continue
+		}
 		args = append(args, out.encoder(u)...)
-		args = append(args, "-f", "mp4", "-video_track_timescale", strconv.FormatInt(timescale(u.FrameRate.Mul(1, int64(out.Step))), 10),
-			"-map_metadata", "-1", "-fflags", "+bitexact", out.File)
+		args = append(args, fileArgs(out, u.FrameRate.Mul(1, int64(out.Step)))...)
 	}
 	if samples != "" {
 		args = append(append(args, "-map", "["+samples+"]"), t.passthrough()...)
 		args = append(args, "-c:v", "rawvideo", "-f", "rawvideo", u.Samples.File)
 	}
-	return args
+	return args, apart
 }
 
 // timescale is fine enough that every frame's time is a whole number of ticks.

@@ -535,7 +535,7 @@ func TestCostliestFirst(t *testing.T) {
 	}
 }
 
-// Only workers of the class take a job that asks for one.
+// Only workers of the class take a job that asks for one, or who take that besides.
 func TestClass(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
@@ -547,6 +547,12 @@ func TestClass(t *testing.T) {
 		if err != nil || len(out.Jobs) != want {
 			t.Errorf("class %q: got %d jobs, %v", class, len(out.Jobs), err)
 		}
+	}
+	s.Name = "another"
+	b.add(s)
+	out, err := b.take(t.Context(), takeRequest{Node: "w", Class: "sse", Also: []string{"neon", "avx"}, Free: map[string]int{"work": 1}})
+	if err != nil || len(out.Jobs) != 1 {
+		t.Errorf("besides another class: got %d jobs, %v", len(out.Jobs), err)
 	}
 }
 

@@ -11,14 +11,18 @@ import (
 	"liuyun/internal/kit/store"
 )
 
+// mostAlso bounds the questions of one worker.
+const mostAlso = 8
+
 // takeBytes bounds what one answer carries, so that it fits into a message.
 const takeBytes = 512 << 10
 
 type takeRequest struct {
 	Node  string         `json:"node"`
 	Class string         `json:"class"`
-	Free  map[string]int `json:"free"` // slots a kind
-	Full  bool           `json:"full"` // no room on the worker's disk
+	Also  []string       `json:"also,omitempty"` // more classes
+	Free  map[string]int `json:"free"`           // slots a kind
+	Full  bool           `json:"full"`           // no room on the worker's disk
 }
 
 type takeAnswer struct {
@@ -171,6 +175,7 @@ func (q *Queue) choose(tx *store.Tx, in takeRequest, kind string) (string, error
 	if in.Class != "" {
 		classes = append(classes, in.Class)
 	}
+	classes = append(classes, in.Also[:min(len(in.Also), mostAlso)]...)
 	var best candidate
 	now := time.Now()
 	for _, class := range classes {

@@ -39,8 +39,9 @@ type Kind struct {
 // Worker takes jobs and does them. The fields are set before Run and not changed.
 type Worker struct {
 	Bus   *bus.Bus
-	Node  string // different on each node
-	Class string // of jobs that it takes besides those for any
+	Node  string   // different on each node
+	Class string   // of jobs that it takes besides those for any
+	Also  []string // other classes that it takes, at most 8
 	Kinds map[string]Kind
 	// Room is nil, or says with fault.StorageFull that the disk is too full for jobs
 	// that wait for room. Any error of a job is then the disk's.
@@ -205,7 +206,7 @@ func (w *Worker) takeInto(ctx, brief context.Context, all *sync.WaitGroup, free 
 	var out takeAnswer
 	sent := time.Now()
 	// Not of ctx: what was given must not be lost when the worker is stopped meanwhile.
-	err := w.Bus.Request(brief, "job.take", takeRequest{w.Node, w.Class, free, w.Room != nil && w.Room() != nil}, &out)
+	err := w.Bus.Request(brief, "job.take", takeRequest{w.Node, w.Class, w.Also, free, w.Room != nil && w.Room() != nil}, &out)
 	if err != nil {
 		if ctx.Err() == nil {
 			w.Log.Debug("job: nothing taken", "error", err)

@@ -36,8 +36,10 @@ type Deps struct {
 	Bus     Subscriber          // tells how far units are; nil: they count when they are done
 	// VMAFModel is a file with a model, see Options.Model; "" estimates quality.
 	VMAFModel string
-	Figures   func() *worker.Figures // of this machine: what its work takes
-	Log       *slog.Logger
+	// Hardware are tools of OnHardware that make what asks for it; nil: there are none.
+	Hardware *ffmpeg.Tools
+	Figures  func() *worker.Figures // of this machine: what its work takes
+	Log      *slog.Logger
 }
 
 // Subscriber listens to what is told on the bus: a *bus.Bus.
@@ -56,6 +58,7 @@ type Files interface {
 // jobs waits without a turn, so nothing can wait in a circle.
 type Handlers struct {
 	tools     *ffmpeg.Tools
+	hardware  *ffmpeg.Tools // nil: none
 	objects   blob.Store
 	files     Files
 	scratch   string
@@ -83,7 +86,21 @@ func NewHandlers(d Deps) *Handlers {
 	if d.Memory > 0 {
 		h.tools = h.tools.Within(d.Memory)
 	}
+	if d.Hardware != nil {
+		h.hardware = d.Hardware.Sharing(h.tools)
+	}
 	return h
+}
+
+// toolsOf are those that give the bytes of a class, or nil.
+func (h *Handlers) toolsOf(class string) *ffmpeg.Tools {
+	switch {
+	case class == h.tools.Class:
+		return h.tools
+	case h.hardware != nil && class == h.hardware.Class:
+		return h.hardware
+	}
+	return nil
 }
 
 // coordinators is how many assets one worker has in the making: while one waits
@@ -212,7 +229,13 @@ type coordinator struct {
 func (c *coordinator) run(ctx context.Context, source Source, options Options, added []addedSubtitles) (*encode.Result, error) {
 	options.Workers = c.cores
 	report := progressReport{lease: c.lease}
-	service := Service{Tools: c.tools, Log: c.log.With("asset", c.ask.Asset), OnProgress: report.tell}
+	tools := c.tools
+	if options.Hardware {
+		if tools = c.hardware; tools == nil {
+			return nil, fault.New(fault.Unavailable, "this worker has no hardware encoder")
+		}
+	}
+	service := Service{Tools: tools, Log: c.log.With("asset", c.ask.Asset), OnProgress: report.tell}
 	j, err := service.newJob(source, options)
 	if err != nil {
 		return nil, err
@@ -323,7 +346,8 @@ func (h *Handlers) unit(ctx context.Context, own queue.Job, l lease) (*encode.Un
 	if err := json.Unmarshal(own.Payload, &task); err != nil || task.class() == "" {
 		return nil, fault.Wrap(err, fault.Invalid, "the unit cannot be read")
 	}
-	if task.class() != h.tools.Class {
+	tools := h.toolsOf(task.class())
+	if tools == nil {
 		return nil, fault.New(fault.Unavailable, "the unit is for another build of ffmpeg than this worker's")
 	}
 	dir, err := h.folder("unit-")
@@ -342,7 +366,7 @@ func (h *Handlers) unit(ctx context.Context, own queue.Job, l lease) (*encode.Un
 	}
 	defer source.Close()
 	result, err := task.make(ctx, &maker{
-		tools: h.tools, log: h.log.With("asset", task.Asset), input: source.Input(), work: work, signatures: shelf.signatures,
+		tools: tools, log: h.log.With("asset", task.Asset), input: source.Input(), work: work, signatures: shelf.signatures,
 	}, l)
 	if result != nil {
 		result.Spent = h.figures().SecondsOf(result.CPUSeconds)

@@ -2,6 +2,7 @@ package transcode
 
 import (
 	"fmt"
+	"reflect"
 	"runtime"
 	"slices"
 	"strconv"
@@ -24,6 +25,7 @@ type Options struct {
 	MP4          bool                  // an MP4 a rung besides
 	KeepOriginal bool                  // the source file besides
 	Saliency     Saliency              // "" is off
+	Hardware     bool                  // what works with the options has tools of OnHardware
 	Subtitles    []SubtitleFile        // besides those in the source
 	Workers      int                   // units at a time; 0: one a core
 	Verify       Verify
@@ -89,6 +91,8 @@ func (o Options) Validate() error {
 		return fault.New(fault.Invalid, "a mean quality and a mean bit rate cannot both be asked for")
 	case (o.Target != 0 || o.Bits != 0) && !o.optimizes():
 		return fault.New(fault.Invalid, "a mean quality or bit rate needs optimize to be quick or thorough")
+	case o.Hardware && o.optimizes():
+		return fault.New(fault.Invalid, "hardware encoders do not take a quality for each shot: leave out hardware, or optimize")
 	case len(o.Model) > mostModel:
 		return fault.New(fault.Invalid, "the VMAF model has more than %d KiB", mostModel>>10)
 	case o.Verify != VerifySample && o.Verify != VerifyAll:
@@ -179,6 +183,19 @@ func (o Options) key() string {
 		o.Optimize, o.Model = "", nil
 	}
 	model := modelName(o.Model)
-	o.Model = nil
-	return fmt.Sprintf("%+v loudness %s model %s", o, loudness, model)
+	o.Model, o.Hardware = nil, false // the class of the tools tells
+	return fmt.Sprintf("%s loudness %s model %s", setFields(o), loudness, model)
+}
+
+// setFields writes the fields that are not zero, so that an option which comes new with a
+// version, and which nobody asked for, changes no name of what was made before.
+func setFields(o Options) string {
+	var text strings.Builder
+	value := reflect.ValueOf(o)
+	for i, field := range reflect.VisibleFields(value.Type()) {
+		if f := value.Field(i); !f.IsZero() {
+			fmt.Fprintf(&text, "%s:%v ", field.Name, f.Interface())
+		}
+	}
+	return text.String()
 }

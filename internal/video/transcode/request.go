@@ -62,6 +62,7 @@ func ParseOptions(asked encode.Options) (Options, error) {
 	asked = normalOptions(asked)
 	o := DefaultOptions()
 	o.Codecs, o.Ladder, o.Preset, o.MP4, o.KeepOriginal = asked.Codecs, asked.Ladder, asked.Preset, asked.MP4, asked.KeepOriginal
+	o.Hardware = asked.Hardware
 	o.Optimize, o.Target, o.Bits = Optimize(asked.Optimize), asked.Target, asked.Bits
 	var err error
 	if o.Segment, err = ParseSegmentRange(asked.Segment); err != nil {

@@ -58,7 +58,7 @@ func (j *job) proveRegions(ctx context.Context) error {
 		j.plan.follows[codec] = follows
 		if !follows {
 			j.warn("saliency", "%s at preset %s spreads bits without regard to where people look: %s cannot be told",
-				codec, j.options.Preset, ffmpeg.EncoderFor(codec))
+				codec, j.options.Preset, j.tools.EncoderOf(codec))
 		}
 	}
 	return nil

@@ -40,6 +40,7 @@ type OptionsInput struct {
 	Bits         int64    `json:"bits,omitempty" minimum:"50000" maximum:"200000000" doc:"With optimize, instead of target: bits a second of the largest rung on average."`
 	MP4          bool     `json:"mp4,omitempty" doc:"An MP4 a rendition besides."`
 	KeepOriginal bool     `json:"keep_original,omitempty" doc:"Viewers may download the source."`
+	Hardware     bool     `json:"hardware,omitempty" doc:"Have hardware encoders of a worker make H.264 and HEVC of eight bits: faster, and with more bits for the same picture. Refused while no worker has one that it may use."`
 	Prefer       string   `json:"prefer,omitempty" maxLength:"10" doc:"Which workers make it: time (whichever is free), cost or carbon."`
 }
 
@@ -60,7 +61,7 @@ func (in *OptionsInput) options() encode.Options {
 			*choice.to = choice.from
 		}
 	}
-	o.MP4, o.KeepOriginal = in.MP4, in.KeepOriginal
+	o.MP4, o.KeepOriginal, o.Hardware = in.MP4, in.KeepOriginal, in.Hardware
 	o.Optimize, o.Target, o.Bits = in.Optimize, in.Target, in.Bits
 	return o
 }

@@ -158,8 +158,12 @@ func (s *Service) enqueue(tx *store.Tx, a *asset) error {
 	a.Version++
 	// The new job works where the one before did.
 	a.notGarbage(encode.UnitsPrefix(a.ID))
+	class := ""
+	if a.Options.Hardware {
+		class = encode.HardwareClass
+	}
 	ids, err := s.Jobs.Add(tx, job.Spec{
-		Kind: encode.Transcode, Tenant: a.Tenant, Group: a.ID, Name: fmt.Sprint(a.Version), Prefer: job.Prefer(a.Options.Prefer), Payload: a.request(),
+		Kind: encode.Transcode, Class: class, Tenant: a.Tenant, Group: a.ID, Name: fmt.Sprint(a.Version), Prefer: job.Prefer(a.Options.Prefer), Payload: a.request(),
 	})
 	if err != nil {
 		return err

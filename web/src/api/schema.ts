@@ -1148,6 +1148,8 @@ export interface components {
         Encoder: {
             /** @description Such as h264_nvenc. */
             name: string;
+            /** @description Whether assets that ask for hardware are encoded by it: worker.hardware allows it, and it was proven when the worker started. */
+            used: boolean;
             /** @description Why it does not work, else empty. */
             why: string;
             /** @description Whether it encoded a picture. */
@@ -1533,6 +1535,7 @@ export interface components {
             /** Format: int64 */
             bits?: number;
             codecs: string[];
+            hardware?: boolean;
             keep_original: boolean;
             ladder: string;
             loudness: string;
@@ -1554,6 +1557,8 @@ export interface components {
             bits?: number;
             /** @description h264, and any of hevc and av1. H.264 is always made. */
             codecs?: string[];
+            /** @description Have hardware encoders of a worker make H.264 and HEVC of eight bits: faster, and with more bits for the same picture. Refused while no worker has one that it may use. */
+            hardware?: boolean;
             /** @description Viewers may download the source. */
             keep_original?: boolean;
             /** @description auto, or heights such as 1080,720,480. */
