@@ -21,7 +21,7 @@ func checkHardware(ctx context.Context, o DoctorOptions) Finding {
 	}
 	family := o.Config.Worker.Hardware
 	found := hardwareText(tools.Hardware(ctx))
-	if family == ffmpeg.HardwareOff {
+	if !ffmpeg.HardwareAsked(family) {
 		return Finding{Verdict: Fine, Found: found + "; worker.hardware is off"}
 	}
 	on, err := transcode.OnHardware(ctx, tools, family)

@@ -91,7 +91,7 @@ func (n *serving) agent(who *self, b *bus.Bus) *node.Agent {
 // can without.
 func (n *serving) hardware(ctx context.Context, tools *ffmpeg.Tools) (on *ffmpeg.Tools, used []string, err error) {
 	family := n.Config.Worker.Hardware
-	if family == ffmpeg.HardwareOff {
+	if !ffmpeg.HardwareAsked(family) {
 		return nil, nil, nil
 	}
 	on, err = transcode.OnHardware(ctx, tools, family)

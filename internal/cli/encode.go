@@ -98,7 +98,7 @@ func (f *encodeFlags) options() (transcode.Options, error) {
 			o.Codecs = append(o.Codecs, codec)
 		}
 	}
-	o.Hardware = f.hardware != ffmpeg.HardwareOff
+	o.Hardware = ffmpeg.HardwareAsked(f.hardware)
 	err := ffmpeg.CheckHardware(f.hardware)
 	if err != nil {
 		return o, err

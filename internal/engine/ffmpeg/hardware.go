@@ -45,9 +45,12 @@ const (
 	HardwareAuto = "auto"
 )
 
-// CheckHardware says what the name of a family may be.
+// HardwareAsked reports whether the name stands for some hardware.
+func HardwareAsked(name string) bool { return name != "" && name != HardwareOff }
+
+// CheckHardware says what the name of a family may be. None is HardwareOff.
 func CheckHardware(name string) error {
-	if name == HardwareOff || name == HardwareAuto || slices.Contains(HardwareFamilies(), name) {
+	if !HardwareAsked(name) || name == HardwareAuto || slices.Contains(HardwareFamilies(), name) {
 		return nil
 	}
 	return fault.New(fault.Invalid, "there are no hardware encoders %.20q; choose from off, auto, %s", name, strings.Join(HardwareFamilies(), ", "))
