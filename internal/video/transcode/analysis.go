@@ -57,6 +57,17 @@ func (a *analysis) fromScreen(frame int) bool {
 	return slices.ContainsFunc(a.Described, func(s analyse.Shot) bool { return s.Screen && s.From <= frame && frame < s.To })
 }
 
+// texture is the mean of what the shots with source frames of [from, to) have.
+func (a *analysis) texture(from, to int) float64 {
+	sum, count := 0.0, 0.0
+	for _, s := range a.Described {
+		if n := float64(min(to, s.To) - max(from, s.From)); n > 0 {
+			sum, count = sum+n*s.Texture, count+n
+		}
+	}
+	return sum / max(1, count)
+}
+
 // analyse decodes the source once, or takes what an earlier run found.
 func (j *job) analyse(ctx context.Context, a ffmpeg.Analysis) (*analysis, error) {
 	hash := specHash(j.tools.Class, j.fingerprint, append(j.tools.AnalysisArgs(a), fmt.Sprint("analysis 3", j.plan.board, j.options.Saliency.on())))

@@ -36,8 +36,12 @@ func (o Optimize) effort() search.Effort {
 
 // Spacing of what is measured and of what has a CRF of its own, in pictures.
 const (
-	measureEvery = 12
-	leastShot    = 12
+	// One picture in measureEvery is measured, up to measureClosely pictures of a
+	// shot, and then one in measureFar.
+	measureEvery   = 12
+	measureClosely = 6
+	measureFar     = 48
+	leastShot      = 12
 	// mostSampled is how many bytes of a unit's pictures may lie on the disk to be
 	// measured.
 	mostSampled = 1 << 30
@@ -163,7 +167,7 @@ func (s *shotSearch) run(ctx context.Context) error {
 		s.shots = append(s.shots, shots)
 		for k := range shots {
 			from, to := s.pictures(i, k)
-			units[i] = append(units[i], search.Shot{Pictures: to - from})
+			units[i] = append(units[i], search.Shot{Pictures: to - from, Texture: s.texture(i, k)})
 		}
 	}
 	goal := search.Goal{Quality: s.options.Target, Bits: float64(s.options.Bits) * s.plan.duration().Seconds()}
@@ -199,6 +203,17 @@ func (s *shotSearch) pictures(i, k int) (from, to int) {
 		end = s.shots[i][k+1]
 	}
 	return framesAt(s.shots[i][k]-first, step), framesAt(end-first, step)
+}
+
+// texture is how much structure the pictures of shot k of unit i have, 0 if the
+// analysis knows of none.
+func (s *shotSearch) texture(i, k int) float64 {
+	from, to := s.shots[i][k], s.spans[i][1]
+	if k+1 < len(s.shots[i]) {
+		to = s.shots[i][k+1]
+	}
+	shows := s.plan.timeline.Shows[from:to]
+	return s.analysis.texture(int(shows[0]), int(shows[len(shows)-1])+1)
 }
 
 // try makes what was asked for.
@@ -240,7 +255,8 @@ func (s *shotSearch) samples(unit int) []int {
 	bytes := max(1, s.rendition.Template.LumaBytes())
 	for k := range s.shots[unit] {
 		from, to := s.pictures(unit, k)
-		count := max(1, min((to-from)/measureEvery, mostSampled/(2*bytes*len(s.shots[unit]))))
+		wanted := min((to-from)/measureEvery, measureClosely+max(0, to-from-measureClosely*measureEvery)/measureFar)
+		count := max(1, min(wanted, mostSampled/(2*bytes*len(s.shots[unit]))))
 		for n := range count {
 			if picture := max(from+1, from+(2*n+1)*(to-from)/(2*count)); picture < to {
 				at = append(at, picture)

@@ -10,6 +10,7 @@ import (
 type Shot struct {
 	Pictures int
 	Motion   float64 // mean of VMAF's motion, known with the first encode
+	Texture  float64 // see analyse.Shot; 0 is unknown
 }
 
 // Goal is what the whole has to reach: a mean quality, or a sum of bits. The zero
@@ -24,8 +25,8 @@ type Effort float64
 
 // The efforts with a name. Measuring comes on top, a fifth to a quarter of it.
 const (
-	Quick    Effort = 1.45
-	Thorough Effort = 2.25
+	Quick    Effort = 1.5
+	Thorough Effort = 2.5
 )
 
 // Settings of a Search.
@@ -43,6 +44,10 @@ const (
 	// reach is how far a shot's CRF may be from the one that would reach the goal in
 	// all: it gets half or twice the bits at most.
 	reach = 6
+	// stride is how far an encode may be from the nearest one that its shot has, unless
+	// the middle is further: so far a curve foretells quality to three points even
+	// where it is another than usual.
+	stride = 3
 )
 
 // Encode asks for a unit with these CRFs, one a shot. Expected is what each shot is
@@ -95,6 +100,7 @@ type Search struct {
 	settings  Settings
 	units     []*unit
 	pictures  int
+	texture   float64 // geometric mean over the pictures
 	spent     int     // pictures encoded
 	target    float64 // mean quality
 	corrected bool    // more was encoded than the effort allows, to reach the goal
@@ -105,10 +111,20 @@ type Search struct {
 // New begins a search. Each unit has its shots, each of them at least one picture.
 func New(units [][]Shot, settings Settings) *Search {
 	s := &Search{settings: settings, center: settings.Base}
+	var log, known float64
 	for _, shots := range units {
 		u := &unit{shots: slices.Clone(shots), want: repeated(settings.Base, len(shots))}
 		s.units = append(s.units, u)
 		s.pictures += u.pictures()
+		for _, shot := range shots {
+			if shot.Texture > 0 {
+				log += math.Log(shot.Texture) * float64(shot.Pictures)
+				known += float64(shot.Pictures)
+			}
+		}
+	}
+	if known > 0 {
+		s.texture = math.Exp(log / known)
 	}
 	return s
 }
@@ -137,7 +153,7 @@ const (
 
 // worthwhile is the least gain, as a share of a unit's bits, for which it is
 // encoded again.
-const worthwhile = 0.002
+const worthwhile = 0.0005
 
 // Next returns the encodes to make now; none when the search is over. All that it
 // asked for before has been added.
@@ -183,10 +199,29 @@ func (s *Search) first(missing []int) []Encode {
 			continue
 		}
 		u := s.units[i]
-		u.want = repeated(s.center, len(u.shots))
+		for k, shot := range u.shots {
+			u.want[k] = rounded(min(max(s.center+s.lean(shot), leastCRF), mostCRF))
+		}
 		list = append(list, Encode{Unit: i, CRF: slices.Clone(u.want)})
 	}
 	return list
+}
+
+// How far from the middle a shot begins that has more or less texture than the
+// others. A point of quality costs more where there is more of it, by its power of
+// 0.66, and a quarter less with each CRF; so what is known before any encode is
+// worth half of what a search gains, see docs/internals/encoding.md.
+const (
+	leanByTexture = 2.5 // CRF for each factor e of texture
+	mostLean      = 3
+)
+
+// lean is how far from the middle a shot that was not encoded yet should be.
+func (s *Search) lean(shot Shot) float64 {
+	if shot.Texture <= 0 || s.texture <= 0 {
+		return 0
+	}
+	return min(max(leanByTexture*math.Log(shot.Texture/s.texture), -mostLean), mostLean)
 }
 
 // Add tells what an encode came to.
@@ -252,7 +287,7 @@ func rounded(crf float64) float64 { return math.Round(crf/step) * step }
 // quantizers", 1988).
 func (s *Search) solve(free []*unit) {
 	if s.target == 0 {
-		s.target = s.mean(func(u *unit) Made { return u.made[0] })
+		s.target = s.usualQuality()
 	}
 	curves := make([][]curve, len(free))
 	for i, u := range free {
@@ -332,7 +367,9 @@ func (s *Search) Best() []int {
 
 // choose is the CRF of a shot at the price.
 func (s *Search) choose(c curve) float64 {
-	return c.crfAt(s.price, max(leastCRF, s.center-reach), min(mostCRF, s.center+reach))
+	least := max(leastCRF, s.center-reach, min(c.crf-stride, s.center))
+	most := min(mostCRF, s.center+reach, max(c.crf+stride, s.center))
+	return c.crfAt(s.price, least, most)
 }
 
 // total is the bits and the summed quality of an encode.
@@ -344,11 +381,13 @@ func total(u *unit, m Made) (bits, quality float64) {
 	return bits, quality
 }
 
-func (s *Search) mean(of func(u *unit) Made) float64 {
+// usualQuality is the mean quality that all shots at the base have together.
+func (s *Search) usualQuality() float64 {
 	sum := 0.0
 	for _, u := range s.units {
-		_, quality := total(u, of(u))
-		sum += quality
+		for _, c := range u.curves() {
+			sum += c.at(s.settings.Base).Quality * c.pictures
+		}
 	}
 	return sum / float64(s.pictures)
 }

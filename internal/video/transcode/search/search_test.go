@@ -11,8 +11,9 @@ import (
 // drawn is a shot that follows some curve, with an encoder's whims.
 type drawn struct {
 	curve
-	limit float64 // quality that it cannot go above
-	whim  float64
+	limit   float64 // quality that it cannot go above
+	whim    float64
+	texture float64
 }
 
 func drawShot(t *rapid.T, pictures int) drawn {
@@ -22,7 +23,7 @@ func drawShot(t *rapid.T, pictures int) drawn {
 			pictures: float64(pictures), crf: 23, quality: draw(60, 99, "quality"), slope: draw(0.02, 2.5, "slope"),
 			log: math.Log(draw(200, 200_000, "bits") * float64(pictures)), fall: draw(0.06, 0.2, "fall"),
 		},
-		limit: draw(85, 100, "limit"), whim: draw(-0.3, 0.3, "whim"),
+		limit: draw(85, 100, "limit"), whim: draw(-0.3, 0.3, "whim"), texture: draw(-1, 20, "texture"),
 	}
 }
 
@@ -38,7 +39,7 @@ func run(t *rapid.T, units [][]drawn, settings Settings) (s *Search, encoded int
 	shots := make([][]Shot, len(units))
 	for i, u := range units {
 		for _, d := range u {
-			shots[i] = append(shots[i], Shot{Pictures: int(d.pictures)})
+			shots[i] = append(shots[i], Shot{Pictures: int(d.pictures), Texture: d.texture})
 		}
 	}
 	s = New(shots, settings)
@@ -150,6 +151,30 @@ func TestSearchTakesAnswersInAnyOrder(t *testing.T) {
 			t.Fatalf("%d and %d pictures encoded, best (-first +second):\n%s", encoded, encodedAgain, diff)
 		}
 	})
+}
+
+// What is encoded first has the higher CRF, the more texture it has; without any
+// known, all are alike.
+func TestTextureLeans(t *testing.T) {
+	t.Parallel()
+	crfs := func(textures ...float64) []float64 {
+		shots := make([]Shot, len(textures))
+		for i, texture := range textures {
+			shots[i] = Shot{Pictures: 100, Texture: texture}
+		}
+		return New([][]Shot{shots}, Settings{Base: 25, Effort: Quick}).Next()[0].CRF
+	}
+	for _, tt := range []struct{ textures, want []float64 }{
+		{[]float64{0, 0, 0}, []float64{25, 25, 25}},
+		{[]float64{6, 6, 6}, []float64{25, 25, 25}},
+		{[]float64{4, 9}, []float64{24, 26}},
+		{[]float64{0, 4, 9}, []float64{25, 24, 26}},
+		{[]float64{0.01, 10, 10, 10}, []float64{22, 28, 28, 28}},
+	} {
+		if diff := cmp.Diff(tt.want, crfs(tt.textures...)); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", tt.textures, diff)
+		}
+	}
 }
 
 // Prices fall with the CRF, and the curve goes through a single probe.

@@ -11,15 +11,17 @@ import (
 
 // measured is one shot of a programme that was encoded at every CRF of a grid.
 type measured struct {
+	Unit     int       `json:"unit"`
 	Pictures int       `json:"pictures"`
 	Motion   float64   `json:"motion"`
+	Texture  float64   `json:"texture"`
 	CRF      []float64 `json:"crf"`
 	Bits     []float64 `json:"bits"`
 	VMAF     []float64 `json:"vmaf"`
 	NEG      []float64 `json:"neg"`
 }
 
-// programme is such shots, each a unit.
+// programme is such shots, in the units that an encode of it has.
 type programme struct {
 	name  string
 	shots []measured
@@ -126,17 +128,19 @@ type outcome struct {
 	point
 	encodes float64   // of the whole
 	errors  []float64 // of predicted quality, a shot
+	crfs    []float64
 }
 
-func (p programme) search(settings Settings, size int) outcome {
-	// unit n has the shots from n·size on
+func (p programme) search(settings Settings) outcome {
 	var units [][]Shot
+	var first []int // shot of each unit
 	pictures := 0
 	for i, m := range p.shots {
-		if i%size == 0 {
-			units = append(units, nil)
+		if i == 0 || m.Unit != p.shots[i-1].Unit {
+			units, first = append(units, nil), append(first, i)
 		}
-		units[i/size] = append(units[i/size], Shot{Pictures: m.Pictures})
+		last := len(units) - 1
+		units[last] = append(units[last], Shot{Pictures: m.Pictures, Texture: m.Texture})
 		pictures += m.Pictures
 	}
 	s := New(units, settings)
@@ -150,7 +154,7 @@ func (p programme) search(settings Settings, size int) outcome {
 		for _, e := range asked {
 			var came Made
 			for k, crf := range e.CRF {
-				m := p.shots[e.Unit*size+k]
+				m := p.shots[first[e.Unit]+k]
 				b, _, n := m.at(crf)
 				if len(e.Expected) > 0 {
 					o.errors = append(o.errors, e.Expected[k].Quality-n)
@@ -165,10 +169,10 @@ func (p programme) search(settings Settings, size int) outcome {
 	crfs := make([]float64, len(p.shots))
 	for i, k := range s.Best() {
 		for n, shot := range s.units[i].made[k].Shots {
-			crfs[i*size+n] = shot.CRF
+			crfs[first[i]+n] = shot.CRF
 		}
 	}
-	o.point = p.with(crfs)
+	o.crfs, o.point = crfs, p.with(crfs)
 	return o
 }
 
@@ -219,11 +223,11 @@ func TestMeasuredProgrammes(t *testing.T) {
 			effort  Effort
 			share   float64 // of the optimum that has to be reached
 			encodes float64
-		}{{1.2, 0.2, 1.2}, {1.35, 0.4, 1.35}, {Quick, 0.65, 1.45}, {1.75, 0.8, 1.75}, {2, 0.9, 2}, {Thorough, 0.9, 2.25}} {
+		}{{1, 0.45, 1}, {1.2, 0.6, 1.2}, {1.35, 0.7, 1.35}, {Quick, 0.8, 1.5}, {1.75, 0.85, 1.75}, {2, 0.9, 2}, {Thorough, 0.93, 2.5}} {
 			var test []point
 			var encodes, sum, worst, count float64
 			for _, c := range bases {
-				o := p.search(Settings{Base: c, Effort: tt.effort}, 1)
+				o := p.search(Settings{Base: c, Effort: tt.effort})
 				test = append(test, o.point)
 				encodes += o.encodes / float64(len(bases))
 				for _, e := range o.errors {
@@ -232,9 +236,9 @@ func TestMeasuredProgrammes(t *testing.T) {
 			}
 			gain := bdRate(anchor, test, 2)
 			t.Logf("%s: effort %.2f, %.2f encodes: VMAF %.2f %%, NEG %.2f %%; NEG foretold with an error of %.2f, %.2f at most",
-				name, tt.effort, encodes, bdRate(anchor, test, 1), gain, sum/count, worst)
-			if gain > tt.share*limit || encodes > tt.encodes || sum/count > 1 {
-				t.Errorf("effort %g: got %.2f %% of %.2f %% at %.2f encodes, error %.2f", tt.effort, gain, limit, encodes, sum/count)
+				name, tt.effort, encodes, bdRate(anchor, test, 1), gain, sum/max(1, count), worst)
+			if gain > tt.share*limit || encodes > tt.encodes || sum > count || worst > 3 {
+				t.Errorf("effort %g: got %.2f %% of %.2f %% at %.2f encodes, errors of %.2f and %.2f", tt.effort, gain, limit, encodes, sum/max(1, count), worst)
 			}
 		}
 		var targets []point
@@ -265,13 +269,13 @@ func TestGoals(t *testing.T) {
 	t.Parallel()
 	p := readProgramme(t, "mixed")
 	for _, quality := range []float64{85, 90, 93} {
-		o := p.search(Settings{Base: 23, Goal: Goal{Quality: quality}, Effort: Thorough}, 2)
+		o := p.search(Settings{Base: 23, Goal: Goal{Quality: quality}, Effort: Thorough})
 		if math.Abs(o.point[2]-quality) > 0.4 {
 			t.Errorf("got NEG %.2f, want %g", o.point[2], quality)
 		}
 	}
 	for _, bits := range []float64{40e6, 60e6, 100e6} {
-		o := p.search(Settings{Base: 23, Goal: Goal{Bits: bits}, Effort: Thorough}, 2)
+		o := p.search(Settings{Base: 23, Goal: Goal{Bits: bits}, Effort: Thorough})
 		if math.Abs(o.point[0]/bits-1) > 0.04 {
 			t.Errorf("got %.1f Mbit, want %.1f", o.point[0]/1e6, bits/1e6)
 		}
