@@ -45,6 +45,8 @@ type rendition struct {
 	Playlist string  `json:"playlist"`
 	Search   *struct {
 		Shots []struct {
+			First    int     `json:"first"`
+			Pictures int     `json:"pictures"`
 			Quality  float64 `json:"quality"`
 			Expected *struct {
 				Quality float64 `json:"quality"`

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -48,6 +50,16 @@ var searchProgrammes = []struct {
 // searchBases are the CRFs of the single passes, and of what searches begin with.
 var searchBases = [...]float64{22, 26, 30, 34}
 
+// searchOthers are further CRFs of single passes, from which it is reckoned what
+// every shot at one quality takes: from 10 on, where tools for that begin.
+var searchOthers = [...]float64{10, 16, 40}
+
+// searchTargets are the VMAFs of every shot that are compared with, and constantBar
+// is the share of their bits that a search may take.
+var searchTargets = [...]float64{90, 93, 95}
+
+const constantBar = 0.88
+
 // searchKinds are the efforts, with the bar of each in BD-rate, percent, and in
 // CPU time over one pass.
 var searchKinds = []struct {
@@ -58,10 +70,22 @@ var searchKinds = []struct {
 
 // searched is one encode of a programme.
 type searched struct {
-	bits, vmaf, neg float64
-	cpu             float64 // of the units: encoding, checks, metrics
-	errors          []float64
+	searchPoint
+	cpu      float64   // of the units: encoding, checks, metrics
+	errors   []float64 // of foretold quality, a shot
+	crf      float64   // that was asked for
+	shots    []searchShot
+	pictures []searchPoint // each one: its bits, and of one in vmafEvery its scores
 }
+
+// searchPoint is what pictures came to: VMAF and VMAF NEG are means.
+type searchPoint struct{ bits, vmaf, neg float64 }
+
+// searchShot is a range of pictures.
+type searchShot struct{ first, count int }
+
+// searchModel is what searches go by.
+const searchModel = "vmaf_v0.6.1neg.json"
 
 // measureSearch compares renditions whose shots have searched qualities with one
 // CRF for all shots, everything else alike: bits for the same mean VMAF and VMAF
@@ -73,6 +97,9 @@ func measureSearch(ctx context.Context, b *bench) ([]result, error) {
 	}
 	var results []result
 	for _, p := range searchProgrammes {
+		if b.flags.programme != "" && b.flags.programme != p.name {
+			continue
+		}
 		found, err := b.searchProgramme(ctx, fmt.Sprintf("%s %dp", p.name, height), height, p.parts, bases)
 		results = append(results, found...)
 		if err != nil {
@@ -102,8 +129,17 @@ func (b *bench) searchProgramme(ctx context.Context, name string, height int, pa
 			b.say("  %s, CRF %g, %s: %.2f Mbit, VMAF %.2f, NEG %.2f, %.1f CPU s", name, base, kind.name, s.bits/1e6, s.vmaf, s.neg, s.cpu)
 		}
 	}
-	var results []result
 	off := made["off"]
+	all := slices.Clone(off)
+	for _, crf := range searchOthers {
+		s, err := b.searchOnce(ctx, c, "off", crf, models)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+		b.say("  %s, CRF %g, off: %.2f Mbit, VMAF %.2f, NEG %.2f, %.1f CPU s", name, crf, s.bits/1e6, s.vmaf, s.neg, s.cpu)
+	}
+	var results []result
 	for _, kind := range searchKinds[1:] {
 		list := made[kind.name]
 		for _, metric := range []string{"VMAF", "VMAF NEG"} {
@@ -132,6 +168,7 @@ func (b *bench) searchProgramme(ctx context.Context, name string, height int, pa
 			Peer: "an error of one point", Clip: name + ", " + kind.name + ", foretold quality", Preset: "medium", Unit: "points, mean over shots",
 			Ours: sum / float64(max(1, count)), Theirs: 1, Bar: 1, Bound: atMost, Notes: fmt.Sprintf("%d shots, the worst by %.2f points (bar: 3)", count, worst),
 		})
+		results = append(results, againstConstant(name+", "+kind.name, all, list)...)
 	}
 	return results, nil
 }
@@ -191,8 +228,12 @@ func (b *bench) vmafModels(names ...string) ([]*quality.Model, error) {
 
 // searchOnce encodes a programme and measures what came out.
 func (b *bench) searchOnce(ctx context.Context, c clip, kind string, base float64, models []*quality.Model) (searched, error) {
+	model, err := b.shared("vmaf/" + searchModel)
+	if err != nil {
+		return searched{}, err
+	}
 	made, err := b.encode(ctx, encode{clip: c, preset: "medium", jobs: len(b.cpus), more: []string{
-		"--optimize", kind, "--crf", strconv.FormatFloat(base, 'f', -1, 64),
+		"--optimize", kind, "--crf", strconv.FormatFloat(base, 'f', -1, 64), "--vmaf-model", model,
 	}})
 	if err != nil {
 		return searched{}, err
@@ -200,68 +241,122 @@ func (b *bench) searchOnce(ctx context.Context, c clip, kind string, base float6
 	defer os.RemoveAll(made.folder)
 	rung := made.report.Renditions[0]
 	path := filepath.Join(made.folder, filepath.FromSlash(rung.Playlist))
-	bytes, pictures, err := b.codedSize(ctx, path)
-	if err != nil {
+	s := searched{cpu: made.report.Run.UnitsCPU, crf: base}
+	if s.pictures, err = b.pictureBits(ctx, path); err != nil {
 		return searched{}, err
 	}
-	if pictures != made.report.Plan.Frames {
-		return searched{}, fmt.Errorf("%d pictures were made of %d", pictures, made.report.Plan.Frames)
+	if len(s.pictures) != made.report.Plan.Frames {
+		return searched{}, fmt.Errorf("%d pictures were made of %d", len(s.pictures), made.report.Plan.Frames)
 	}
-	s := searched{bits: 8 * float64(bytes), cpu: made.report.Run.UnitsCPU}
 	if rung.Search != nil {
 		for _, shot := range rung.Search.Shots {
+			s.shots = append(s.shots, searchShot{shot.First, shot.Pictures})
 			if shot.Expected != nil {
 				s.errors = append(s.errors, shot.Expected.Quality-shot.Quality)
 			}
 		}
 	}
-	s.vmaf, s.neg, err = b.sampledVMAF(ctx, c.path, path, rung.Width, rung.Height, models)
-	return s, err
+	if err := b.sampleVMAF(ctx, c.path, path, rung.Width, rung.Height, models, s.pictures); err != nil {
+		return searched{}, err
+	}
+	s.searchPoint = meanOf(s.pictures)
+	return s, nil
 }
 
 // vmafEvery: one picture in so many is measured here, others than searches measure.
 const vmafEvery = 5
 
-// sampledVMAF is the mean of both models over some pictures.
-func (b *bench) sampledVMAF(ctx context.Context, source, made string, width, height int, models []*quality.Model) (first, second float64, err error) {
+// measuredHere reports whether picture n is one of them.
+func measuredHere(n int) bool { return n > vmafEvery && n%vmafEvery == 1 }
+
+// meanOf is all bits of pictures and the mean scores of those that were measured;
+// at is the first one's number.
+func meanOf(pictures []searchPoint) searchPoint { return meanFrom(pictures, 0, len(pictures)) }
+
+func meanFrom(pictures []searchPoint, from, to int) searchPoint {
+	var sum searchPoint
+	count := 0.0
+	for n := from; n < to; n++ {
+		sum.bits += pictures[n].bits
+		if measuredHere(n) {
+			sum.vmaf, sum.neg, count = sum.vmaf+pictures[n].vmaf, sum.neg+pictures[n].neg, count+1
+		}
+	}
+	sum.vmaf, sum.neg = sum.vmaf/count, sum.neg/count
+	return sum
+}
+
+// sampleVMAF measures some of the pictures that were made by both models.
+func (b *bench) sampleVMAF(ctx context.Context, source, made string, width, height int, models []*quality.Model, pictures []searchPoint) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	reference, err := b.lumaOf(ctx, source, fmt.Sprintf(`lt(mod(n\,%d)\,2)*gte(n\,%d)`, vmafEvery, vmafEvery))
 	if err != nil {
-		return 0, 0, err
+		return err
 	}
 	output, err := b.lumaOf(ctx, made, fmt.Sprintf(`eq(mod(n\,%d)\,1)*gte(n\,%d)`, vmafEvery, vmafEvery))
 	if err != nil {
-		return 0, 0, err
+		return err
 	}
 	meter, err := quality.NewMeter(width, height, 8, models...)
 	if err != nil {
-		return 0, 0, err
+		return err
 	}
 	picture := func() quality.Plane {
 		return quality.Plane{Width: width, Height: height, Stride: width, Depth: 8, Pix: make([]byte, width*height)}
 	}
 	before, ref, dis := picture(), picture(), picture()
-	count := 0.0
-	for {
-		if _, err = io.ReadFull(output, dis.Pix); errors.Is(err, io.EOF) {
-			break
-		}
+	for n := vmafEvery + 1; n < len(pictures); n += vmafEvery {
+		_, err = io.ReadFull(output, dis.Pix)
 		for _, p := range []quality.Plane{before, ref} {
 			if err == nil {
 				_, err = io.ReadFull(reference, p.Pix)
 			}
 		}
 		if err != nil {
-			return 0, 0, fmt.Errorf("measure %s: %w", filepath.Base(made), err)
+			return fmt.Errorf("measure %s: %w", filepath.Base(made), err)
 		}
 		scores, err := meter.Frame(ref, dis, &before)
 		if err != nil {
-			return 0, 0, err
+			return err
 		}
-		first, second, count = first+scores.VMAF[0], second+scores.VMAF[1], count+1
+		pictures[n].vmaf, pictures[n].neg = scores.VMAF[0], scores.VMAF[1]
 	}
-	return first / count, second / count, nil
+	return nil
+}
+
+// pictureBits are the bits of each picture of a stream, in the order in which they
+// are shown.
+func (b *bench) pictureBits(ctx context.Context, path string) ([]searchPoint, error) {
+	type packet struct {
+		at   int64
+		bits float64
+	}
+	var list []packet
+	var problem error
+	run := command{
+		args: []string{b.ffprobe, "-loglevel", "error", "-select_streams", "v:0", "-show_entries", "packet=pts,size", "-of", "csv=print_section=0", path},
+		line: func(line []byte) {
+			text := strings.TrimRight(string(line), ",\r")
+			if text == "" {
+				return
+			}
+			at, size, _ := strings.Cut(text, ",")
+			when, err := strconv.ParseInt(at, 10, 64)
+			bytes, sizeErr := strconv.ParseInt(size, 10, 64)
+			problem = errors.Join(problem, err, sizeErr)
+			list = append(list, packet{when, 8 * float64(bytes)})
+		},
+	}
+	if _, err := run.run(ctx); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(list, func(a, b packet) int { return cmp.Compare(a.at, b.at) })
+	pictures := make([]searchPoint, len(list))
+	for i, p := range list {
+		pictures[i].bits = p.bits
+	}
+	return pictures, problem
 }
 
 // lumaOf decodes the luma of the pictures that expr selects. It ends with ctx.

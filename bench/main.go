@@ -90,6 +90,8 @@ type flags struct {
 	pairs  int
 	liuyun string
 	meter  string
+	// programme is the one that encode-search has alone; "" is all.
+	programme string
 }
 
 func run(ctx context.Context) error {
@@ -100,6 +102,7 @@ func run(ctx context.Context) error {
 	flag.IntVar(&f.pairs, "pairs", 3, "pairs of runs for paired figures")
 	flag.StringVar(&f.liuyun, "liuyun", builtProgram, "the program to measure")
 	flag.StringVar(&f.meter, "meter", "", "for the vmaf benchmark: score what this file describes, and say what it took")
+	flag.StringVar(&f.programme, "programme", "", "for the encode-search benchmark: this programme alone")
 	flag.Parse()
 	if f.meter != "" {
 		return meterMain(f.meter, os.Stdout)

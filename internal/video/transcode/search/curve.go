@@ -75,7 +75,7 @@ func (c curve) crfAt(price, least, most float64) float64 {
 // How far a shot is from what is usual for its like: standard deviations of the
 // logarithm of both slopes, and of what an encode came to around a smooth curve.
 const (
-	slopeSpread  = 0.25
+	slopeSpread  = 0.35
 	fallSpread   = 0.2
 	qualityNoise = 0.15
 	logNoise     = 0.01

@@ -213,7 +213,7 @@ func (s *Search) first(missing []int) []Encode {
 // worth half of what a search gains, see docs/internals/encoding.md.
 const (
 	leanByTexture = 2.5 // CRF for each factor e of texture
-	mostLean      = 3
+	mostLean      = 4
 )
 
 // lean is how far from the middle a shot that was not encoded yet should be.

@@ -169,7 +169,7 @@ func TestTextureLeans(t *testing.T) {
 		{[]float64{6, 6, 6}, []float64{25, 25, 25}},
 		{[]float64{4, 9}, []float64{24, 26}},
 		{[]float64{0, 4, 9}, []float64{25, 24, 26}},
-		{[]float64{0.01, 10, 10, 10}, []float64{22, 28, 28, 28}},
+		{[]float64{0.01, 10, 10, 10}, []float64{21, 29, 29, 29}},
 	} {
 		if diff := cmp.Diff(tt.want, crfs(tt.textures...)); diff != "" {
 			t.Errorf("%v (-want +got):\n%s", tt.textures, diff)

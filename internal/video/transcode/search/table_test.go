@@ -106,7 +106,7 @@ func (p programme) optimum(bits float64) point {
 		crfs = crfs[:0]
 		for _, m := range p.shots {
 			best, least := 0.0, math.Inf(1)
-			for c := 18.0; c <= 40; c += 0.5 {
+			for c := leastGrid; c <= mostGrid; c += 0.5 {
 				b, _, n := m.at(c)
 				if cost := b - price*n*float64(m.Pictures); cost < least {
 					best, least = c, cost
@@ -210,7 +210,7 @@ var bases = []float64{21, 23, 25, 27, 29, 31, 33}
 // docs/internals/encoding.md says of it.
 func TestMeasuredProgrammes(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"mixed"} {
+	for _, name := range []string{"mixed", "people"} {
 		p := readProgramme(t, name)
 		var anchor, best []point
 		for _, c := range bases {
@@ -241,23 +241,51 @@ func TestMeasuredProgrammes(t *testing.T) {
 				t.Errorf("effort %g: got %.2f %% of %.2f %% at %.2f encodes, errors of %.2f and %.2f", tt.effort, gain, limit, encodes, sum/max(1, count), worst)
 			}
 		}
-		var targets []point
-		for _, c := range bases {
-			targets = append(targets, p.target(p.constant(c)[2]))
+		for _, quality := range []float64{90, 93, 95} {
+			every := p.target(quality)
+			low, high := 16.0, 40.0 // of the base that reaches as much in the mean
+			var o outcome
+			for range 20 {
+				middle := (low + high) / 2
+				if o = p.search(Settings{Base: middle, Effort: Thorough}); o.point[1] > every[1] {
+					low = middle
+				} else {
+					high = middle
+				}
+			}
+			best := p.optimum(every[0])
+			one := p.constantWith(every[1])
+			t.Logf("%s: VMAF %g in every shot, mean %.2f: %.1f Mbit; one CRF %+.1f %%, searched %+.1f %% with a mean of %.2f; as many bits at best have %.2f",
+				name, quality, every[1], every[0]/1e6, 100*(one[0]/every[0]-1), 100*(o.point[0]/every[0]-1), o.point[1], best[1])
 		}
-		t.Logf("%s: every shot at the same quality: VMAF %+.2f %%, NEG %+.2f %%", name, bdRate(anchor, targets, 1), bdRate(anchor, targets, 2))
 	}
 }
 
-// target is the programme with every shot at the same VMAF NEG, as near as CRFs
-// from 18 to 40 come to it.
-func (p programme) target(quality float64) point {
+// The grid of the measurements.
+const leastGrid, mostGrid = 8.0, 40.0
+
+// constantWith is the programme at the one CRF with a mean VMAF.
+func (p programme) constantWith(vmaf float64) point {
+	low, high := leastGrid, mostGrid
+	for range 30 {
+		if middle := (low + high) / 2; p.constant(middle)[1] > vmaf {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return p.constant(low)
+}
+
+// target is the programme with every shot at the same VMAF, as near as CRFs from 10,
+// where tools for that begin, come to it.
+func (p programme) target(vmaf float64) point {
 	crfs := make([]float64, len(p.shots))
 	for i, m := range p.shots {
 		best := math.Inf(1)
-		for c := 18.0; c <= 40; c += 0.25 {
-			if _, _, n := m.at(c); math.Abs(n-quality) < best {
-				best, crfs[i] = math.Abs(n-quality), c
+		for c := 10.0; c <= mostGrid; c += 0.1 {
+			if _, v, _ := m.at(c); math.Abs(v-vmaf) < best {
+				best, crfs[i] = math.Abs(v-vmaf), c
 			}
 		}
 	}
