@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -71,18 +73,18 @@ var searchKinds = []struct {
 // searched is one encode of a programme.
 type searched struct {
 	searchPoint
-	cpu      float64   // of the units: encoding, checks, metrics
-	errors   []float64 // of foretold quality, a shot
-	crf      float64   // that was asked for
-	shots    []searchShot
-	pictures []searchPoint // each one: its bits, and of one in vmafEvery its scores
+	CPU      float64       // of the units: encoding, checks, metrics
+	Errors   []float64     // of foretold quality, a shot
+	CRF      float64       // that was asked for
+	Shots    []searchShot  // none of a single pass
+	Pictures []searchPoint // each one: its bits, and of one in vmafEvery its scores
 }
 
 // searchPoint is what pictures came to: VMAF and VMAF NEG are means.
-type searchPoint struct{ bits, vmaf, neg float64 }
+type searchPoint struct{ Bits, VMAF, NEG float64 }
 
 // searchShot is a range of pictures.
-type searchShot struct{ first, count int }
+type searchShot struct{ First, Count int }
 
 // searchModel is what searches go by.
 const searchModel = "vmaf_v0.6.1neg.json"
@@ -126,7 +128,7 @@ func (b *bench) searchProgramme(ctx context.Context, name string, height int, pa
 				return nil, err
 			}
 			made[kind.name] = append(made[kind.name], s)
-			b.say("  %s, CRF %g, %s: %.2f Mbit, VMAF %.2f, NEG %.2f, %.1f CPU s", name, base, kind.name, s.bits/1e6, s.vmaf, s.neg, s.cpu)
+			b.say("  %s, CRF %g, %s: %.2f Mbit, VMAF %.2f, NEG %.2f, %.1f CPU s", name, base, kind.name, s.Bits/1e6, s.VMAF, s.NEG, s.CPU)
 		}
 	}
 	off := made["off"]
@@ -137,7 +139,7 @@ func (b *bench) searchProgramme(ctx context.Context, name string, height int, pa
 			return nil, err
 		}
 		all = append(all, s)
-		b.say("  %s, CRF %g, off: %.2f Mbit, VMAF %.2f, NEG %.2f, %.1f CPU s", name, crf, s.bits/1e6, s.vmaf, s.neg, s.cpu)
+		b.say("  %s, CRF %g, off: %.2f Mbit, VMAF %.2f, NEG %.2f, %.1f CPU s", name, crf, s.Bits/1e6, s.VMAF, s.NEG, s.CPU)
 	}
 	var results []result
 	for _, kind := range searchKinds[1:] {
@@ -155,8 +157,8 @@ func (b *bench) searchProgramme(ctx context.Context, name string, height int, pa
 		var ours, theirs, sum, worst float64
 		count := 0
 		for i := range list {
-			ours, theirs = ours+list[i].cpu, theirs+off[i].cpu
-			for _, e := range list[i].errors {
+			ours, theirs = ours+list[i].CPU, theirs+off[i].CPU
+			for _, e := range list[i].Errors {
 				sum, worst = sum+math.Abs(e), max(worst, math.Abs(e))
 				count++
 			}
@@ -176,9 +178,9 @@ func (b *bench) searchProgramme(ctx context.Context, name string, height int, pa
 func ratePoints(list []searched, metric string) []quality.Point {
 	points := make([]quality.Point, len(list))
 	for i, s := range list {
-		points[i] = quality.Point{Rate: s.bits, Quality: s.vmaf}
+		points[i] = quality.Point{Rate: s.Bits, Quality: s.VMAF}
 		if metric != "VMAF" {
-			points[i].Quality = s.neg
+			points[i].Quality = s.NEG
 		}
 	}
 	return points
@@ -226,8 +228,30 @@ func (b *bench) vmafModels(names ...string) ([]*quality.Model, error) {
 	return models, nil
 }
 
-// searchOnce encodes a programme and measures what came out.
-func (b *bench) searchOnce(ctx context.Context, c clip, kind string, base float64, models []*quality.Model) (searched, error) {
+// searchOnce encodes a programme and measures what came out, or takes what the same
+// program came to before: all encodes of a programme take half an hour, and a run
+// that was stopped goes on where it was.
+func (b *bench) searchOnce(ctx context.Context, c clip, kind string, base float64, models []*quality.Model) (s searched, err error) {
+	program, err := os.ReadFile(b.liuyun)
+	if err != nil {
+		return searched{}, err
+	}
+	key := sha256.Sum256(fmt.Appendf(program, "%s %s %g %s 1", c.ladder, kind, base, searchModel))
+	path := filepath.Join(filepath.Dir(c.path), fmt.Sprintf("searched-%x.json", key[:8]))
+	if data, err := os.ReadFile(path); err == nil && json.Unmarshal(data, &s) == nil {
+		return s, nil
+	}
+	if s, err = b.searchAnew(ctx, c, kind, base, models); err != nil {
+		return searched{}, err
+	}
+	data, err := json.Marshal(s)
+	if err != nil {
+		return searched{}, err
+	}
+	return s, os.WriteFile(path, data, 0o600)
+}
+
+func (b *bench) searchAnew(ctx context.Context, c clip, kind string, base float64, models []*quality.Model) (searched, error) {
 	model, err := b.shared("vmaf/" + searchModel)
 	if err != nil {
 		return searched{}, err
@@ -241,25 +265,25 @@ func (b *bench) searchOnce(ctx context.Context, c clip, kind string, base float6
 	defer os.RemoveAll(made.folder)
 	rung := made.report.Renditions[0]
 	path := filepath.Join(made.folder, filepath.FromSlash(rung.Playlist))
-	s := searched{cpu: made.report.Run.UnitsCPU, crf: base}
-	if s.pictures, err = b.pictureBits(ctx, path); err != nil {
+	s := searched{CPU: made.report.Run.UnitsCPU, CRF: base}
+	if s.Pictures, err = b.pictureBits(ctx, path); err != nil {
 		return searched{}, err
 	}
-	if len(s.pictures) != made.report.Plan.Frames {
-		return searched{}, fmt.Errorf("%d pictures were made of %d", len(s.pictures), made.report.Plan.Frames)
+	if len(s.Pictures) != made.report.Plan.Frames {
+		return searched{}, fmt.Errorf("%d pictures were made of %d", len(s.Pictures), made.report.Plan.Frames)
 	}
 	if rung.Search != nil {
 		for _, shot := range rung.Search.Shots {
-			s.shots = append(s.shots, searchShot{shot.First, shot.Pictures})
+			s.Shots = append(s.Shots, searchShot{shot.First, shot.Pictures})
 			if shot.Expected != nil {
-				s.errors = append(s.errors, shot.Expected.Quality-shot.Quality)
+				s.Errors = append(s.Errors, shot.Expected.Quality-shot.Quality)
 			}
 		}
 	}
-	if err := b.sampleVMAF(ctx, c.path, path, rung.Width, rung.Height, models, s.pictures); err != nil {
+	if err := b.sampleVMAF(ctx, c.path, path, rung.Width, rung.Height, models, s.Pictures); err != nil {
 		return searched{}, err
 	}
-	s.searchPoint = meanOf(s.pictures)
+	s.searchPoint = meanOf(s.Pictures)
 	return s, nil
 }
 
@@ -277,12 +301,12 @@ func meanFrom(pictures []searchPoint, from, to int) searchPoint {
 	var sum searchPoint
 	count := 0.0
 	for n := from; n < to; n++ {
-		sum.bits += pictures[n].bits
+		sum.Bits += pictures[n].Bits
 		if measuredHere(n) {
-			sum.vmaf, sum.neg, count = sum.vmaf+pictures[n].vmaf, sum.neg+pictures[n].neg, count+1
+			sum.VMAF, sum.NEG, count = sum.VMAF+pictures[n].VMAF, sum.NEG+pictures[n].NEG, count+1
 		}
 	}
-	sum.vmaf, sum.neg = sum.vmaf/count, sum.neg/count
+	sum.VMAF, sum.NEG = sum.VMAF/count, sum.NEG/count
 	return sum
 }
 
@@ -320,7 +344,7 @@ func (b *bench) sampleVMAF(ctx context.Context, source, made string, width, heig
 		if err != nil {
 			return err
 		}
-		pictures[n].vmaf, pictures[n].neg = scores.VMAF[0], scores.VMAF[1]
+		pictures[n].VMAF, pictures[n].NEG = scores.VMAF[0], scores.VMAF[1]
 	}
 	return nil
 }
@@ -354,7 +378,7 @@ func (b *bench) pictureBits(ctx context.Context, path string) ([]searchPoint, er
 	slices.SortFunc(list, func(a, b packet) int { return cmp.Compare(a.at, b.at) })
 	pictures := make([]searchPoint, len(list))
 	for i, p := range list {
-		pictures[i].bits = p.bits
+		pictures[i].Bits = p.bits
 	}
 	return pictures, problem
 }

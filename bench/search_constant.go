@@ -11,14 +11,14 @@ import (
 // their curves through single passes, without what finding it would cost; a shot
 // that has not enough at the lowest CRF stays there.
 func againstConstant(name string, passes, searches []searched) []result {
-	shots := searches[0].shots
+	shots := searches[0].Shots
 	curves := make([]shotCurve, len(shots))
 	for i, shot := range shots {
 		curves[i] = shotCurveOf(passes, shot)
 	}
 	var bits, means []float64 // of the searches
 	for _, s := range searches {
-		bits, means = append(bits, math.Log(s.bits)), append(means, s.vmaf)
+		bits, means = append(bits, math.Log(s.Bits)), append(means, s.VMAF)
 	}
 	bits, means = rising(means, bits)
 	var results []result
@@ -32,7 +32,7 @@ func againstConstant(name string, passes, searches []searched) []result {
 			if crf == c.crf[0] {
 				unreached++
 			}
-			n := float64(shots[i].count)
+			n := float64(shots[i].Count)
 			all, mean, pictures = all+math.Exp(monotone(c.crf, c.bits, crf)), mean+n*monotone(c.crf, c.vmaf, crf), pictures+n
 		}
 		mean /= pictures
@@ -53,11 +53,11 @@ type shotCurve struct{ crf, bits, vmaf []float64 } // bits are logarithms
 
 func shotCurveOf(passes []searched, shot searchShot) shotCurve {
 	passes = slices.Clone(passes)
-	slices.SortFunc(passes, func(a, b searched) int { return int(math.Copysign(1, a.crf-b.crf)) })
+	slices.SortFunc(passes, func(a, b searched) int { return int(math.Copysign(1, a.CRF-b.CRF)) })
 	var c shotCurve
 	for _, p := range passes {
-		sum := meanFrom(p.pictures, shot.first, shot.first+shot.count)
-		c.crf, c.bits, c.vmaf = append(c.crf, p.crf), append(c.bits, math.Log(sum.bits)), append(c.vmaf, sum.vmaf)
+		sum := meanFrom(p.Pictures, shot.First, shot.First+shot.Count)
+		c.crf, c.bits, c.vmaf = append(c.crf, p.CRF), append(c.bits, math.Log(sum.Bits)), append(c.vmaf, sum.VMAF)
 	}
 	return c
 }

@@ -13,15 +13,15 @@ func TestAgainstConstant(t *testing.T) {
 	// pass is every picture of the shots at CRFs of their own: the second has the same
 	// bits and loses half as much.
 	pass := func(crf, first, second float64) searched {
-		s := searched{crf: crf, shots: shots, pictures: make([]searchPoint, 80)}
-		for i := range s.pictures {
+		s := searched{CRF: crf, Shots: shots, Pictures: make([]searchPoint, 80)}
+		for i := range s.Pictures {
 			at, loses := first, 1.0
 			if i >= 40 {
 				at, loses = second, 0.5
 			}
-			s.pictures[i] = searchPoint{bits: 1e5 * math.Exp(-0.1*at), vmaf: 100 - loses*(at-8)}
+			s.Pictures[i] = searchPoint{Bits: 1e5 * math.Exp(-0.1*at), VMAF: 100 - loses*(at-8)}
 		}
-		s.searchPoint = meanOf(s.pictures)
+		s.searchPoint = meanOf(s.Pictures)
 		return s
 	}
 	var passes, searches []searched
@@ -45,9 +45,9 @@ func TestAgainstConstant(t *testing.T) {
 			t.Errorf("got %+v", results[i])
 		}
 	}
-	low := passes[0].pictures
+	low := passes[0].Pictures
 	for i := range low[:40] {
-		low[i].vmaf = 92 // it never has more
+		low[i].VMAF = 92 // it never has more
 	}
 	if results = againstConstant("two", passes, searches); results[2].Theirs < want10(low) {
 		t.Errorf("a shot that never has the quality is not at the lowest CRF: %+v", results[2])
@@ -55,4 +55,4 @@ func TestAgainstConstant(t *testing.T) {
 }
 
 // want10 is what the first shot takes at the lowest CRF, Mbit.
-func want10(pictures []searchPoint) float64 { return meanFrom(pictures, 0, 40).bits / 1e6 }
+func want10(pictures []searchPoint) float64 { return meanFrom(pictures, 0, 40).Bits / 1e6 }

@@ -82,13 +82,14 @@ const (
 )
 
 // usual slopes of shots like this one, from one encode: the more is lost already,
-// the more moves, and the more bits a picture has, the faster quality falls. Least
-// squares over the shots of real clips, see docs/internals/encoding.md.
+// the more moves, the more bits a picture has, and the higher the CRF, the faster
+// quality falls. Least squares over the shots of real clips, see
+// docs/internals/encoding.md.
 func usual(s Shot, p Probe) (slope, fall float64) {
 	lost := math.Log(max(100-p.Quality, 0.3))
 	bits := math.Log(max(p.Bits/float64(s.Pictures), 1))
 	moves := math.Log1p(max(s.Motion, 0))
-	slope = math.Exp(-2.262 + 0.740*lost + 0.372*moves + 0.034*bits)
+	slope = math.Exp(-2.155 + 0.472*lost + 0.308*moves + 0.081*bits + 0.060*(p.CRF-27))
 	fall = math.Exp(-1.683 - 0.054*bits + 0.039*moves - 0.0142*(p.CRF-27))
 	return min(max(slope, 0.01), 6), min(max(fall, 0.04), 0.3)
 }
