@@ -28,6 +28,7 @@ type report struct {
 		Wall     float64 `json:"wall_s"`
 		CPU      float64 `json:"cpu_s"`
 		UnitsCPU float64 `json:"units_cpu_s"`
+		Measured float64 `json:"measure_cpu_s"` // of those, to measure quality
 		Units    int     `json:"units"`
 		Reused   int     `json:"reused_units"`
 		Retried  int     `json:"retries"`
@@ -44,7 +45,8 @@ type rendition struct {
 	Recoded  int     `json:"recoded_units"`
 	Playlist string  `json:"playlist"`
 	Search   *struct {
-		Shots []struct {
+		Encodes float64 `json:"encodes"`
+		Shots   []struct {
 			First    int     `json:"first"`
 			Pictures int     `json:"pictures"`
 			Quality  float64 `json:"quality"`

@@ -3,6 +3,7 @@ package transcode
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"liuyun/internal/base/fault"
 	"liuyun/internal/engine/ffmpeg"
 	"liuyun/internal/testkit"
+	"liuyun/internal/video/transcode/analyse"
 )
 
 // shots is a clip of five that are unlike each other, each three seconds long.
@@ -169,5 +171,42 @@ func TestTreatment(t *testing.T) {
 	(*treatment)(nil).apply(&untouched, 100)
 	if diff := cmp.Diff(ffmpeg.Output{Quality: 23}, untouched); diff != "" {
 		t.Errorf("nothing to apply (-want +got):\n%s", diff)
+	}
+}
+
+// Textures are means over the pictures that a range has of each shot.
+func TestTexture(t *testing.T) {
+	t.Parallel()
+	a := &analysis{Described: []analyse.Shot{{From: 0, To: 10, Texture: 4}, {From: 10, To: 40, Texture: 8}}}
+	for _, tt := range []struct {
+		from, to int
+		want     float64
+	}{{0, 10, 4}, {12, 20, 8}, {5, 20, 20.0 / 3}, {40, 50, 0}} {
+		if got := a.texture(tt.from, tt.to); math.Abs(got-tt.want) > 1e-9 {
+			t.Errorf("[%d, %d): got %g, want %g", tt.from, tt.to, got, tt.want)
+		}
+	}
+}
+
+// Long shots are measured in fewer of their pictures, none in its first one.
+func TestSamples(t *testing.T) {
+	t.Parallel()
+	s := &shotSearch{rendition: &rendition{}, spans: [][2]int{{100, 100 + 12 + 72 + 752}}, shots: [][]int{{100, 112, 184}}}
+	s.rendition.Rung.Step, s.rendition.Template = 1, ffmpeg.Output{Width: 320, Height: 180}
+	counts := [3]int{}
+	for _, at := range s.samples(0) {
+		switch {
+		case at > 0 && at < 12:
+			counts[0]++
+		case at > 12 && at < 84:
+			counts[1]++
+		case at > 84 && at < 836:
+			counts[2]++
+		default:
+			t.Errorf("picture %d is measured", at)
+		}
+	}
+	if want := [3]int{1, 6, 20}; counts != want {
+		t.Errorf("got %v pictures of each shot, want %v", counts, want)
 	}
 }
