@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"strconv"
+	"strings"
 )
 
 // PictureReader gets the small luma pictures of a decoded file, in order.
@@ -15,7 +16,7 @@ type PictureReader func(luma []byte) error
 func (t *Tools) DecodeSmall(ctx context.Context, run Command, width, height int, each PictureReader) (Usage, error) {
 	run.Args = []string{
 		"-threads", "1", "-noautorotate", "-i", InputURL,
-		"-map", "0:v:0", "-vf", "scale=w=" + strconv.Itoa(width) + ":h=" + strconv.Itoa(height) + ":flags=area:in_range=tv:out_range=tv,format=gray",
+		"-map", "0:v:0", "-vf", strings.Join(squeeze(width, height), ","),
 	}
 	run.Args = append(run.Args, t.passthrough()...)
 	run.Args = append(run.Args, "-c:v", "rawvideo", "-f", "rawvideo", PipeURL(0))
@@ -26,6 +27,11 @@ func (t *Tools) DecodeSmall(ctx context.Context, run Command, width, height int,
 		return usage, splitter.err
 	}
 	return usage, err
+}
+
+// squeeze makes any picture one of width × height luma samples.
+func squeeze(width, height int) []string {
+	return []string{"scale=w=" + strconv.Itoa(width) + ":h=" + strconv.Itoa(height) + ":flags=area:in_range=tv:out_range=tv", "format=gray"}
 }
 
 // pictureSplitter cuts a byte stream into pictures of cap(frame) bytes.

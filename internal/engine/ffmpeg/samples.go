@@ -3,7 +3,6 @@ package ffmpeg
 import (
 	"context"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 )
@@ -53,22 +52,43 @@ func selectPictures(at []int, before int) []string {
 	return []string{"select=expr=" + expr.String()}
 }
 
+// Squeezed are all pictures of a decoded file, of so many luma samples, in order of
+// presentation.
+type Squeezed struct {
+	Width, Height int
+	Each          PictureReader
+}
+
 // DecodeSamples decodes the one video track of file as a player would and hands the
 // luma of the pictures of at, which rise, to each in their order. size is the bytes
-// of one, see Output.LumaBytes. run.Input is the file.
-func (t *Tools) DecodeSamples(ctx context.Context, run Command, at []int, size int, each PictureReader) (Usage, error) {
+// of one, see Output.LumaBytes. run.Input is the file. With all every picture goes
+// there as it would from DecodeSmall, at the same time and from another goroutine.
+func (t *Tools) DecodeSamples(ctx context.Context, run Command, at []int, size int, each PictureReader, all *Squeezed) (Usage, error) {
+	graph := chain("0:v:0", append(selectPictures(at, 0), "extractplanes=y"), "s")
+	if all != nil {
+		graph = chain("0:v:0", []string{"split=2"}, "c", "d") + ";" + chain("c", append(selectPictures(at, 0), "extractplanes=y"), "s") +
+			";" + chain("d", squeeze(all.Width, all.Height), "a")
+	}
 	run.Args = []string{
-		"-threads", "1", "-noautorotate", "-i", InputURL,
-		"-map", "0:v:0", "-vf", strings.Join(append(selectPictures(at, 0), "extractplanes=y"), ","),
-		"-frames:v", strconv.Itoa(len(at)),
+		"-threads", "1", "-noautorotate", "-i", InputURL, "-filter_complex_threads", "1", "-filter_complex", graph,
+		"-map", "[s]", "-frames:v", strconv.Itoa(len(at)),
 	}
 	run.Args = append(run.Args, t.passthrough()...)
 	run.Args = append(run.Args, "-c:v", "rawvideo", "-f", "rawvideo", PipeURL(0))
-	splitter := &pictureSplitter{frame: make([]byte, 0, size), each: each}
-	run.Pipes = []io.Writer{splitter}
+	splitters := []*pictureSplitter{{frame: make([]byte, 0, size), each: each}}
+	if all != nil {
+		run.Args = append(append(run.Args, "-map", "[a]"), t.passthrough()...)
+		run.Args = append(run.Args, "-c:v", "rawvideo", "-f", "rawvideo", PipeURL(1))
+		splitters = append(splitters, &pictureSplitter{frame: make([]byte, 0, all.Width*all.Height), each: all.Each})
+	}
+	for _, s := range splitters {
+		run.Pipes = append(run.Pipes, s)
+	}
 	usage, err := t.Run(ctx, run)
-	if splitter.err != nil {
-		return usage, splitter.err
+	for _, s := range splitters {
+		if s.err != nil {
+			return usage, s.err
+		}
 	}
 	return usage, err
 }

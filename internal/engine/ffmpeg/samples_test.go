@@ -45,10 +45,23 @@ func TestSamplesAndZones(t *testing.T) {
 				if err != nil || len(reference) != 2*len(at)*size {
 					t.Fatalf("got %d bytes of samples, %v, want %d pictures", len(reference), err, 2*len(at))
 				}
-				_, err = tools.DecodeSamples(t.Context(), Command{Input: open(t, filepath.Join(folder, o.File)), Dir: t.TempDir()}, at, size,
-					func(luma []byte) error { decoded = append(decoded, slices.Clone(luma)); return nil })
+				var all, small [][]byte
+				into := func(list *[][]byte) PictureReader {
+					return func(luma []byte) error { *list = append(*list, slices.Clone(luma)); return nil }
+				}
+				run := func() Command {
+					return Command{Input: open(t, filepath.Join(folder, o.File)), Dir: t.TempDir()}
+				}
+				_, err = tools.DecodeSamples(t.Context(), run(), at, size, into(&decoded), &Squeezed{Width: 80, Height: 48, Each: into(&all)})
 				if err != nil || len(decoded) != len(at) {
 					t.Fatalf("got %d pictures, %v", len(decoded), err)
+				}
+				if _, err = tools.DecodeSmall(t.Context(), run(), 80, 48, into(&small)); err != nil || len(all) != 100 || !slices.EqualFunc(all, small, bytes.Equal) {
+					t.Errorf("got %d small pictures beside, %d alone, %v", len(all), len(small), err)
+				}
+				var alone [][]byte
+				if _, err = tools.DecodeSamples(t.Context(), run(), at, size, into(&alone), nil); err != nil || !slices.EqualFunc(decoded, alone, bytes.Equal) {
+					t.Errorf("got others of %d pictures without the small ones, %v", len(alone), err)
 				}
 				for i, n := range at {
 					for k, want := range []int{n - 1, n} {

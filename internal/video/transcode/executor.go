@@ -136,7 +136,8 @@ func (m *maker) once(ctx context.Context, unit Unit, done func(frames int)) (Uni
 		if err != nil {
 			return err
 		}
-		if err := m.measure(ctx, unit, scratch); err != nil {
+		made := unit
+		if made.Check, err = m.measure(ctx, unit, scratch); err != nil {
 			return err
 		}
 		if len(m.warnings) > 0 {
@@ -146,7 +147,7 @@ func (m *maker) once(ctx context.Context, unit Unit, done func(frames int)) (Uni
 		}
 		var sync errgroup.Group
 		sync.Go(func() error { return syncTree(scratch) }) // so that committing it need not wait
-		err = m.checkUnit(ctx, unit, scratch)
+		err = m.checkUnit(ctx, made, scratch)
 		if syncErr := sync.Wait(); err == nil {
 			err = explainWrite(syncErr, m.work.root)
 		}

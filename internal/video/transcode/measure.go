@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"liuyun/internal/av/pixel"
 	"liuyun/internal/av/quality"
 	"liuyun/internal/engine/ffmpeg"
 )
@@ -45,50 +46,67 @@ func (u Unit) sampled() ffmpeg.Unit {
 }
 
 // measure compares the first output with what went into its encoder, and writes
-// what it finds beside it. The pictures that went in are removed.
-func (m *maker) measure(ctx context.Context, unit Unit, scratch string) error {
+// what it finds beside it. The pictures that went in are removed. Where that output
+// is one of unit.Check, all its pictures are compared with the source from the same
+// decode; unchecked is what remains of unit.Check.
+func (m *maker) measure(ctx context.Context, unit Unit, scratch string) (unchecked []string, err error) {
 	if unit.Measure == nil || len(unit.Measure.At) == 0 {
-		return nil
+		return unit.Check, nil
 	}
 	path := filepath.Join(scratch, samplesName)
 	defer os.Remove(path)
 	out := unit.Encode.Outputs[0]
 	file, err := os.Open(filepath.Join(scratch, out.File))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer file.Close()
 	reference, err := os.Open(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer reference.Close()
 	c, err := newComparison(unit.Measure, out, reference)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	empty, err := m.work.newScratch()
 	if err != nil {
-		return explainWrite(err, m.work.root)
+		return nil, explainWrite(err, m.work.root)
 	}
 	defer os.RemoveAll(empty)
 	command := ffmpeg.Command{Input: ffmpeg.Input{File: file}, Dir: empty, Limits: unit.Limits}
-	usage, err := m.tools.DecodeSamples(ctx, command, unit.Measure.At, out.LumaBytes(), c.add)
+	var check *pictureCheck
+	var all *ffmpeg.Squeezed
+	for _, name := range unit.Check {
+		if name != out.File {
+			unchecked = append(unchecked, name)
+			continue
+		}
+		if check, err = m.pictureCheck(ctx, unit, out); err != nil {
+			return nil, err
+		}
+		all = &ffmpeg.Squeezed{Width: pixel.Width, Height: pixel.Height, Each: check.add}
+	}
+	usage, err := m.tools.DecodeSamples(ctx, command, unit.Measure.At, out.LumaBytes(), c.add, all)
 	m.cpu += usage.CPU + c.cpu
 	m.measured += usage.CPU + c.cpu
 	if err == nil && len(c.found.Quality) != len(unit.Measure.At) {
 		err = fmt.Errorf("%d of %d pictures to measure are there", len(c.found.Quality), len(unit.Measure.At))
 	}
+	if err == nil && check != nil {
+		err = check.verdict()
+	}
 	if err != nil {
 		if ctx.Err() == nil && !ffmpeg.Retryable(err) {
-			return &mismatch{out.File, err}
+			return nil, &mismatch{out.File, err}
 		}
-		return err
+		return nil, err
 	}
 	if err := writeJSON(filepath.Join(scratch, measuredName), c.found); err != nil {
-		return explainWrite(err, m.work.root)
+		return nil, explainWrite(err, m.work.root)
 	}
-	return explainWrite(os.Remove(path), m.work.root)
+	return unchecked, explainWrite(os.Remove(path), m.work.root)
 }
 
 // comparison takes the decoded pictures of an output, and reads those that they

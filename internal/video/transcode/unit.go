@@ -230,13 +230,9 @@ func (m *maker) checkPictures(ctx context.Context, unit Unit, out ffmpeg.Output,
 		return err
 	}
 	defer file.Close()
-	source, err := m.signatures(ctx, unit.Compare)
+	check, err := m.pictureCheck(ctx, unit, out)
 	if err != nil {
 		return err
-	}
-	check := pictureCheck{source: source}
-	for n := 0; n < len(unit.Shows); n += out.Step {
-		check.shows = append(check.shows, int(unit.Shows[n])-unit.Compare.From)
 	}
 	scratch, err := m.work.newScratch()
 	if err != nil {
@@ -253,6 +249,19 @@ func (m *maker) checkPictures(ctx context.Context, unit Unit, out ffmpeg.Output,
 		return &mismatch{out.File, err}
 	}
 	return err
+}
+
+// pictureCheck is the comparison of an output that is still to be decoded.
+func (m *maker) pictureCheck(ctx context.Context, unit Unit, out ffmpeg.Output) (*pictureCheck, error) {
+	source, err := m.signatures(ctx, unit.Compare)
+	if err != nil {
+		return nil, err
+	}
+	check := &pictureCheck{source: source}
+	for n := 0; n < len(unit.Shows); n += out.Step {
+		check.shows = append(check.shows, int(unit.Shows[n])-unit.Compare.From)
+	}
+	return check, nil
 }
 
 // around is the range of source frames that a unit shows, with neighbours.
