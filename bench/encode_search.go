@@ -53,8 +53,8 @@ var searchProgrammes = []struct {
 var searchBases = [...]float64{22, 26, 30, 34}
 
 // searchOthers are further CRFs of single passes, from which it is reckoned what
-// every shot at one quality takes: from 10 on, where tools for that begin.
-var searchOthers = [...]float64{10, 16, 40}
+// every shot at one quality takes: from the lowest there is, 14.
+var searchOthers = [...]float64{14, 18}
 
 // searchTargets are the VMAFs of every shot that are compared with, and constantBar
 // is the share of their bits that a search may take.
@@ -123,26 +123,22 @@ func (b *bench) searchProgramme(ctx context.Context, name string, height int, pa
 		return nil, err
 	}
 	made := map[string][]searched{}
-	for _, base := range bases {
-		for _, kind := range searchKinds {
-			s, err := b.searchOnce(ctx, c, kind.name, base, models)
+	for _, kind := range searchKinds {
+		crfs := bases
+		if kind.name == "off" {
+			crfs = slices.Concat(bases, searchOthers[:])
+		}
+		for _, crf := range crfs {
+			s, err := b.searchOnce(ctx, c, kind.name, crf, models)
 			if err != nil {
 				return nil, err
 			}
 			made[kind.name] = append(made[kind.name], s)
-			b.say("  %s, CRF %g, %s: %.2f Mbit, VMAF %.2f, NEG %.2f, %.1f CPU s", name, base, kind.name, s.Bits/1e6, s.VMAF, s.NEG, s.CPU)
+			b.say("  %s, CRF %g, %s: %.2f Mbit, VMAF %.2f, NEG %.2f, %.1f CPU s", name, crf, kind.name, s.Bits/1e6, s.VMAF, s.NEG, s.CPU)
 		}
 	}
-	off := made["off"]
-	all := slices.Clone(off)
-	for _, crf := range searchOthers {
-		s, err := b.searchOnce(ctx, c, "off", crf, models)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, s)
-		b.say("  %s, CRF %g, off: %.2f Mbit, VMAF %.2f, NEG %.2f, %.1f CPU s", name, crf, s.Bits/1e6, s.VMAF, s.NEG, s.CPU)
-	}
+	all := made["off"]
+	off := all[:len(bases)]
 	var results []result
 	for _, kind := range searchKinds[1:] {
 		list := made[kind.name]
