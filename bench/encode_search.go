@@ -52,9 +52,9 @@ var searchProgrammes = []struct {
 // searchBases are the CRFs of the single passes, and of what searches begin with.
 var searchBases = [...]float64{22, 26, 30, 34}
 
-// searchOthers are further CRFs of single passes, from which it is reckoned what
-// every shot at one quality takes: from the lowest there is, 14.
-var searchOthers = [...]float64{14, 18}
+// searchLowest is the lowest CRF there is, of a further single pass: from all passes
+// it is reckoned what every shot at one quality takes.
+const searchLowest = 14
 
 // searchTargets are the VMAFs of every shot that are compared with, and constantBar
 // is the share of their bits that a search may take.
@@ -126,7 +126,7 @@ func (b *bench) searchProgramme(ctx context.Context, name string, height int, pa
 	for _, kind := range searchKinds {
 		crfs := bases
 		if kind.name == "off" {
-			crfs = slices.Concat(bases, searchOthers[:])
+			crfs = append(slices.Clone(bases), searchLowest)
 		}
 		for _, crf := range crfs {
 			s, err := b.searchOnce(ctx, c, kind.name, crf, models)
