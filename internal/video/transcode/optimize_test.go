@@ -6,12 +6,15 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/contract/encode"
 	"liuyun/internal/engine/ffmpeg"
+	queue "liuyun/internal/kit/job"
 	"liuyun/internal/testkit"
 	"liuyun/internal/video/transcode/analyse"
 )
@@ -209,4 +212,45 @@ func TestSamples(t *testing.T) {
 	if want := [3]int{1, 6, 20}; counts != want {
 		t.Errorf("got %v pictures of each shot, want %v", counts, want)
 	}
+}
+
+// The decode that quality is found out by compares every picture with the source, too.
+func TestOptimizeFindsWrongPictures(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	ask := c.request(testkit.Generate(t, shots()))
+	ask.Options.Optimize, ask.Options.Ladder = "quick", "180:20M"
+	c.mustRun(ask, c.handlers("a"))
+	tried := 0
+	for _, job := range c.jobs {
+		var task unitTask
+		if err := json.Unmarshal(job.Payload, &task); err != nil {
+			t.Fatal(err)
+		}
+		if task.Unit == nil {
+			continue
+		}
+		if task.Unit.Measure == nil || len(task.Unit.Check) != 1 || task.Unit.Check[0] != task.Unit.Encode.Outputs[0].File {
+			t.Fatalf("a unit that is not measured and compared: %+v", task.Unit)
+		}
+		// As if the plan had the first picture stand still.
+		for i := range task.Unit.Shows {
+			task.Unit.Shows[i] = task.Unit.Shows[0]
+		}
+		payload, err := json.Marshal(task)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.objects.DeleteAll(t.Context(), encode.UnitsPrefix(testAsset)+task.Unit.Hash(c.tools)+"/"); err != nil {
+			t.Fatal(err)
+		}
+		tried++
+		if _, err := c.handlers("b").unit(t.Context(), queue.Job{Payload: payload}, &lineup{cloud: c}); err != nil {
+			if !strings.Contains(fault.Message(err), "match the source") {
+				t.Errorf("got %v", err)
+			}
+			return
+		}
+	}
+	t.Errorf("none of %d units with wrong pictures was found out", tried)
 }
