@@ -11,31 +11,22 @@ import (
 	"time"
 )
 
-// Hedge says when a GET that is not answered is sent to somebody else as well: when 95
-// of 100 of the last answers had begun by then. The first head wins, and the other try
-// is cancelled. The zero value is what most want.
-type Hedge struct {
-	After time.Duration // never earlier than this; 0 is 50 ms
-	Share float64       // of the GETs, at most; 0 is 0.05, less than 0 is none
-}
-
+// A GET that is not answered is sent to somebody else as well when 95 of 100 of the last
+// answers had begun by then. The first head wins, and the other try is cancelled.
 const (
-	defaultHedgeAfter = 50 * time.Millisecond
-	defaultHedgeShare = 0.05
-	mostSaved         = 10 // hedges that may come at once
-	whole             = 1000
+	hedgeAfter = 50 * time.Millisecond // never earlier
+	hedgeShare = whole / 20            // of the GETs, at most
+	mostSaved  = 10                    // hedges that may come at once
+	whole      = 1000
 )
 
 // budget bounds how many requests are sent twice: each one saves a share of a second
 // try. It is in thousandths.
-type budget struct {
-	share int64
-	saved atomic.Int64
-}
+type budget struct{ saved atomic.Int64 }
 
 func (b *budget) earn() {
 	if b.saved.Load() < mostSaved*whole {
-		b.saved.Add(b.share) // those who pass together save a little too much
+		b.saved.Add(hedgeShare) // those who pass together save a little too much
 	}
 }
 
@@ -54,7 +45,6 @@ func (b *budget) spend() bool {
 // asker is what a Pool and a Tier have in common.
 type asker struct {
 	patience time.Duration // until the head of an answer
-	after    time.Duration
 	budget   budget
 	fails    func(*http.Response) bool // the answer says that who was asked cannot answer
 	log      *slog.Logger
@@ -62,21 +52,14 @@ type asker struct {
 
 const defaultPatience = time.Minute
 
-func (a *asker) configure(h Hedge, patience time.Duration, log *slog.Logger) {
-	a.patience, a.after, a.log = patience, h.After, log
+func (a *asker) configure(patience time.Duration, log *slog.Logger) {
+	a.patience, a.log = patience, log
 	if a.patience <= 0 {
 		a.patience = defaultPatience
-	}
-	if a.after <= 0 {
-		a.after = defaultHedgeAfter
 	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
-	if h.Share == 0 {
-		h.Share = defaultHedgeShare
-	}
-	a.budget.share = int64(max(min(h.Share, 1), 0) * whole)
 }
 
 // over reports whether the time for an answer has passed.
@@ -92,7 +75,7 @@ type spare func(*question) (chosen, bool)
 func (a *asker) ask(q *question, first chosen, second spare) answer {
 	q.tried = append(q.tried, first.target)
 	one := a.attempt(q, first)
-	if second == nil || a.budget.share == 0 || !q.hedgeable() {
+	if second == nil || !q.hedgeable() {
 		return one.run()
 	}
 	a.budget.earn()
@@ -103,7 +86,7 @@ func (a *asker) ask(q *question, first chosen, second spare) answer {
 	q.detach()
 	r := &race{asker: a, first: one, done: make(chan struct{})}
 	one.race = r
-	timer := time.AfterFunc(max(usual, a.after), func() {
+	timer := time.AfterFunc(max(usual, hedgeAfter), func() {
 		defer close(r.done)
 		r.begin(q, second)
 	})

@@ -139,7 +139,6 @@ func TestNoHedge(t *testing.T) {
 		{"POST", nil, http.MethodPost, func(*Pool) {}},
 		{"few answers", nil, http.MethodGet, func(p *Pool) { p.groups[0][0].heads.late.Store(0) }},
 		{"few requests", nil, http.MethodGet, func(p *Pool) { p.budget.saved.Store(0) }},
-		{"unwanted", func(*testing.T) Options { return Options{Hedge: Hedge{Share: -1}} }, http.MethodGet, func(*Pool) {}},
 		{"a backup", func(t *testing.T) Options {
 			return Options{Endpoints: []Endpoint{{URL: parse(t, "http://o0")}, {URL: parse(t, "http://o1"), Backup: true}}}
 		}, http.MethodGet, func(*Pool) {}},

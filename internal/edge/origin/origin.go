@@ -38,7 +38,6 @@ type Options struct {
 	Endpoints  []Endpoint
 	Transports *Transports   // that it takes connections from; nil for its own
 	Health     *Health       // nil for what answers tell alone
-	Hedge      Hedge         // when a second one is asked
 	Answer     time.Duration // until the head of an answer, of all tries together; 0 is a minute
 	Log        *slog.Logger  // nil for none
 }
@@ -98,7 +97,7 @@ func New(o Options) (*Pool, error) {
 	if p.transports == nil {
 		p.transports = NewTransports(nil)
 	}
-	p.configure(o.Hedge, o.Answer, o.Log)
+	p.configure(o.Answer, o.Log)
 	p.fails = func(r *http.Response) bool { return unavailable(r.StatusCode) }
 	for _, e := range o.Endpoints {
 		p.identities = append(p.identities, e.TLS)

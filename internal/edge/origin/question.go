@@ -19,7 +19,7 @@ type question struct {
 	polls      bool    // it waits on purpose
 	body       *upload // nil for none
 	key        uint64  // where shields are chosen by it
-	above      float64 // and what they have to draw more than
+	above      uint64  // and what they have to draw more than
 	tried      []*target
 	room       [mostTries]*target
 }

@@ -1,7 +1,6 @@
 package origin
 
 import (
-	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -10,25 +9,23 @@ import (
 // pick finds the shield for a question by rendezvous hashing (Thaler and Ravishankar,
 // "Using name-based mappings to increase hit rates", 1998): each shield draws a number by
 // the hash of the key and its own name, and the highest is it. When a shield goes, only
-// what was its own moves, and it moves to all others. The draw is -weight/ln(u), which
-// makes the shares those of the weights (Schindelhauer and Schomaker, "Weighted
-// distributed hash tables", 2005).
+// what was its own moves, and it moves to all others.
 //
 // Shields that have more than their share of what is in flight, by a quarter, are passed
 // over (Mirrokni, Thorup and Zadimoghaddam, "Consistent hashing with bounded loads",
 // 2016). In flight is what this edge has asked alone.
 func pick(peers []*peer, q *question, now time.Time, n need) (chosen, bool) {
-	var load, weight int64
+	var load, all int64
 	for _, p := range peers {
 		if p.breaker.allows(now, n) {
 			load += p.inFlight.Load()
-			weight += int64(p.Weight)
+			all++
 		}
 	}
 	var best *peer
-	highest := 0.0
+	highest := uint64(0)
 	for _, p := range peers {
-		if q.has(p.target) || !p.breaker.allows(now, n) || p.inFlight.Load() >= bound(load, int64(p.Weight), weight) {
+		if q.has(p.target) || !p.breaker.allows(now, n) || p.inFlight.Load() >= bound(load, all) {
 			continue
 		}
 		score := p.score(q.key)
@@ -47,7 +44,7 @@ func pick(peers []*peer, q *question, now time.Time, n need) (chosen, bool) {
 
 // scoreOf is what this cache draws itself, or 0 where it is no shield. It asks only those
 // that draw more, so that of two neither waits for the other, whoever is passed over.
-func scoreOf(peers []*peer, self string, key uint64) float64 {
+func scoreOf(peers []*peer, self string, key uint64) uint64 {
 	for _, p := range peers {
 		if p.ID == self {
 			return p.score(key)
@@ -62,18 +59,15 @@ const idleLoad = 16
 
 // bound is how much may be in flight at a shield before it gets one more: its share of all
 // with that, and a quarter of it.
-func bound(load, weight, all int64) int64 {
+func bound(load, all int64) int64 {
 	if all == 0 {
 		return 0 // they have all failed meanwhile
 	}
-	return max(idleLoad, (5*(load+1)*weight+4*all-1)/(4*all))
+	return max(idleLoad, (5*(load+1)+4*all-1)/(4*all))
 }
 
-// score is what a shield draws for a key.
-func (p *peer) score(key uint64) float64 {
-	u := (float64(mix(key^p.seed)>>11) + 0.5) / (1 << 53) // between 0 and 1
-	return float64(p.Weight) / -math.Log(u)
-}
+// score is what a shield draws for a key. It is never 0.
+func (p *peer) score(key uint64) uint64 { return max(mix(key^p.seed), 1) }
 
 // keyOf is the hash of what a request asks for. What follows from it is the same in each
 // process.

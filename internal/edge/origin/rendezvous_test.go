@@ -14,12 +14,12 @@ import (
 	"pgregory.net/rapid"
 )
 
-// peersOf are peers of these weights, named p0 and so on.
-func peersOf(weights ...int) []*peer {
+// peersOf are so many peers, named p0 and so on.
+func peersOf(n int) []*peer {
 	var list []*peer
-	for i, w := range weights {
+	for i := range n {
 		id := fmt.Sprintf("p%d", i)
-		list = append(list, &peer{target: &target{name: id}, Peer: Peer{ID: id, Weight: w}, seed: hashString(id)})
+		list = append(list, &peer{target: &target{name: id}, Peer: Peer{ID: id}, seed: hashString(id)})
 	}
 	return list
 }
@@ -35,9 +35,7 @@ func home(list []*peer, key uint64) string {
 	return to.name
 }
 
-func drawPeers(t *rapid.T) []*peer {
-	return peersOf(rapid.SliceOfN(rapid.IntRange(1, 10), 2, 20).Draw(t, "weights")...)
-}
+func drawPeers(t *rapid.T) []*peer { return peersOf(rapid.IntRange(2, 20).Draw(t, "peers")) }
 
 // When a shield goes, what was its own moves and nothing else; the order in which they
 // are listed does not matter.
@@ -57,43 +55,21 @@ func TestLittleMoves(t *testing.T) {
 	})
 }
 
-// When a shield gets a greater weight, things move to it and nowhere else.
-func TestMoreWeightGetsMore(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		list := drawPeers(t)
-		up := rapid.IntRange(0, len(list)-1).Draw(t, "up")
-		heavier := *list[up]
-		heavier.Weight += rapid.IntRange(1, 20).Draw(t, "more")
-		changed := slices.Clone(list)
-		changed[up] = &heavier
-		for _, key := range rapid.SliceOfN(rapid.Uint64(), 50, 50).Draw(t, "keys") {
-			if before, after := home(list, key), home(changed, key); before != after && after != heavier.name {
-				t.Fatalf("%x was at %s and is at %s, when %s has got heavier", key, before, after, heavier.name)
-			}
-		}
-	})
-}
-
 func TestBalance(t *testing.T) {
 	t.Parallel()
-	for _, weights := range [][]int{{1, 1}, {1, 1, 1, 1, 1, 1, 1}, {1, 2, 4}, {10, 1}} {
-		list := peersOf(weights...)
+	for _, n := range []int{2, 3, 7} {
+		list := peersOf(n)
 		got := make(map[string]int)
 		const keys = 5000
 		for i := range keys { // as files of one folder are named
 			r := &http.Request{Host: "example.org", URL: &url.URL{Path: fmt.Sprintf("/play/film/seg_%05d.m4s", i)}}
 			got[home(list, keyOf(r))]++
 		}
-		total := 0
-		for _, w := range weights {
-			total += w
-		}
-		for i, w := range weights {
-			share := float64(w) / float64(total)
-			off := float64(got[list[i].name]) - keys*share
+		share := 1 / float64(n)
+		for _, p := range list {
+			off := float64(got[p.name]) - keys*share
 			if limit := 5 * math.Sqrt(keys*share*(1-share)); math.Abs(off) > limit {
-				t.Errorf("weights %v: %s has %d of %d, %.0f more than its share", weights, list[i].name, got[list[i].name], keys, off)
+				t.Errorf("of %d, %s has %d of %d, %.0f more than its share", n, p.name, got[p.name], keys, off)
 			}
 		}
 	}
@@ -105,10 +81,6 @@ func TestLoadIsBounded(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		list := drawPeers(t)
-		var all int64
-		for _, p := range list {
-			all += int64(p.Weight)
-		}
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		hot := rapid.IntRange(1, 5).Draw(t, "keys")
 		var flying []chosen
@@ -126,8 +98,7 @@ func TestLoadIsBounded(t *testing.T) {
 				t.Fatalf("none may be asked, with %d in flight", len(flying))
 			}
 			flying = append(flying, to)
-			i := slices.IndexFunc(list, func(p *peer) bool { return p.target == to.target })
-			fair := 1.25 * float64(len(flying)) * float64(list[i].Weight) / float64(all)
+			fair := 1.25 * float64(len(flying)) / float64(len(list))
 			if got := to.inFlight.Load(); got > idleLoad && float64(got) > math.Ceil(fair) {
 				t.Fatalf("%s has %d of %d in flight; its share and a quarter is %.1f", to.name, got, len(flying), fair)
 			}
@@ -138,7 +109,7 @@ func TestLoadIsBounded(t *testing.T) {
 // What goes past a shield that is loaded goes to the next one in order.
 func TestLoadGoesToTheNext(t *testing.T) {
 	t.Parallel()
-	list := peersOf(1, 1, 1)
+	list := peersOf(3)
 	q := &question{key: 7}
 	first, _ := pick(list, q, time.Now(), hopeful)
 	for range idleLoad - 1 {
@@ -183,7 +154,7 @@ func TestKey(t *testing.T) {
 	if got, want := key("example.org", "/a?b"), uint64(0xe329aeb5fd7e11b); got != want {
 		t.Errorf("the key is %#x, want %#x", got, want)
 	}
-	if got, want := home(peersOf(1, 1, 1, 1), 42), "p2"; got != want {
+	if got, want := home(peersOf(4), 42), "p2"; got != want {
 		t.Errorf("the shield is %s, want %s", got, want)
 	}
 }
@@ -227,7 +198,7 @@ func FuzzAnswered(f *testing.F) {
 }
 
 func TestPickingDoesNotAllocate(t *testing.T) {
-	list := peersOf(1, 2, 3, 4, 5, 6, 7, 8)
+	list := peersOf(8)
 	q := newQuestion(request(t, http.MethodGet, "/play/film/seg_00001.m4s?token=1&_HLS_msn=2", nil))
 	q.Header.Set("X-Forwarded-Host", "example.org")
 	if n := testing.AllocsPerRun(100, func() {
@@ -241,7 +212,7 @@ func TestPickingDoesNotAllocate(t *testing.T) {
 func BenchmarkPick(b *testing.B) {
 	for _, n := range []int{3, 16, 64} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			list := peersOf(slices.Repeat([]int{1}, n)...)
+			list := peersOf(n)
 			q := newQuestion(request(b, http.MethodGet, "/play/film/seg_00001.m4s", nil))
 			q.Header.Set("X-Forwarded-Host", "example.org")
 			b.ReportAllocs()

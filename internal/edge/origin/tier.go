@@ -14,9 +14,8 @@ import (
 
 // Peer is another cache, which asks the origins in place of this one: a shield.
 type Peer struct {
-	ID     string   // by which all edges know it
-	URL    *url.URL // its scheme and host
-	Weight int      // its share of what is asked for; 0 is 1
+	ID  string   // by which all edges know it
+	URL *url.URL // its scheme and host
 }
 
 // TierOptions are what a Tier is made of.
@@ -26,7 +25,6 @@ type TierOptions struct {
 	// Self is the ID of this cache where others ask it; empty where they do not. It asks
 	// only shields that come before it, so that no two wait for each other.
 	Self   string
-	Hedge  Hedge         // when a second peer is asked
 	Answer time.Duration // until the head of a peer's answer, of all tries together; 0 is a minute
 	Log    *slog.Logger  // nil for none
 }
@@ -56,7 +54,7 @@ type Tier struct {
 	peers atomic.Pointer[[]*peer]
 }
 
-// peer is a shield as a target. Another weight makes another one of the same target.
+// peer is a shield as a target.
 type peer struct {
 	*target
 	Peer
@@ -66,7 +64,7 @@ type peer struct {
 // NewTier returns a Tier that knows no peers: all goes to Next until [Tier.SetPeers].
 func NewTier(o TierOptions) *Tier {
 	t := &Tier{via: o.Peers, next: o.Next, self: o.Self}
-	t.configure(o.Hedge, o.Answer, o.Log)
+	t.configure(o.Answer, o.Log)
 	t.fails = func(r *http.Response) bool { return unavailable(r.StatusCode) && !answered(r.Header) }
 	t.peers.Store(new([]*peer))
 	return t
@@ -93,11 +91,8 @@ func (t *Tier) SetPeers(peers []Peer) error {
 			return fault.New(fault.Invalid, "the name %q of a shield is empty, or that of another one", p.ID)
 		case u == nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 			return fault.New(fault.Invalid, "the shield %s is at %q; write an address such as https://10.0.0.7:8443", p.ID, u)
-		case p.Weight < 0 || p.Weight > mostWeight:
-			return fault.New(fault.Invalid, "the weight of the shield %s is %d; choose between 1 and %d", p.ID, p.Weight, mostWeight)
 		}
 		taken[p.ID] = true
-		p.Weight = max(p.Weight, 1)
 		is := &peer{Peer: p, seed: hashString(p.ID)}
 		if was := known[p.ID]; was != nil && was.URL.Scheme == u.Scheme && was.URL.Host == u.Host {
 			is.target = was.target
@@ -191,21 +186,4 @@ func (t *Tier) change(q *question, peers []*peer) (*http.Response, error) {
 	}
 	q.body.decide(got.err)
 	return got.response, got.err
-}
-
-// PeerStatus says how a shield does.
-type PeerStatus struct {
-	ID  string
-	URL string
-	Condition
-}
-
-// Status says how the shields do, in the order in which they were set.
-func (t *Tier) Status() []PeerStatus {
-	now := time.Now()
-	var list []PeerStatus
-	for _, p := range *t.peers.Load() {
-		list = append(list, PeerStatus{ID: p.ID, URL: p.URL.String(), Condition: p.condition(now)})
-	}
-	return list
 }

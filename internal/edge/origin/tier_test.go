@@ -32,7 +32,7 @@ func says(text string) *counted {
 	return &counted{fake: func(r *http.Request) (*http.Response, error) { return respond(r, 200, text), nil }}
 }
 
-// tier is a Tier over peers, each at the host of its name, with weight 1.
+// tier is a Tier over peers, each at the host of its name.
 func tier(t testing.TB, s shields, next http.RoundTripper, o TierOptions) *Tier {
 	t.Helper()
 	o.Peers, o.Next = s, next
@@ -45,6 +45,14 @@ func tier(t testing.TB, s shields, next http.RoundTripper, o TierOptions) *Tier 
 		t.Fatal(err)
 	}
 	return x
+}
+
+// conditions are how the peers do.
+func conditions(x *Tier) (list []Condition) {
+	for _, p := range *x.peers.Load() {
+		list = append(list, p.condition(time.Now()))
+	}
+	return list
 }
 
 // order is the names of the peers in their order for a path.
@@ -85,8 +93,7 @@ func TestTierAsksThePeer(t *testing.T) {
 	if r.URL.Host != "" || r.Host != "" {
 		t.Error("the caller's request was changed")
 	}
-	s := x.Status()
-	if len(s) != 1 || s[0].ID != "p" || s[0].URL != "http://p" || s[0].Requests != 1 || s[0].InFlight != 0 {
+	if s := conditions(x); len(s) != 1 || s[0].Requests != 1 || s[0].InFlight != 0 {
 		t.Errorf("got %+v", s)
 	}
 }
@@ -184,9 +191,9 @@ func TestTierPassesOver(t *testing.T) {
 			if s.asked(by[2]) != 0 {
 				t.Error("a third shield was asked")
 			}
-			for _, one := range x.Status() {
+			for i, one := range conditions(x) {
 				if one.InFlight != 0 {
-					t.Errorf("%s has %d in flight", one.ID, one.InFlight)
+					t.Errorf("shield %d has %d in flight", i, one.InFlight)
 				}
 			}
 		})
@@ -308,7 +315,6 @@ func TestSetPeers(t *testing.T) {
 		{{ID: "c", URL: parse(t, "http://c")}, {ID: "c", URL: parse(t, "http://d")}},
 		{{ID: "c"}},
 		{{ID: "c", URL: parse(t, "c:80")}},
-		{{ID: "c", URL: parse(t, "http://c"), Weight: -1}},
 		make([]Peer, mostPeers+1),
 	}
 	for i, list := range bad {
@@ -321,10 +327,10 @@ func TestSetPeers(t *testing.T) {
 		if err := x.SetPeers(list); err != nil {
 			t.Fatal(err)
 		}
-		return x.Status()[0].Failures
+		return conditions(x)[0].Failures
 	}
 	a := &url.URL{Scheme: "http", Host: "a"}
-	if n := failures(Peer{ID: "a", URL: a, Weight: 3}, Peer{ID: "c", URL: parse(t, "http://c")}); n != 1 {
+	if n := failures(Peer{ID: "a", URL: a}, Peer{ID: "c", URL: parse(t, "http://c")}); n != 1 {
 		t.Errorf("one that stays has %d failures", n)
 	}
 	if n := failures(Peer{ID: "a", URL: parse(t, "http://elsewhere")}); n != 0 {

@@ -119,7 +119,7 @@ func (r *Router) Elsewhere(q *http.Request, id string, n int) (list []Elsewhere)
 	return list
 }
 
-// ContentOf is what a path of media is about, for Rank: its first two elements, without
+// ContentOf is what a path of media is about, for the ranking: its first two elements, without
 // those that begin with "~", which are tokens. All files of an asset or stream are one
 // content, whoever asks.
 func ContentOf(path string) string {

@@ -48,7 +48,7 @@ const (
 // unseenAfter is how long a node is believed that is not heard of.
 const unseenAfter = 15 * time.Second
 
-// most is how many nodes Rank names.
+// most is how many nodes are ranked.
 const most = 8
 
 // Scheduler ranks nodes for a viewer and what they watch. The zero Scheduler knows no
@@ -189,21 +189,6 @@ func (set *nodeSet) weigh() {
 	}
 }
 
-// Rank returns the nodes for a viewer of content, the best first, eight at most: see
-// Scheduler. An invalid client is one of whom nothing is known.
-func (s *Scheduler) Rank(client netip.Addr, content string) []Node {
-	var buf [most]ranked
-	found := s.rank(&buf, client, content)
-	if len(found) == 0 {
-		return nil
-	}
-	nodes := make([]Node, len(found))
-	for i, r := range found {
-		nodes[i] = r.Node
-	}
-	return nodes
-}
-
 // ranked is a node with its place.
 type ranked struct {
 	*member
@@ -227,7 +212,8 @@ const (
 	classOtherDraining
 )
 
-// rank fills buf and allocates nothing.
+// rank fills buf with the nodes for a viewer of content, the best first: see Scheduler. An
+// invalid client is one of whom nothing is known. It allocates nothing.
 func (s *Scheduler) rank(buf *[most]ranked, client netip.Addr, content string) []ranked {
 	set := s.nodes.Load()
 	if set == nil {

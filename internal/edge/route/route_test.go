@@ -14,6 +14,15 @@ import (
 	"pgregory.net/rapid"
 )
 
+// order is the ranking as a list that stays.
+func (s *Scheduler) order(client netip.Addr, content string) (nodes []Node) {
+	var buf [most]ranked
+	for _, r := range s.rank(&buf, client, content) {
+		nodes = append(nodes, r.Node)
+	}
+	return nodes
+}
+
 // node is a ready one that was seen just now.
 func node(id, region string, capacity int64) Node {
 	return Node{ID: id, URL: &url.URL{Scheme: "https", Host: id + ".example"}, Region: region, Capacity: capacity, State: Ready, Seen: time.Now()}
@@ -77,7 +86,7 @@ func TestRankGroups(t *testing.T) {
 		{"nobody", european, nil, nil},
 	}
 	for _, test := range tests {
-		got := scheduler(t, regions, test.nodes...).Rank(test.client, "play/ast_1")
+		got := scheduler(t, regions, test.nodes...).order(test.client, "play/ast_1")
 		for _, want := range test.want {
 			n := len(strings.Fields(want))
 			if len(got) < n || sorted(got[:n]) != want {
@@ -98,15 +107,15 @@ func TestUnseenAfterFifteenSeconds(t *testing.T) {
 		s := scheduler(t, "", node("a", "", 1))
 		time.Sleep(time.Second)
 		late := node("b", "", 1)
-		if err := s.SetNodes([]Node{s.Rank(netip.Addr{}, "x")[0], late}); err != nil {
+		if err := s.SetNodes([]Node{s.order(netip.Addr{}, "x")[0], late}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(14 * time.Second)
-		if got := sorted(s.Rank(netip.Addr{}, "x")); got != "a b" {
+		if got := sorted(s.order(netip.Addr{}, "x")); got != "a b" {
 			t.Errorf("after 15 s: %q", got)
 		}
 		time.Sleep(time.Millisecond)
-		if got := ids(s.Rank(netip.Addr{}, "x")); got != "b" {
+		if got := ids(s.order(netip.Addr{}, "x")); got != "b" {
 			t.Errorf("after more: %q, want b", got)
 		}
 	})
@@ -127,9 +136,9 @@ func TestMinimalMovement(t *testing.T) {
 		after.SetNodes(slices.Delete(slices.Clone(nodes), gone, gone+1))
 		for i := range 50 {
 			content := fmt.Sprintf("play/ast_%d", i)
-			first := before.Rank(netip.Addr{}, content)
+			first := before.order(netip.Addr{}, content)
 			want := slices.DeleteFunc(first, func(n Node) bool { return n.ID == nodes[gone].ID })
-			got := after.Rank(netip.Addr{}, content)
+			got := after.order(netip.Addr{}, content)
 			// Of more than eight, one that was ninth comes in at the end.
 			if n := min(len(got), len(want)); ids(got[:n]) != ids(want[:n]) {
 				t.Fatalf("%s: %q, without %s %q", content, ids(want), nodes[gone].ID, ids(got))
@@ -150,7 +159,7 @@ func TestBalance(t *testing.T) {
 	const contents = 20_000
 	counts := make(map[string]int)
 	for i := range contents {
-		counts[s.Rank(netip.Addr{}, fmt.Sprintf("play/ast_%d", i))[0].ID]++
+		counts[s.order(netip.Addr{}, fmt.Sprintf("play/ast_%d", i))[0].ID]++
 	}
 	mean := 8e9 / 3
 	for i, c := range capacities {
@@ -171,7 +180,7 @@ func TestHotStreamSpreads(t *testing.T) {
 	t.Parallel()
 	const viewers, hot = 4000, "play/str_hot"
 	base := []Node{node("a", "", 100), node("b", "", 100), node("c", "", 100)}
-	first := scheduler(t, "", base...).Rank(netip.Addr{}, hot)[0].ID
+	first := scheduler(t, "", base...).order(netip.Addr{}, hot)[0].ID
 	moved := make(map[int]bool)
 	for _, step := range []struct {
 		egress int64
@@ -187,7 +196,7 @@ func TestHotStreamSpreads(t *testing.T) {
 		stayed := 0
 		for v := range viewers {
 			client := netip.AddrFrom4([4]byte{198, 51, byte(v >> 8), byte(v)})
-			if s.Rank(client, hot)[0].ID != first {
+			if s.order(client, hot)[0].ID != first {
 				moved[v] = true
 			} else if stayed++; moved[v] {
 				t.Fatalf("at %d %% viewer %d comes back", step.egress, v)
@@ -218,8 +227,8 @@ func TestRankProperties(t *testing.T) {
 		s.SetPrefixes(p)
 		s.SetNodes(nodes)
 		client := netip.AddrFrom4([4]byte{10, rapid.Byte().Draw(t, "b"), 1, 1})
-		got := s.Rank(client, "x")
-		if again := s.Rank(client, "x"); ids(again) != ids(got) {
+		got := s.order(client, "x")
+		if again := s.order(client, "x"); ids(again) != ids(got) {
 			t.Fatalf("%q, then %q", ids(got), ids(again))
 		}
 		live := func(n Node) bool { return now.Sub(n.Seen) < unseenAfter }
@@ -269,7 +278,7 @@ func TestSetNodesLeavesOutBadOnes(t *testing.T) {
 	if got := len(strings.Split(fmt.Sprint(err), "\n")); got != len(nodes) {
 		t.Errorf("%d problems, want %d: %v", got, len(nodes), err)
 	}
-	if got := ids(s.Rank(netip.Addr{}, "x")); got != "good" {
+	if got := ids(s.order(netip.Addr{}, "x")); got != "good" {
 		t.Errorf("ranked %q", got)
 	}
 }
