@@ -394,7 +394,38 @@ func (e *edgeNode) origins() map[string][]edge.OriginState {
 			all[id] = append(all[id], state)
 		}
 	}
+	if e.certificates != nil {
+		withoutCertificates(all, e.front.State().Sites, e.certificates.States())
+	}
 	return all
+}
+
+// withoutCertificates adds to what is said of sites for which of their names there is no
+// certificate, or none that could be renewed, and why.
+func withoutCertificates(all map[string][]edge.OriginState, sites map[string]*edge.Site, names []guard.CertificateState) {
+	failed := make(map[string]guard.CertificateState)
+	for _, c := range names {
+		if c.Failure != "" {
+			failed[c.Name] = c
+		}
+	}
+	if len(failed) == 0 {
+		return
+	}
+	for _, site := range sites {
+		for _, host := range site.Hosts {
+			c, ok := failed[strings.ToLower(host)]
+			if !ok || site.TLS != "acme" || site.Disabled {
+				continue
+			}
+			state := edge.OriginState{URL: "https://" + host, State: "down", Reason: "there is no certificate for this name: " + c.Failure}
+			if !c.NotAfter.IsZero() {
+				state.State = "failing"
+				state.Reason = fmt.Sprintf("the certificate for this name ends on %s and is not renewed: %s", c.NotAfter.Format(time.DateOnly), c.Failure)
+			}
+			all[site.ID] = append(all[site.ID], state)
+		}
+	}
 }
 
 // buildEdgeOfCloud makes a node that is an edge of a cloud that it joined.

@@ -192,7 +192,8 @@ type Report struct {
 	Origins  map[string][]OriginState `json:"origins,omitempty"` // by site
 }
 
-// OriginState is how an origin looks from an edge.
+// OriginState is how an origin looks from an edge, or why a name of the site cannot be
+// served there by HTTPS.
 type OriginState struct {
 	URL    string `json:"url"`
 	State  string `json:"state" enum:"up,failing,down"`

@@ -309,13 +309,14 @@ func (s *SiteCertificates) obtain(ctx context.Context, m *managed) {
 			}
 		}
 		if err == nil {
+			s.tried(m.name, "")
 			s.nudge()
 			return
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		s.fail(m.name, err)
+		s.tried(m.name, err.Error())
 		pausing := wait
 		if s.options.Storage.Away() {
 			pausing = tryWhileAway // the bus says that it is, once for all names
@@ -333,16 +334,17 @@ func (s *SiteCertificates) obtain(ctx context.Context, m *managed) {
 func (s *SiteCertificates) event(_ context.Context, event string, data map[string]any) error {
 	name, _ := data["identifier"].(string)
 	if err, ok := data["error"].(error); ok && event == "cert_failed" {
-		s.fail(name, err)
+		s.tried(name, err.Error())
 	}
 	return nil
 }
 
-func (s *SiteCertificates) fail(name string, err error) {
+// tried notes what went wrong in the last try for a name, or "".
+func (s *SiteCertificates) tried(name, failure string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if m := s.managed[name]; m != nil {
-		m.failure = err.Error()
+		m.failure = failure
 	}
 }
 
