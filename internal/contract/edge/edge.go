@@ -145,7 +145,10 @@ type Ask struct {
 	Revision int64  `json:"revision"`
 	// Rest says that up to Revision it is only half of a whole answer: what follows is
 	// asked for, even where nobody knows any more what has gone since.
-	Rest  bool  `json:"rest,omitempty"`
+	Rest bool `json:"rest,omitempty"`
+	// Fresh says that nothing was ever applied: one purge of everything is as good as all
+	// that there have been, since nothing is stored, or nothing that is known to be good.
+	Fresh bool  `json:"fresh,omitempty"`
 	Place Place `json:"place"`
 }
 

@@ -40,29 +40,37 @@ func (s *Service) answer(ctx context.Context, node string, data []byte) (any, er
 	}
 	var delta edge.Delta
 	err := s.deps.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		delta, err = s.since(tx, ask.Revision, ask.Rest)
+		delta, err = s.since(tx, ask)
 		return err
 	})
 	delta.Secrets = s.deps.Secrets
 	return delta, err
 }
 
-// since is what has changed after a revision, or the first part of it: then Revision says
-// how far that goes. With rest, what is up to the revision was told just now.
-func (s *Service) since(tx *store.Tx, revision int64, rest bool) (edge.Delta, error) {
+// since is what has changed after the revision of a question, or the first part of it: then
+// Revision says how far that goes.
+func (s *Service) since(tx *store.Tx, ask edge.Ask) (edge.Delta, error) {
 	st, err := readState(tx)
 	if err != nil {
 		return edge.Delta{}, err
 	}
+	revision := ask.Revision
 	d := edge.Delta{From: revision, Revision: st.revision, Sum: st.sum}
 	if revision <= 0 || revision > st.revision {
 		d.From, d.Whole, revision = 0, true, 0
 	}
-	if revision < st.dropped && !rest {
+	parts := []func(*store.Tx, *edge.Delta, int64) error{sitesSince, nodesSince, goneSince, purgesSince}
+	switch {
+	case ask.Fresh:
+		parts = parts[:3]
+		if st.revision > 0 {
+			d.Purges = []edge.Purge{{Revision: st.revision, Kind: edge.PurgeAll, Hard: true}}
+		}
+	case revision < st.dropped && !ask.Rest:
 		// What was purged since it last asked is not known any more.
 		d.Purges = []edge.Purge{{Revision: st.dropped, Kind: edge.PurgeAll}}
 	}
-	for _, read := range []func(*store.Tx, *edge.Delta, int64) error{sitesSince, nodesSince, goneSince, purgesSince} {
+	for _, read := range parts {
 		if err := read(tx, &d, revision); err != nil {
 			return d, err
 		}

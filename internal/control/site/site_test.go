@@ -354,7 +354,7 @@ func TestDeltaFits(t *testing.T) {
 
 func since(t *testing.T, k *cloud, revision int64) (d edge.Delta, err error) {
 	err = k.deps.DB.Read(t.Context(), func(tx *store.Tx) (err error) {
-		d, err = k.since(tx, revision, revision > 0)
+		d, err = k.since(tx, edge.Ask{Revision: revision, Rest: revision > 0})
 		return err
 	})
 	return d, err
@@ -458,6 +458,17 @@ func TestPurgesDropped(t *testing.T) {
 	f.pull(t, k, node)
 	if diff := cmp.Diff([]string{"all ", "tag t2", "tag t3", "tag t4"}, f.purged); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+
+	// Who has nothing stored is told of no purge but one of everything, up to now.
+	var d edge.Delta
+	err := k.deps.DB.Read(t.Context(), func(tx *store.Tx) (err error) {
+		d, err = k.since(tx, edge.Ask{Fresh: true})
+		return err
+	})
+	want := []edge.Purge{{Revision: f.revision, Kind: edge.PurgeAll, Hard: true}}
+	if diff := cmp.Diff(want, d.Purges); err != nil || diff != "" || d.Revision != f.revision || len(d.Sites) != 1 {
+		t.Errorf("%+v, %v; purges (-want +got)\n%s", d, err, diff)
 	}
 }
 

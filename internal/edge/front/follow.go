@@ -135,7 +135,8 @@ func (c *follower) ask(ctx context.Context) {
 		c.within(missedSpread)
 		return
 	}
-	q := edge.Ask{Node: c.deps.Node, Place: c.deps.Place, Revision: c.State().Revision}
+	held := c.State().Revision
+	q := edge.Ask{Node: c.deps.Node, Place: c.deps.Place, Revision: held, Fresh: held == 0 && !c.distrust}
 	switch {
 	case c.staged != nil:
 		q.Revision, q.Rest = c.staged.Revision, true

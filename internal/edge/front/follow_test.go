@@ -48,6 +48,10 @@ func TestFollow(t *testing.T) {
 		if got := f.State(); got.Revision != 1 || string(got.Secrets[0]) != "first" {
 			t.Errorf("state %+v", got)
 		}
+		wait(askEveryMost)
+		if asks := c.asked(); !asks[0].Fresh || asks[len(asks)-1].Fresh {
+			t.Errorf("asked first %+v, then %+v", asks[0], asks[len(asks)-1])
+		}
 
 		before := len(c.asked())
 		c.say(t, edge.SubjectChanged, c.setSite("b", "b.example"))
