@@ -17,11 +17,12 @@ import (
 	"liuyun/internal/base/timebase"
 	"liuyun/internal/testkit"
 	"liuyun/internal/video/vod"
+	process "liuyun/test/program"
 )
 
 var program = flag.String("liuyun", "", "test this program instead of building one")
 
-// scratch holds the program and the presentations, which tests share.
+// scratch holds the presentations, which tests share.
 var scratch string
 
 func TestMain(m *testing.M) {
@@ -37,24 +38,11 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// build is `make build` without the pages, which it embeds as they are.
-var build = sync.OnceValues(func() (string, error) {
-	if *program != "" {
-		return filepath.Abs(*program)
-	}
-	path := filepath.Join(scratch, "liuyun")
-	out, err := exec.Command("go", "build", "-trimpath", "-o", path, "liuyun/cmd/liuyun").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build the program: %w\n%s", err, out)
-	}
-	return path, nil
-})
-
 func liuyun(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
-	path, err := build()
-	if err != nil {
-		t.Fatal(err)
+	path := *program
+	if path == "" {
+		path = process.Build(t, testkit.Root(t)).Path
 	}
 	command := exec.CommandContext(t.Context(), path, args...)
 	command.Env = environment()

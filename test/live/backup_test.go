@@ -33,6 +33,7 @@ func (c *cloud) awaitOnAir(t *testing.T, id, want string) {
 // Two encoders, of which the first is killed and comes back, then both; what viewers
 // get goes on all the time, and nothing in it says that anything happened.
 func TestBackup(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	testkit.FFprobe(t)
 	c := start(t, filepath.Join(t.TempDir(), "data"))
 	s := c.newStream(t)

@@ -285,7 +285,7 @@ func (a *arrivals) judge(t *testing.T, within time.Duration) {
 // edge is ours, as it is by itself.
 func edge(t *testing.T, origin string) (address string) {
 	t.Helper()
-	return built.Serve(t, filepath.Join(t.TempDir(), "edge"), "--roles", "edge", "--origin", origin).URL
+	return liuyun(t).Serve(t, filepath.Join(t.TempDir(), "edge"), "--roles", "edge", "--origin", origin).URL
 }
 
 // sbin finds a program that Debian puts where only root looks.

@@ -87,6 +87,7 @@ func hevcTrack(picture [][]byte) *gortmplib.Track {
 // Pictures of HEVC and AV1 with Opus, by Enhanced RTMP as an encoder in another program
 // writes it, are played as HLS.
 func TestEnhanced(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	testkit.FFprobe(t)
 	hevc := hevcPictures(encode(t, "-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "aud=1:log-level=none:bframes=0:repeat-headers=1", "-f", "hevc"))
 	tiny := av1Pictures(t, encode(t, "-c:v", "libsvtav1", "-preset", "12", "-f", "obu"))

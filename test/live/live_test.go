@@ -36,19 +36,10 @@ type cloud struct {
 	*client.Client
 }
 
-var (
-	build sync.Once
-	built program.Program
-)
-
 // liuyun is the program, built once for all tests.
 func liuyun(t *testing.T) program.Program {
 	t.Helper()
-	build.Do(func() { built = program.Build(t, testkit.Root(t)) })
-	if built.Path == "" {
-		t.Fatal("liuyun was not built: another test says why")
-	}
-	return built
+	return program.Build(t, testkit.Root(t))
 }
 
 // start starts a server with its data in that folder.
@@ -272,6 +263,7 @@ func watch(t *testing.T, address string) {
 // A stream from its first picture over a lost encoder, a lost server and its
 // return, watched all the time.
 func TestLive(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	testkit.FFprobe(t)
 	data := filepath.Join(t.TempDir(), "data")
 	c := start(t, data)

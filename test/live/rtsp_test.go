@@ -10,6 +10,7 @@ import (
 // What is pushed by RTSP, with pictures that refer to later ones, is watched as what is
 // pushed by RTMP: times of decoding are found out, reports put sound beside pictures.
 func TestRTSP(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	testkit.FFprobe(t)
 	c := start(t, t.TempDir())
 	s := c.newStream(t)

@@ -12,6 +12,7 @@ import (
 // streams take it on: one by SRT, one by its playlists of low latency, and one of those
 // goes on when the first stream does.
 func TestSRT(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	testkit.FFprobe(t)
 	c := start(t, t.TempDir(), "--set", "live.allow=127.0.0.1")
 	s := c.newStream(t)

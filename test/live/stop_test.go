@@ -23,6 +23,7 @@ func (e *encoder) leaves(t *testing.T) {
 // A stream is stopped while an encoder sends: that one is sent away, viewers see that
 // it is over, what is recorded is an asset, and nobody is let in until it is started.
 func TestStop(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	testkit.FFprobe(t)
 	c := start(t, t.TempDir())
 	s, err := c.Streams.Create(t.Context(), client.NewStream{Name: "Town hall", Record: true})

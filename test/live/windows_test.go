@@ -102,6 +102,7 @@ func serve(t *testing.T, g *window.Group) (master string) {
 // breaks, a rendition that comes, is missing and comes back, discontinuities, other sets
 // of decoders, and the end.
 func TestPlaylists(t *testing.T) {
+	t.Parallel()
 	r := &reel{t: t, folder: t.TempDir(), source: hub.New(hub.Limits{Units: 1 << 14, Bytes: 1 << 28})}
 	var err error
 	if r.group, err = window.New(window.Options{Folder: r.folder, First: 100}); err != nil {

@@ -33,15 +33,24 @@ type Program struct {
 	Within []string
 }
 
-// Build builds liuyun from the checkout at root. Nothing is linked again when
-// the last build of the calling test package is up to date.
+// Build builds liuyun from the checkout at root, one after the other, whatever packages
+// are tested at once: nothing is linked again while the last build, of whichever package,
+// is up to date. A program that runs meanwhile is not touched, since go renames.
 func Build(t testing.TB, root string) Program {
 	t.Helper()
-	here, err := os.Getwd()
+	folder := filepath.Join(root, "build", "test")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := os.Create(filepath.Join(folder, "lock"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(root, "build", "test", filepath.Base(here), "liuyun")
+	defer lock.Close() // and with it the lock
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(folder, "liuyun")
 	command := exec.CommandContext(t.Context(), "go", "build", "-o", path, "./cmd/liuyun")
 	command.Dir = root
 	if out, err := command.CombinedOutput(); err != nil {
@@ -68,6 +77,9 @@ type Line struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`
 	} `json:"warnings"`
+	Video struct {
+		Height int `json:"height"`
+	} `json:"video"`
 	Plan struct {
 		Frames int `json:"frames"`
 	} `json:"plan"`

@@ -120,12 +120,15 @@ func TestLibvmafAgrees(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ref, dis, want := goldenPair(t, name)
+			if testing.Short() { // a machine in software is slow: the first six, and what settles the sixth
+				ref, dis, want = ref[:7], dis[:7], want[:6]
+			}
 			meter, err := NewMeter(ref[0][0].Width, ref[0][0].Height, 8, models...)
 			if err != nil {
 				t.Fatal(err)
 			}
 			worst := make(map[string]float64)
-			for i, got := range measure(t, meter, ref, dis) {
+			for i, got := range measure(t, meter, ref, dis)[:len(want)] {
 				check := func(name string, got, most float64) {
 					worst[name] = max(worst[name], math.Abs(got-want[i][name]))
 					if math.Abs(got-want[i][name]) > most {

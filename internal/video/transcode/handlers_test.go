@@ -232,14 +232,14 @@ func TestQueueAnalyses(t *testing.T) {
 	for name, test := range map[string]struct {
 		file, x264 string
 	}{
-		"closed groups":              {"closed.mkv", "keyint=50"},
-		"random access that is none": {"refresh.mkv", "keyint=50:intra-refresh=1:bframes=0"},
+		"closed groups":              {"closed.mkv", "keyint=20"},
+		"random access that is none": {"refresh.mkv", "keyint=20:intra-refresh=1:bframes=0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newCloud(t)
 			source := testkit.Generate(t, testkit.Clip{Name: "stretches-" + test.file, Args: []string{
-				"-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=64",
+				"-f", "lavfi", "-i", "testsrc2=size=320x180:rate=10:duration=64",
 				"-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-x264-params", test.x264,
 			}})
 			ask := c.request(source)
