@@ -91,7 +91,7 @@ test: $(TESTSUM) ## every check and test; installs what they need
 	rm -rf build/results
 	@. scripts/tmpdir.sh; status=0; \
 	$(TESTSUM) step -name build -- $(MAKE) --no-print-directory build build/staticcheck build/h2spec $(PEERS) $(E2E_NPM) || status=1; \
-	nice -n 5 $(MAKE) --no-print-directory --keep-going check check-arm64 & reckons=$$!; \
+	nice $(MAKE) --no-print-directory --keep-going check check-arm64 & reckons=$$!; \
 	trap "kill $$reckons; exit 1" INT TERM; \
 	$(MAKE) --no-print-directory e2e || status=1; \
 	wait $$reckons || status=1; \
