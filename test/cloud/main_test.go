@@ -1,8 +1,6 @@
 package cloud
 
 import (
-	"flag"
-	"fmt"
 	"os"
 	"testing"
 
@@ -16,13 +14,8 @@ func liuyun(t *testing.T) program.Program {
 	return program.Build(t, testkit.Root(t))
 }
 
-// TestMain lets more tests run at a time than there are cores: most of the time
-// they wait, for a lease to end or for a node to be missed.
+// Most of the time tests wait, for a lease to end or for a node to be missed.
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if err := flag.Set("test.parallel", "6"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	testkit.AtOnce(6)
 	os.Exit(m.Run())
 }

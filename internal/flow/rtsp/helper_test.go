@@ -21,7 +21,11 @@ import (
 	"liuyun/internal/testkit"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// What tests wait for comes at the pace of a camera.
+func TestMain(m *testing.M) {
+	testkit.AtOnce(4)
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	goodKey    = "lys_abcdefghijklmnopqrstuvwxyz"

@@ -19,7 +19,11 @@ import (
 	"liuyun/internal/testkit"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// What tests wait for comes at the pace of a camera.
+func TestMain(m *testing.M) {
+	testkit.AtOnce(4)
+	goleak.VerifyTestMain(m)
+}
 
 // newDesk has the stream str_1, whose key is lys_key, for who has the token "good" or
 // none.
