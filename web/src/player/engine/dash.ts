@@ -30,7 +30,7 @@ export function openDASH(video: HTMLVideoElement, source: Source, at: number, li
   });
   const state: State = { rungs: [], chosen: -1, shown: undefined, pending: undefined, replacing: undefined, loaded: false, words: [], servers: 1, failures: 0 };
   listen(player, video, state, listener);
-  leaveTheSilent(player, () => state.servers > 1);
+  leaveTheSilent(player, () => state.servers > 1, source.live);
   // The player counts from where the presentation starts, which need not be 0. A stream
   // has another time here than with other engines: it begins at the live edge.
   const closing = new AbortController();
