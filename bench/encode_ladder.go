@@ -50,7 +50,7 @@ const phoneScreen = "phone_vfr/phone_screen_vfr_1080x2280_8s.mp4"
 
 // scroll moves a window of 16:9 down a picture.
 func scroll(seconds float64) string {
-	return fmt.Sprintf("scale=1280:-2,crop=1280:720:0:'(ih-720)*min(1,max(0,(t-1)/%g))'", seconds-2)
+	return fmt.Sprintf("scale=1280:720:force_original_aspect_ratio=increase:force_divisible_by=2,crop=1280:720:0:'(ih-720)*min(1,max(0,(t-1)/%g))'", seconds-2)
 }
 
 func programmes() []programme {

@@ -15,10 +15,13 @@ import (
 // hold at small sizes, and six at the largest, and those on their way.
 const (
 	processMemory  = 64 << 20
-	decodedFrames  = 9  // of the source's size
-	toneMapPerSide = 36 // bytes a pixel: float frames
-	x264PerPixel   = 20 // and
+	decodedFrames  = 9  // of the source's size; of those that are scaled before all else
+	scaledFrames   = 7  // are fewer held
+	toneMapPerSide = 36 // bytes a pixel: float frames, as high as a strip, and
+	toneMapStrips  = 17 // beside strips, whole pictures before and after
+	x264PerPixel   = 10 // and
 	x264PerRef     = 10 // of each reference, with its interpolated planes, and
+	x264LeastRefs  = 3  // that B pictures need, whatever the preset's number is
 	x264PerAhead   = 3.1
 	x265PerPixel   = 120
 	x265PerAhead   = 4.0
@@ -26,6 +29,10 @@ const (
 	svtPerPixel    = 220
 	svtTenBit      = 1.4
 )
+
+// Oversize is the number of pixels above which a source's own frames are most of what a
+// process holds: beyond 4K.
+const Oversize = 4096 * 2304
 
 // Frames that each preset looks ahead.
 var (
@@ -40,15 +47,21 @@ var (
 // Memory is how many bytes the process that encodes u will need, give or take a
 // tenth: the decoder, the float pictures of tone mapping, and every encoder.
 func (u Unit) Memory() int64 {
-	sum := u.Picture.decoderMemory()
-	toned := 0.0
+	sum, toned := 0.0, 0.0
+	scaled := u.Picture.tonedInStrips()
 	for _, out := range u.Outputs {
 		sum += out.memory(u.Count)
 		if out.ToneMap {
-			toned = max(toned, toneMapPerSide*float64(out.Width*out.Height))
+			toned = max(toned, u.Picture.toneMapMemory(out.Width, out.Height))
+		} else {
+			scaled = false
 		}
 	}
-	return processMemory + int64(sum+toned)
+	decoder := u.Picture.decoderMemory()
+	if scaled {
+		decoder *= scaledFrames / float64(decodedFrames)
+	}
+	return processMemory + int64(sum+toned+decoder)
 }
 
 // Memory is what the pass will need.
@@ -58,6 +71,15 @@ func (a Analysis) Memory() int64 {
 		frames *= float64(decodedFrames+a.Threads-1) / decodedFrames
 	}
 	return processMemory + int64(frames)
+}
+
+// toneMapMemory is what tone mapping at a size holds.
+func (p Picture) toneMapMemory(width, height int) float64 {
+	perPixel := float64(toneMapPerSide)
+	if n := strips(height); p.tonedInStrips() && n > 1 {
+		perPixel = perPixel/float64(n) + toneMapStrips
+	}
+	return perPixel * float64(width*height)
 }
 
 func (p Picture) decoderMemory() float64 {
@@ -84,7 +106,7 @@ func (o Output) memory(frames int) float64 {
 	case "av1":
 		return pixels * svtPerPixel * deep(svtTenBit)
 	}
-	return pixels * (x264PerPixel + x264PerRef*float64(min(x264References[o.Preset], o.References)) + x264PerAhead*ahead(x264Lookahead))
+	return pixels * (x264PerPixel + x264PerRef*float64(max(min(x264References[o.Preset], o.References), x264LeastRefs)) + x264PerAhead*ahead(x264Lookahead))
 }
 
 func (o Output) lookahead(presets map[string]int) int {

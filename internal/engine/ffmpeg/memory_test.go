@@ -48,6 +48,29 @@ func TestMemoryIsAsMeasured(t *testing.T) {
 	}
 }
 
+// Whole processes that make an HDR source of 8K smaller: the peak in megabytes.
+func TestMemoryOfStripsIsAsMeasured(t *testing.T) {
+	t.Parallel()
+	deep := Picture{Width: 7680, Height: 4320, Deep: true, Colour: Colour{Primaries: "bt2020", Transfer: "smpte2084", Matrix: "bt2020nc"}}
+	for ahead, want := range map[int]float64{10: 1529, 5: 1401} {
+		out := encoderOf("h264", "medium", 3840, 2160, false)
+		out.ToneMap, out.Lookahead = true, ahead
+		got := float64(Unit{Picture: deep, Count: 1000, Outputs: []Output{out}}.Memory()) / 1e6
+		if got < 0.95*want || got > 1.1*want {
+			t.Errorf("%d frames ahead: %.0f MB predicted, %.0f measured", ahead, got, want)
+		}
+	}
+}
+
+func TestStripsAreEvenAndEqual(t *testing.T) {
+	t.Parallel()
+	for height, want := range map[int]int{2160: 8, 1440: 8, 1080: 6, 720: 8, 1706: 1, 1608: 6, 2: 1} {
+		if got := strips(height); got != want {
+			t.Errorf("%d lines: %d strips, want %d", height, got, want)
+		}
+	}
+}
+
 // Units that do not fit beside each other wait; one that never fits is refused.
 func TestUnitsWaitForMemory(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package ffmpeg
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"liuyun/internal/base/timebase"
@@ -127,6 +128,34 @@ func toneMap(c Colour) []string {
 		"zscale=t=bt709:m=bt709:r=tv:d=error_diffusion",
 		"format=yuv420p",
 	}
+}
+
+// mostStrips are as many as pictures are parted into to be tone-mapped.
+const mostStrips = 8
+
+// tonedInStrips reports whether the float frames of tone mapping are strips of a
+// picture. Fields are put together before.
+func (p Picture) tonedInStrips() bool { return p.Width*p.Height > Oversize && !p.Interlaced }
+
+// strips is how many strips of equal even height a picture is parted into: 1 where its
+// height allows no other.
+func strips(height int) int {
+	n := mostStrips
+	for height%(2*n) != 0 && n > 1 {
+		n--
+	}
+	return n
+}
+
+// inStrips has filters work on one strip of a picture after the other, so that what
+// they hold is a strip. Strips know nothing of each other: chroma is interpolated to
+// their edges and no further.
+func inStrips(filters []string, height int) []string {
+	n := strips(height)
+	if n < 2 {
+		return filters
+	}
+	return slices.Concat([]string{fmt.Sprintf("untile=1x%d", n)}, filters, []string{fmt.Sprintf("tile=1x%d", n)})
 }
 
 func zscaleRange(c Colour) string {

@@ -200,7 +200,8 @@ func (u Unit) sourceFilters() []string {
 // is scaled from the source itself: a chain of sizes, each from the one before,
 // costs 3 s of CPU less for a minute of 1080p, and its small pictures are
 // further from the source than an encoder at good quality is (SSIM 0.9985).
-// Pictures that are tone-mapped are so once, at the largest size that needs it.
+// Pictures that are tone-mapped are so once, at the largest size that needs it, and of
+// oversize pictures they are scaled before anything else holds them, and mapped in strips.
 func renditionGraph(source string, filters []string, picture Picture, outputs []Output) (string, []string) {
 	labels := make([]string, len(outputs))
 	heads := make([]string, 0, len(outputs)) // of the branches from the source
@@ -224,9 +225,15 @@ func renditionGraph(source string, filters []string, picture Picture, outputs []
 		}
 	}
 	if largest >= 0 {
+		base, mapped := picture.scale(outputs[largest].Width, outputs[largest].Height, scaler), toneMap(picture.outRange())
+		if picture.tonedInStrips() {
+			mapped = inStrips(mapped, outputs[largest].Height)
+			if len(heads) == 0 {
+				filters, base = append(base, filters...), nil
+			}
+		}
 		heads = append(heads, "hdr")
-		base := append(picture.scale(outputs[largest].Width, outputs[largest].Height, scaler), toneMap(picture.outRange())...)
-		parts = append([]string{chain("hdr", append(base, split(len(toned))...), toned...)}, parts...)
+		parts = append([]string{chain("hdr", slices.Concat(base, mapped, split(len(toned))), toned...)}, parts...)
 	}
 	first := chain(source, append(slices.Clone(filters), split(len(heads))...), heads...)
 	return strings.Join(append([]string{first}, parts...), ";"), labels

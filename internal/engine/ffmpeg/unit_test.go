@@ -59,7 +59,11 @@ func TestUnitArgs(t *testing.T) {
 	zoned.Quality, zoned.Zones = 24, []Zone{{From: 60, To: 100, Quality: 30}, {From: 100, To: 200, Quality: 21}}
 	zonedHEVC := kept
 	zonedHEVC.Zones = []Zone{{From: 0, To: 50, Quality: 28}}
+	deep := Picture{Width: 7680, Height: 4320, Aspect: timebase.R(1, 1), Deep: true, Colour: hdr.Colour}
+	large := rung("h264.mp4", 3840, 2160, 0)
+	large.ToneMap = true
 	units := map[string]Unit{
+		"oversize": {TimeBase: timebase.R(1, 90000), Picture: deep, To: 900_000, FrameRate: timebase.R(24, 1), Count: 100, Outputs: []Output{large, toned}},
 		"plain": {
 			Stream: 0, TimeBase: timebase.R(1, 12800), Picture: sdr(1280, 720), Seek: &seek, From: 102_400, To: 204_801,
 			FrameRate: timebase.R(25, 1), First: 200, Count: 200,
@@ -361,4 +365,32 @@ func FuzzFramecrcTime(f *testing.F) {
 			t.Errorf("%q: got %d with an error", line, pts)
 		}
 	})
+}
+
+// Tone mapping in strips gives what it gives in one: two levels, which is what
+// dithering may do, are the most that a sample is off, and pictures keep their times.
+func TestStripsShowNoSeams(t *testing.T) {
+	t.Parallel()
+	tools := findTools(t)
+	whole := toneMap(Colour{Primaries: "bt2020", Transfer: "smpte2084", Matrix: "bt2020nc"})
+	graph := chain("0:0", []string{"split=2"}, "a", "b") + ";" + chain("a", whole, "whole") + ";" + chain("b", inStrips(whole, 1080), "parted")
+	var made [2]bytes.Buffer
+	run := Command{Input: open(t, testkit.Media(t, "hdr/roof_hdr10_1080p_1s.mp4")), Pipes: []io.Writer{&made[0], &made[1]}}
+	run.Args = append(tools.inputArgs(readOptions{threads: 1}), "-filter_complex_threads", "1", "-filter_complex", graph)
+	for i, label := range []string{"whole", "parted"} {
+		run.Args = append(append(run.Args, "-map", "["+label+"]", "-frames:v", "2"), tools.passthrough()...)
+		run.Args = append(run.Args, "-c:v", "rawvideo", "-f", "rawvideo", PipeURL(i))
+	}
+	if _, err := tools.Run(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+	a, b := made[0].Bytes(), made[1].Bytes()
+	if len(a) != 2*1920*1080*3/2 || len(b) != len(a) {
+		t.Fatalf("%d and %d bytes", len(a), len(b))
+	}
+	for i, v := range a {
+		if d := int(v) - int(b[i]); d < -2 || d > 2 {
+			t.Fatalf("sample %d is %d in strips and %d in one", i, b[i], v)
+		}
+	}
 }

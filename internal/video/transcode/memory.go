@@ -5,29 +5,27 @@ import (
 )
 
 const (
-	// oversize is the number of pixels above which a source's own frames are most of
-	// what a process holds: beyond 4K.
-	oversize = 4096 * 2304
 	// unitMemory is what a unit of an oversize source may need, as far as its
-	// renditions can be parted: with this program beside it, 1.5 GB.
-	unitMemory = 1400 << 20
+	// renditions can be parted: with this program beside it, and what is predicted too
+	// low by, 1.5 GB.
+	unitMemory = 1300 << 20
 	// slotMemory is what a core of a machine that encodes such sources has to offer.
 	slotMemory = 650 << 20
 )
 
 // lookaheads are tried for renditions of oversize sources, until one fits: an encoder
 // holds every frame that it looks ahead at, three bytes a pixel.
-var lookaheads = []int{0, 20, 10}
+var lookaheads = []int{0, 20, 10, 5}
 
 // isOversize reports whether memory decides how the source is encoded.
 func (j *job) isOversize() bool {
 	v := j.inventory.video
-	return v != nil && v.Width*v.Height > oversize
+	return v != nil && v.Width*v.Height > ffmpeg.Oversize
 }
 
 // fitMemory has encoders of large renditions look ahead less where the source is
 // oversize. A rendition that cannot fit looks ahead at twenty frames if it is beyond
-// 4K itself, where each is 100 MB, else at ten.
+// 4K itself, where each is 100 MB, else at five.
 func (j *job) fitMemory() {
 	if !j.isOversize() {
 		return
@@ -39,7 +37,7 @@ func (j *job) fitMemory() {
 				break
 			}
 		}
-		if j.memoryOf(r) > unitMemory && r.Template.Width*r.Template.Height > oversize {
+		if j.memoryOf(r) > unitMemory && r.Template.Width*r.Template.Height > ffmpeg.Oversize {
 			r.Template.Lookahead = 20
 		}
 	}
