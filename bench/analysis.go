@@ -11,17 +11,17 @@ import (
 	"liuyun/internal/video/transcode/analyse"
 )
 
-// analysed are the shared clips that the analysis is measured on, at their own size.
+// analysed are the shared clips that the analysis is measured on, whole and at their own
+// size: stretches of films are thirty seconds, and the start of a process, a tenth of a
+// second, weighs more the shorter a clip is.
 var analysed = [...]struct {
-	clip string
-	rate timebase.Rational
+	clip   string
+	rate   timebase.Rational
+	frames int
 }{
-	{"live_multishot/wave_croatia_1080p25_8s.mp4", timebase.R(25, 1)},
-	{"people_motion/football_juggle_720p24_10s.mp4", timebase.R(24, 1)},
+	{"live_multishot/wave_croatia_1080p25_8s.mp4", timebase.R(25, 1), 200},
+	{"people_motion/football_juggle_720p24_10s.mp4", timebase.R(24, 1), 240},
 }
-
-// analysedFrames is how much of each is taken.
-const analysedFrames = 120
 
 // measureAnalysis compares the CPU seconds of the analysis, decoding included, with
 // those of one child that decodes the same and encodes four rungs at medium.
@@ -38,7 +38,7 @@ func measureAnalysis(ctx context.Context, b *bench) ([]result, error) {
 		if err != nil {
 			return list, err
 		}
-		found, err := b.analysisCost(ctx, tools, path, one.rate)
+		found, err := b.analysisCost(ctx, tools, path, one.rate, one.frames)
 		if err != nil {
 			return list, err
 		}
@@ -52,7 +52,7 @@ func measureAnalysis(ctx context.Context, b *bench) ([]result, error) {
 }
 
 // analysisCost measures one clip without looks and with them.
-func (b *bench) analysisCost(ctx context.Context, tools *ffmpeg.Tools, path string, rate timebase.Rational) ([]result, error) {
+func (b *bench) analysisCost(ctx context.Context, tools *ffmpeg.Tools, path string, rate timebase.Rational, frames int) ([]result, error) {
 	folder, err := b.folder()
 	if err != nil {
 		return nil, err
@@ -69,11 +69,11 @@ func (b *bench) analysisCost(ctx context.Context, tools *ffmpeg.Tools, path stri
 		return nil, err
 	}
 	v := media.Video[0]
-	end := v.StartPTS + int64(float64(analysedFrames)/(rate.Float()*v.TimeBase.Float()))
+	end := v.StartPTS + int64(float64(frames)/(rate.Float()*v.TimeBase.Float()))
 	unit := ffmpeg.Unit{
 		Stream: v.Index, TimeBase: v.TimeBase, From: v.StartPTS, To: end, Origin: v.StartPTS,
 		Picture:   ffmpeg.Picture{Width: v.Width, Height: v.Height, Aspect: timebase.R(1, 1), Colour: ffmpeg.BT709},
-		FrameRate: rate, Count: analysedFrames, Hold: true,
+		FrameRate: rate, Count: frames, Hold: true,
 	}
 	for i, height := range [...]int{v.Height, v.Height * 2 / 3, v.Height * 4 / 9, v.Height / 3} {
 		height &^= 1
