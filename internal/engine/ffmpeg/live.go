@@ -32,6 +32,10 @@ type Live struct {
 	From int64
 	// Hold is how long pictures may be held back so that several are handed on at once.
 	Hold time.Duration
+	// Views are what it shows of the pictures besides, of a rendition of pictures.
+	Views []LiveView
+	// Steering changes the offsets of Pictures while the child runs; nil where they stay.
+	Steering *LiveSteering
 
 	Limits proc.Limits
 	Nice   int
@@ -44,8 +48,12 @@ type LivePictures struct {
 	Rate          int64 // bits a second that it may need for long
 	// After is the last moment that is left out, in ticks: a child that goes on for
 	// another begins behind it. It begins with a key frame wherever that is.
-	After  int64
-	Output LiveOutput
+	After int64
+	// Offsets are by how many steps of QP its quantiser may be moved, of which Offset
+	// is the one to begin with: see [LiveSteering.Offset]. Without any it is not moved.
+	Offsets []float64
+	Offset  int
+	Output  LiveOutput
 }
 
 // LiveSound is the one rendition of sound, of at most two channels.
@@ -83,6 +91,14 @@ func (t *Tools) RunLive(ctx context.Context, l Live, feed func(ctx context.Conte
 	defer out.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	var orders *os.File
+	if l.Steering != nil {
+		var release func()
+		if orders, release, err = l.Steering.hold(); err != nil {
+			return Usage{}, err
+		}
+		defer release()
+	}
 	fed := make(chan error, 1) // nil: what the child says counts
 	go func() {
 		err := feedPipe(ctx, out, l.Source, feed)
@@ -94,7 +110,7 @@ func (t *Tools) RunLive(ctx context.Context, l Live, feed func(ctx context.Conte
 		}
 		fed <- err
 	}()
-	usage, err := t.runLive(ctx, l, in)
+	usage, err := t.runLive(ctx, l, in, orders)
 	cancel(errChildEnded)
 	_ = out.SetWriteDeadline(time.Now()) // closed already: nothing waits
 	if feedErr := <-fed; feedErr != nil {
@@ -116,8 +132,8 @@ func feedPipe(ctx context.Context, out *os.File, src LiveSource, feed func(conte
 	return feed(ctx, w.write)
 }
 
-// runLive runs the child that reads in.
-func (t *Tools) runLive(ctx context.Context, l Live, in *os.File) (Usage, error) {
+// runLive runs the child that reads in, and orders beside it.
+func (t *Tools) runLive(ctx context.Context, l Live, in, orders *os.File) (Usage, error) {
 	var pipes []io.Writer
 	for _, p := range l.Pictures {
 		pipes = append(pipes, liveReader(p.Output))
@@ -125,8 +141,11 @@ func (t *Tools) runLive(ctx context.Context, l Live, in *os.File) (Usage, error)
 	if l.Sound != nil {
 		pipes = append(pipes, liveReader(l.Sound.Output))
 	}
+	for _, v := range l.Views {
+		pipes = append(pipes, &viewReader{view: v})
+	}
 	used, log, err := t.start(ctx, child{
-		tool: t.ffmpeg, stream: in, args: t.LiveArgs(l), pipes: pipes, limits: l.Limits, nice: l.Nice,
+		tool: t.ffmpeg, stream: in, orders: orders, args: t.LiveArgs(l), pipes: pipes, limits: l.Limits, nice: l.Nice,
 	})
 	if err != nil {
 		err = t.explain(err, Input{Name: "the stream"})
@@ -147,21 +166,32 @@ func liveReader(out LiveOutput) *mp4.StreamReader {
 	}
 }
 
-// liveURL names what a live child reads.
-const liveURL = "pipe:3"
+// input names what a live child reads. It takes no orders where an input is called a
+// pipe: then it is opened as a file.
+func (l Live) input() (protocols, url string) {
+	if l.Steering != nil {
+		return "file,pipe", "/proc/self/fd/3"
+	}
+	return "pipe", "pipe:3"
+}
 
 // LiveArgs are the arguments of the child that makes l.
 func (t *Tools) LiveArgs(l Live) []string {
-	args := []string{
-		"-hide_banner", "-nostdin", "-y", "-nostats", "-loglevel", "repeat+level+warning", "-max_error_rate", "1",
+	protocols, url := l.input()
+	args := []string{"-nostdin"}
+	if l.Steering != nil {
+		args = []string{"-stdin"}
+	}
+	args = append(args,
+		"-hide_banner", "-y", "-nostats", "-loglevel", "repeat+level+warning", "-max_error_rate", "1",
 		"-copyts", "-noautorotate", "-reinit_filter", "0",
 		// Two threads decode: one more picture is on its way.
 		"-threads", "2", "-max_pixels", strconv.FormatInt(t.config.MaxPixels, 10),
 		// What the head of the stream says is known: as little as can be is read before
 		// decoding begins.
-		"-protocol_whitelist", "pipe", "-probesize", "32", "-analyzeduration", "1", "-fpsprobesize", "0",
-		"-f", "matroska", "-i", liveURL,
-	}
+		"-protocol_whitelist", protocols, "-probesize", "32", "-analyzeduration", "1", "-fpsprobesize", "0",
+		"-f", "matroska", "-i", url,
+	)
 	if l.Sound != nil {
 		return append(args, l.sound()...)
 	}
@@ -172,6 +202,12 @@ func (t *Tools) LiveArgs(l Live) []string {
 		args = append(args, t.passthrough()...)
 		args = append(args, p.encoder(l)...)
 		args = append(args, l.muxer(i)...)
+	}
+	for i := range l.Views {
+		at := len(l.Pictures) + i
+		args = append(args, "-map", "["+labels[at]+"]")
+		args = append(args, t.passthrough()...)
+		args = append(args, "-c:v", "rawvideo", "-flush_packets", "1", "-f", "rawvideo", PipeURL(at))
 	}
 	return args
 }
@@ -198,7 +234,7 @@ func (l Live) graph() (graph string, labels []string) {
 	if l.Source.Interlaced {
 		first = append([]string{"bwdif=mode=send_frame:parity=auto:deint=interlaced"}, first...)
 	}
-	heads := make([]string, len(l.Pictures))
+	heads := make([]string, len(l.Pictures), len(l.Pictures)+len(l.Views))
 	var parts []string
 	for i, p := range l.Pictures {
 		heads[i] = "s" + strconv.Itoa(i)
@@ -208,7 +244,12 @@ func (l Live) graph() (graph string, labels []string) {
 		}
 		filters = append(filters, p.scale()...)
 		labels = append(labels, "o"+strconv.Itoa(i))
-		parts = append(parts, chain(heads[i], filters, labels[i]))
+		parts = append(parts, p.steered(heads[i], filters, labels[i], steered(i))...)
+	}
+	for i, v := range l.Views {
+		head, label := "v"+strconv.Itoa(i), "w"+strconv.Itoa(i)
+		heads, labels = append(heads, head), append(labels, label)
+		parts = append(parts, chain(head, v.filters(), label))
 	}
 	source := chain("0:0", append(first, split(len(heads))...), heads...)
 	return strings.Join(append([]string{source}, parts...), ";"), labels

@@ -97,6 +97,7 @@ type child struct {
 	input  Input
 	stream *os.File // what it reads instead of an input, by its descriptor alone
 	second *os.File // another beside it, as descriptor 4; the pipes come after
+	orders *os.File // its standard input; nil is none
 	args   []string
 	dir    string
 	pipes  []io.Writer
@@ -153,6 +154,7 @@ func (t *Tools) run(ctx context.Context, c child) (proc.Usage, messageLog, error
 		Env:    childEnv(),
 		Dir:    dir,
 		Files:  files,
+		Stdin:  c.orders,
 		Pipes:  c.pipes,
 		Stdout: c.stdout,
 		Stderr: stderr,

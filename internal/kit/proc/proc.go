@@ -29,6 +29,9 @@ type Command struct {
 	// Files are inherited as descriptors 3, 4, …. They stay the caller's, who
 	// keeps them open until Run returns.
 	Files []*os.File
+	// Stdin is what the child reads as its standard input; nil is the null device. It
+	// stays the caller's too.
+	Stdin *os.File
 	// Pipes receive what the child writes to the descriptors after Files, one
 	// each. Every pipe is copied by a goroutine of its own, so that a slow one
 	// holds up only the child. A Write that fails ends the child, and Run

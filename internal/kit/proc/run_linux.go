@@ -149,8 +149,12 @@ func (ch *child) supervise(ctx context.Context) error {
 			return fmt.Errorf("confine: %w", err)
 		}
 	}
+	stdin := ch.Stdin
+	if stdin == nil {
+		stdin = null
+	}
 	begin := time.Now()
-	cmd, err := ch.start(null)
+	cmd, err := ch.start(stdin)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"liuyun/internal/av/pixel"
+	"liuyun/internal/av/scene"
 	"liuyun/internal/base/fault"
 	"liuyun/internal/base/timebase"
 	"liuyun/internal/engine/ffmpeg"
@@ -310,7 +311,7 @@ func (s *stretch) each(f func(*moment) error) error {
 		return err
 	}
 	defer luma.close()
-	frames, err := openRecords(s.folder, framesName, analyse.FrameBytes)
+	frames, err := openRecords(s.folder, framesName, scene.FrameBytes)
 	if err != nil {
 		return err
 	}
@@ -333,7 +334,7 @@ func (s *stretch) each(f func(*moment) error) error {
 		if err != nil {
 			return err
 		}
-		if m.frame, err = analyse.ReadFrame(record); err != nil {
+		if m.frame, err = scene.ReadFrame(record); err != nil {
 			return err
 		}
 		if next != nil && next.Frame == i {

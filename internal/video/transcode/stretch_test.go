@@ -16,10 +16,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"liuyun/internal/av/pixel"
+	"liuyun/internal/av/scene"
 	"liuyun/internal/base/timebase"
 	"liuyun/internal/engine/ffmpeg"
 	"liuyun/internal/testkit"
-	"liuyun/internal/video/transcode/analyse"
 )
 
 func TestStretches(t *testing.T) {
@@ -121,7 +121,7 @@ func drawn(t *testing.T, s stretch, times []int64, level func(pts int64) byte, s
 			tiles = append(tiles, slices.Repeat([]byte{128}, spec.Width*spec.Height/2)...)
 		}
 	}
-	for name, data := range map[string][]byte{lumaName: luma, tilesName: tiles, looksName: nil, framesName: make([]byte, analyse.FrameBytes*len(times))} {
+	for name, data := range map[string][]byte{lumaName: luma, tilesName: tiles, looksName: nil, framesName: make([]byte, scene.FrameBytes*len(times))} {
 		if err := os.WriteFile(filepath.Join(s.folder, name), data, 0o644); err != nil {
 			t.Fatal(err)
 		}

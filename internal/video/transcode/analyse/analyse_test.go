@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"liuyun/internal/av/scene"
 )
 
 // drawn makes a picture of luma by a function, grey all over.
@@ -24,8 +26,8 @@ func drawn(luma func(x, y int) float64) Picture {
 	return p
 }
 
-// scene is smooth structure, panned by x and y samples.
-func scene(x0, y0 float64) Picture {
+// landscape is smooth structure, panned by x and y samples.
+func landscape(x0, y0 float64) Picture {
 	return drawn(func(x, y int) float64 {
 		u, v := float64(x)-x0, float64(y)-y0
 		return 120 + 30*math.Sin(u*0.21+v*0.05) + 25*math.Sin(v*0.27-u*0.03) + 20*math.Sin((u+v)*0.4)
@@ -67,7 +69,7 @@ func TestMotion(t *testing.T) {
 		{"across", 4, 3, 4, 6},
 	}
 	for _, test := range tests {
-		frames, _ := film(t, false, scene(0, 0), scene(test.x, test.y))
+		frames, _ := film(t, false, landscape(0, 0), landscape(test.x, test.y))
 		got := float64(frames[1].Motion) * Width
 		if got < test.least || got > test.most {
 			t.Errorf("%s: got motion of %.2f samples, want %g…%g", test.name, got, test.least, test.most)
@@ -87,7 +89,7 @@ func TestGrain(t *testing.T) {
 	for _, want := range []float64{0, 2, 4} {
 		r := rand.New(rand.NewPCG(1, 2))
 		noisy := func() Picture {
-			base := scene(0, 0)
+			base := landscape(0, 0)
 			return drawn(func(x, y int) float64 { return math.Round(float64(base[y*Width+x]) + want*r.NormFloat64()) })
 		}
 		frames, _ := film(t, false, noisy(), noisy(), noisy())
@@ -102,11 +104,11 @@ func TestShots(t *testing.T) {
 	var pictures []Picture
 	for i := range 12 { // fades in from black
 		share := max(0, float64(i-2)/9)
-		base := scene(0, 0)
+		base := landscape(0, 0)
 		pictures = append(pictures, drawn(func(x, y int) float64 { return 16 + share*(float64(base[y*Width+x])-16) }))
 	}
 	barred := func(x0 float64) Picture {
-		base := scene(x0, 0)
+		base := landscape(x0, 0)
 		return drawn(func(x, y int) float64 {
 			if y < 12 || y >= 84 {
 				return 16
@@ -161,7 +163,7 @@ func TestText(t *testing.T) {
 	if got := share(noise); got != 0 {
 		t.Errorf("noise: %.2f of it is text", got)
 	}
-	if got := share(scene(0, 0)); got != 0 {
+	if got := share(landscape(0, 0)); got != 0 {
 		t.Errorf("waves: %.2f of it is text", got)
 	}
 	line := drawn(func(x, y int) float64 {
@@ -224,7 +226,7 @@ func TestFaces(t *testing.T) {
 func TestLooks(t *testing.T) {
 	t.Parallel()
 	moving := func(i int, moves bool) Picture {
-		p := scene(0, 0)
+		p := landscape(0, 0)
 		at := 20
 		if moves {
 			at += 2 * i
@@ -269,7 +271,7 @@ func TestBlackPicturesHaveNoLook(t *testing.T) {
 
 func TestMirror(t *testing.T) {
 	t.Parallel()
-	p, q, back := scene(3, 4), make(Picture, PictureSize), make(Picture, PictureSize)
+	p, q, back := landscape(3, 4), make(Picture, PictureSize), make(Picture, PictureSize)
 	mirror(q, p)
 	mirror(back, q)
 	if cmp.Equal(p, q) || !cmp.Equal(p, back) {
@@ -285,7 +287,7 @@ func TestSqueeze(t *testing.T) {
 			t.Fatalf("got %d, want 77", v)
 		}
 	}
-	p := scene(0, 0)
+	p := landscape(0, 0)
 	mean := func(list []byte) float64 {
 		sum := 0.0
 		for _, v := range list {
@@ -301,12 +303,12 @@ func TestSqueeze(t *testing.T) {
 
 func TestRecords(t *testing.T) {
 	t.Parallel()
-	frames, looks := film(t, true, scene(0, 0), scene(2, 1))
+	frames, looks := film(t, true, landscape(0, 0), landscape(2, 1))
 	data := frames[1].Append(nil)
-	if len(data) != FrameBytes {
-		t.Fatalf("a frame has %d bytes, want %d", len(data), FrameBytes)
+	if len(data) != scene.FrameBytes {
+		t.Fatalf("a frame has %d bytes, want %d", len(data), scene.FrameBytes)
 	}
-	got, err := ReadFrame(data)
+	got, err := scene.ReadFrame(data)
 	if err != nil || got != frames[1] {
 		t.Errorf("got %+v, %v, want %+v", got, err, frames[1])
 	}
@@ -321,7 +323,7 @@ func TestRecords(t *testing.T) {
 	if _, err := ReadLook(data[1:]); err == nil {
 		t.Error("a short record: got no error")
 	}
-	if _, err := ReadFrame(nil); err == nil {
+	if _, err := scene.ReadFrame(nil); err == nil {
 		t.Error("no record: got no error")
 	}
 }
@@ -331,7 +333,7 @@ func BenchmarkAdd(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	pictures := []Picture{scene(0, 0), scene(2, 1), scene(5, 1)}
+	pictures := []Picture{landscape(0, 0), landscape(2, 1), landscape(5, 1)}
 	for i := 0; b.Loop(); i++ {
 		if _, _, err := f.Add(float64(i)/25, pictures[i%len(pictures)]); err != nil {
 			b.Fatal(err)

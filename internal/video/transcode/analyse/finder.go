@@ -1,5 +1,7 @@
 package analyse
 
+import "liuyun/internal/av/scene"
+
 // Config says what is known of the film before its pictures come.
 type Config struct {
 	Colours Colours
@@ -13,9 +15,7 @@ type Config struct {
 type Finder struct {
 	config    Config
 	predictor *Predictor // nil without Looks
-	before    Picture
-	begun     bool
-	estimator estimator
+	meter     scene.Meter
 	movement  movement
 
 	lastLook Picture // the picture of the last Look
@@ -26,7 +26,7 @@ type Finder struct {
 
 // New returns a Finder for a film that begins.
 func New(c Config) (*Finder, error) {
-	f := &Finder{config: c, before: make(Picture, PictureSize), lastLook: make(Picture, PictureSize), mirrored: make(Picture, PictureSize)}
+	f := &Finder{config: c, lastLook: make(Picture, PictureSize), mirrored: make(Picture, PictureSize)}
 	if c.Looks {
 		var err error
 		if f.predictor, err = NewPredictor(); err != nil {
@@ -52,16 +52,11 @@ const (
 // Add takes the next picture, of the time in seconds. The Look is nil where none
 // is due; it is made of the picture and what moved since the last one.
 func (f *Finder) Add(seconds float64, p Picture) (Frame, *Look, error) {
-	var frame Frame
 	luma := p.Luma()
-	frame.measure(luma)
-	if f.begun {
-		f.estimator.estimate(f.before.Luma(), luma)
-		frame.compare(&f.estimator, luma)
-		f.movement.add(&f.estimator)
+	frame, compared := f.meter.Add(luma)
+	if compared {
+		f.movement.add(&f.meter.Motion)
 	}
-	copy(f.before, p)
-	f.begun = true
 	if f.predictor == nil || frame.Black || !f.due(seconds, luma) {
 		return frame, nil, nil
 	}

@@ -1,6 +1,10 @@
 package analyse
 
-import "math"
+import (
+	"math"
+
+	"liuyun/internal/av/scene"
+)
 
 // Look is where people are likely to look at a moment, and what says so.
 type Look struct {
@@ -27,7 +31,7 @@ func (l *Look) combine(network *Map, moving *[Cells]float32) {
 
 // movement gathers what moves otherwise than the camera.
 type movement struct {
-	sum   [blocks]float64
+	sum   [scene.Blocks]float64
 	count int
 }
 
@@ -35,9 +39,9 @@ type movement struct {
 // in full.
 const ownMotion = 2.0
 
-func (m *movement) add(e *estimator) {
-	for i, v := range e.vectors {
-		dx, dy := float64(v.x)-float64(e.global.x), float64(v.y)-float64(e.global.y)
+func (m *movement) add(e *scene.Estimator) {
+	for i, v := range e.Vectors {
+		dx, dy := float64(v.X)-float64(e.Global.X), float64(v.Y)-float64(e.Global.Y)
 		own := min(math.Hypot(dx, dy)/ownMotion, 1)
 		// Where most is left unexplained, vectors are noise, and something happens.
 		m.sum[i] += own
@@ -51,11 +55,11 @@ func (m *movement) take() (moving [Cells]float32) {
 	if m.count > 0 {
 		mean := 0.0
 		for _, v := range m.sum {
-			mean += v / blocks
+			mean += v / scene.Blocks
 		}
 		for i := range moving {
-			x, y := i%Columns*cell/block, i/Columns*cell/block
-			moving[i] = float32(max(0, m.sum[y*blockCols+x]-mean) / float64(m.count))
+			x, y := i%Columns*cell/scene.Block, i/Columns*cell/scene.Block
+			moving[i] = float32(max(0, m.sum[y*scene.BlockCols+x]-mean) / float64(m.count))
 		}
 	}
 	*m = movement{}

@@ -6,11 +6,16 @@
 // process, opens no file, and the same pictures give the same answers.
 package analyse
 
+import "liuyun/internal/av/scene"
+
+// Frame is what one picture shows.
+type Frame = scene.Frame
+
 // The size of the small pictures, into which each picture of the film is squeezed
 // whatever its shape, and of the maps of cells that are laid over it.
 const (
-	Width       = 160
-	Height      = 96
+	Width       = scene.Width
+	Height      = scene.Height
 	PictureSize = Width * Height * 3 / 2
 
 	Columns = 40

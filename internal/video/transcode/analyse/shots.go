@@ -3,6 +3,8 @@ package analyse
 import (
 	"math"
 	"slices"
+
+	"liuyun/internal/av/scene"
 )
 
 // Shot is what the pictures from one cut to the next have in common.
@@ -64,7 +66,7 @@ func (f Film) shot(frames []Frame, fading []bool, from int) Shot {
 	n := float64(len(frames))
 	flat, crisp, moved := 0.0, 0.0, 0.0
 	var grains []float64
-	bars := Bars{255, 255, 255, 255}
+	bars := scene.Bars{Left: 255, Top: 255, Right: 255, Bottom: 255}
 	for i, one := range frames {
 		s.Luma += float64(one.Luma) / n
 		s.Contrast += float64(one.Contrast) / n
@@ -77,7 +79,7 @@ func (f Film) shot(frames []Frame, fading []bool, from int) Shot {
 		if one.Black {
 			s.Black++
 		} else {
-			bars = bars.and(one.Bars)
+			bars = both(bars, one.Bars)
 		}
 		if i == 0 {
 			continue // it comes after a cut
@@ -98,8 +100,8 @@ func (f Film) shot(frames []Frame, fading []bool, from int) Shot {
 		s.Grain = grains[len(grains)/2] * math.Sqrt(max(1, f.Samples))
 	}
 	if s.Black < len(frames) {
-		s.Bars = bars.edges()
-		s.Screen = flat-bars.share() >= screenFlat && crisp >= screenCrisp
+		s.Bars = edgesOf(bars)
+		s.Screen = flat-share(bars) >= screenFlat && crisp >= screenCrisp
 	}
 	return s
 }
@@ -126,15 +128,15 @@ func (s *Shot) see(looks []Seen) (left []Seen) {
 	return looks[n:]
 }
 
-// and is what both have black.
-func (b Bars) and(o Bars) Bars {
-	return Bars{min(b.Left, o.Left), min(b.Top, o.Top), min(b.Right, o.Right), min(b.Bottom, o.Bottom)}
+// both is what both have black.
+func both(b, o scene.Bars) scene.Bars {
+	return scene.Bars{Left: min(b.Left, o.Left), Top: min(b.Top, o.Top), Right: min(b.Right, o.Right), Bottom: min(b.Bottom, o.Bottom)}
 }
 
 // barLeast is the width of a bar below which it may be an edge that was cut badly.
 const barLeast = 2 // samples
 
-func (b Bars) edges() *Edges {
+func edgesOf(b scene.Bars) *Edges {
 	if max(b.Left, b.Top, b.Right, b.Bottom) < barLeast {
 		return nil
 	}
@@ -142,7 +144,7 @@ func (b Bars) edges() *Edges {
 }
 
 // share is how much of the picture the bars take.
-func (b Bars) share() float64 {
+func share(b scene.Bars) float64 {
 	across := 1 - float64(b.Left+b.Right)/Width
 	down := 1 - float64(b.Top+b.Bottom)/Height
 	return 1 - across*down

@@ -1,4 +1,4 @@
-package analyse
+package scene
 
 import (
 	"math"
@@ -37,8 +37,8 @@ const duplicate = 0.05
 // Duplicate reports whether the picture is the one before once more.
 func (f Frame) Duplicate() bool { return f.Change < duplicate }
 
-// measure fills what one picture shows by itself.
-func (f *Frame) measure(luma []byte) {
+// Measure fills what one picture shows by itself.
+func (f *Frame) Measure(luma []byte) {
 	sum, squares, steps, flat, strong, crisp := 0, 0, 0, 0, 0, 0
 	var histogram [256]int
 	for y := range Height {
@@ -129,19 +129,20 @@ func dark(line []byte, count, step int) bool {
 	return sum <= blackMean*count
 }
 
-// compare fills what the picture is beside the one before.
-func (f *Frame) compare(e *estimator, luma []byte) {
+// Compare fills what the picture is beside the one before, between which e has found
+// the motion.
+func (f *Frame) Compare(e *Estimator, luma []byte) {
 	var residual, change int64
 	length := 0.0
-	for i, v := range e.vectors {
-		residual += int64(e.residual[i])
-		change += int64(e.before[i])
-		length += math.Hypot(float64(v.x), float64(v.y))
+	for i, v := range e.Vectors {
+		residual += int64(e.Residual[i])
+		change += int64(e.Before[i])
+		length += math.Hypot(float64(v.X), float64(v.Y))
 	}
 	const size = Width * Height
 	f.Change = float32(change) / size
 	f.Residual = float32(residual) / size
-	f.Motion = float32(length / blocks / Width)
+	f.Motion = float32(length / Blocks / Width)
 	f.Grain = grain(e, luma)
 }
 
@@ -149,15 +150,15 @@ func (f *Frame) compare(e *estimator, luma []byte) {
 // flattest quarter of the blocks and where they came from is each picture's own.
 // Rounding to levels, a twelfth of a level squared each, is taken off. The variance
 // is that of a normal distribution with the mean difference that was found.
-func grain(e *estimator, luma []byte) float32 {
+func grain(e *Estimator, luma []byte) float32 {
 	type flatness struct{ texture, residual int }
-	var list [blocks]flatness
+	var list [Blocks]flatness
 	n := 0
-	for i := range blocks {
-		x, y := i%blockCols*block, i/blockCols*block
+	for i := range Blocks {
+		x, y := i%BlockCols*Block, i/BlockCols*Block
 		texture, sum := 0, 0
-		for row := range block {
-			line := luma[(y+row)*Width+x:][:block]
+		for row := range Block {
+			line := luma[(y+row)*Width+x:][:Block]
 			for k, v := range line {
 				sum += int(v)
 				if k > 0 {
@@ -166,18 +167,18 @@ func grain(e *estimator, luma []byte) float32 {
 				}
 			}
 		}
-		if mean := sum / (block * block); mean > 24 && mean < 225 { // noise is cut off at either end
-			list[n] = flatness{texture, int(e.residual[i])}
+		if mean := sum / (Block * Block); mean > 24 && mean < 225 { // noise is cut off at either end
+			list[n] = flatness{texture, int(e.Residual[i])}
 			n++
 		}
 	}
-	if n < blocks/8 {
+	if n < Blocks/8 {
 		return 0
 	}
 	slices.SortFunc(list[:n], func(a, b flatness) int { return a.texture - b.texture })
 	flat := list[:max(1, n/4)]
 	slices.SortFunc(flat, func(a, b flatness) int { return a.residual - b.residual })
-	mean := float64(flat[len(flat)/2].residual) / (block * block)
+	mean := float64(flat[len(flat)/2].residual) / (Block * Block)
 	variance := mean*mean*math.Pi/2/2 - 1.0/12
 	return float32(math.Sqrt(max(0, variance)))
 }
