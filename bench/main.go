@@ -69,6 +69,7 @@ func benchmarks() []benchmark {
 		{"live-srt", "CPU seconds of delivering a GB by SRT, readers too, against MediaMTX", measureLiveSRT},
 		{"live-whep", "CPU seconds of delivering a GB by WebRTC, viewers too, against MediaMTX", measureLiveWHEP},
 		{"live-ladder", "CPU seconds of a stream with three renditions against one plain ffmpeg command", measureLiveLadder},
+		{"live-adapt", "bits of a live ladder that follows what is seen against one that does not, and its CPU", measureLiveAdapt},
 		{"live-memory", "peak memory of a server to which 200 encoders push against 200 MB", measureLiveMemory},
 		{"live-start", "seconds from a first key frame to a viewer's first part against 1.5 s", measureLiveStart},
 		{"live-glass", "seconds from a picture to the screen, p95, against 2.5 s, 1.3 s with short parts, 0.15 s by WebRTC", measureLiveGlass},

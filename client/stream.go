@@ -177,10 +177,16 @@ type StreamPoint struct {
 // StreamRung is how one rendition of the pictures goes.
 type StreamRung struct {
 	Name    string `json:"name"`
-	State   string `json:"state"` // "made", or "shed" while the machine cannot keep up
+	State   string `json:"state"` // "made", "shed" while the machine cannot keep up, "spare" while it would show no more than the next
 	Width   int    `json:"width"`
 	Height  int    `json:"height"`
 	Bitrate int64  `json:"bitrate"` // bits a second that it may need
+
+	// What is known unless live.adapt is off.
+	Spent  int64   `json:"spent"`  // bits in the last second
+	QP     float64 `json:"qp"`     // the mean quantiser
+	Offset float64 `json:"offset"` // by how much it is moved by what the pictures show
+	Why    string  `json:"why"`    // what moved it
 }
 
 // StreamInput is how one of a stream's encoders goes.

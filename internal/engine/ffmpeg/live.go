@@ -275,13 +275,16 @@ func (p LivePictures) encoder(l Live) []string {
 	}
 	rate := strconv.FormatInt(p.Rate, 10)
 	return []string{
-		"-c:v", "libx264", "-preset", "veryfast", "-profile:v", "high", "-crf", "23", "-maxrate", rate, "-bufsize", rate,
+		"-c:v", "libx264", "-preset", livePreset, "-profile:v", "high", "-crf", "23", "-maxrate", rate, "-bufsize", rate,
 		"-bf", "0", "-threads", "2", "-sc_threshold", "0", "-forced-idr", "1", "-force_key_frames", keys,
 		"-x264-params", "keyint=infinite:scenecut=0:rc-lookahead=0:sync-lookahead=0:mbtree=0:sliced-threads=1:force-cfr=1:open-gop=0:stitchable=1",
 		"-a53cc", "0", "-bsf:v", "filter_units=remove_types=6", "-flags:v", "+bitexact",
 		"-enc_time_base", fmt.Sprintf("1:%d", l.Source.Clock),
 	}
 }
+
+// livePreset is the preset of renditions that are made while the source comes.
+const livePreset = "veryfast"
 
 // MostKeys bounds how many key frames a child places itself: their times are an
 // argument. (In an expression ffmpeg counts time from the first picture.)

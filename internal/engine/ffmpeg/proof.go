@@ -47,6 +47,15 @@ func (t *Tools) FollowsRegions(ctx context.Context, codec, preset string) (bool,
 	return t.proofs.regions[key], nil
 }
 
+// Steers reports whether the quantisers of a live child can be moved while it runs: see
+// [LiveSteering].
+func (t *Tools) Steers(ctx context.Context) (bool, error) {
+	if !t.HasFilter("streamselect") {
+		return false, nil
+	}
+	return t.FollowsRegions(ctx, "h264", livePreset)
+}
+
 // proofGrowth is by how much an encode has to grow when all of its picture is made
 // proofSteps of QP better, which doubles the bits.
 const (

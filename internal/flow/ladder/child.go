@@ -23,6 +23,12 @@ func (l *Ladder) command(from start, made []*rung) ffmpeg.Live {
 	}
 	var begin []ingest.Rung
 	l.mu.Lock()
+	if l.adaption != nil {
+		live.Views = l.adaption.views(from, made)
+	}
+	if l.Adapt.Bits {
+		live.Steering = &l.adaption.steering
+	}
 	live.Keys = l.planned.Every
 	for _, r := range made {
 		out, begins := r.aim(from, live.Keys)

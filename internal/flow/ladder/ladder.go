@@ -51,8 +51,9 @@ type Options struct {
 	// Hold is how long pictures may be held back, on the way in and on the way out, so
 	// that several go at once: each time that a child or its reader wakes up costs as much
 	// as a good part of a picture.
-	Hold time.Duration
-	Log  *slog.Logger
+	Hold  time.Duration
+	Adapt Adaption
+	Log   *slog.Logger
 	// Made is told of each rung when it begins to be made: its stream has the pictures
 	// from a key frame on, and ends when the rung is made no longer. It must not wait.
 	Made func(r ingest.Rung)
@@ -62,11 +63,20 @@ type Options struct {
 	Planned func(rungs []rate.Rung, pace timebase.Rational)
 }
 
+// Adaption is what is decided by what the pictures of a stream show.
+type Adaption struct {
+	// Rungs leaves out those that show no more than the next smaller one.
+	Rungs bool
+	// Bits gives more or fewer of them to rungs, from second to second.
+	Bits bool
+}
+
 // Ladder makes the renditions of one stream. New starts nothing; see Run.
 type Ladder struct {
 	Options
-	tape *tape
-	wake chan struct{} // what is to be made has changed
+	tape     *tape
+	wake     chan struct{} // what is to be made has changed
+	adaption *adaption     // nil where nothing is adapted
 
 	mu      sync.Mutex
 	plan    Plan
@@ -80,7 +90,11 @@ type Ladder struct {
 
 // New returns a ladder that makes nothing until it has a plan.
 func New(o Options) *Ladder {
-	return &Ladder{Options: o, tape: newTape(tapeLimits()), wake: make(chan struct{}, 1)}
+	l := &Ladder{Options: o, tape: newTape(tapeLimits()), wake: make(chan struct{}, 1)}
+	if o.Adapt != (Adaption{}) {
+		l.adaption = newAdaption(l)
+	}
+	return l
 }
 
 // tapeLimits hold ten seconds of most streams.
@@ -125,8 +139,9 @@ type State string
 
 // The states.
 const (
-	Made State = "made"
-	Shed State = "shed" // the machine cannot keep up with it
+	Made  State = "made"
+	Shed  State = "shed"  // the machine cannot keep up with it
+	Spare State = "spare" // it would show no more than the next smaller one
 )
 
 // Status is how a rung goes.
@@ -136,14 +151,23 @@ type Status struct {
 	Width   int
 	Height  int
 	Bitrate int64 // bits a second that it may need
+	// What it took in the last second that was looked at, with the mean quantiser and by
+	// how many steps that was moved, and for what reason: see [rate.Choice]. All are zero
+	// where nothing is adapted.
+	Spent  int64
+	QP     float64
+	Offset float64
+	Why    rate.Why
 }
 
 // Health is how a ladder goes.
 type Health struct {
 	Rungs []Status // of the plan, the largest first
 	Lag   time.Duration
-	Lost  int64  // pictures that were left out because the machine was too slow
-	Says  string // why nothing is made though it should be, or ""
+	Lost  int64 // pictures that were left out because the machine was too slow
+	// Unseen counts pictures that nobody has looked at, because the machine was too slow.
+	Unseen int64
+	Says   string // why nothing is made though it should be, or ""
 }
 
 // Health returns how it goes.
@@ -152,14 +176,29 @@ func (l *Ladder) Health() Health {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h.Says = l.problem
-	for i, r := range l.rungs {
+	if l.adaption != nil {
+		h.Unseen = l.adaption.dropped.Load()
+	}
+	worth := l.worth()
+	shed := worth[:min(l.shedder.shed, len(worth))]
+	for _, r := range l.rungs {
 		s := Status{Name: r.Name, State: Made, Width: r.Width, Height: r.Height, Bitrate: r.Cap}
-		if i < l.shedder.shed {
+		switch {
+		case r.spare:
+			s.State = Spare
+		case slices.Contains(shed, r):
 			s.State = Shed
+		case l.adaption != nil:
+			s.Spent, s.QP, s.Offset, s.Why = r.bitrate, r.qp, rate.LiveOffsets()[r.offset], r.why
 		}
 		h.Rungs = append(h.Rungs, s)
 	}
 	return h
+}
+
+// worth are the rungs that are worth making, the largest first.
+func (l *Ladder) worth() []*rung {
+	return slices.DeleteFunc(slices.Clone(l.rungs), func(r *rung) bool { return r.spare })
 }
 
 // Run makes what the plan says, until the source ends or ctx does.
@@ -168,6 +207,9 @@ func (l *Ladder) Run(ctx context.Context) {
 	defer cancel()
 	var recording sync.WaitGroup
 	recording.Go(func() { l.tape.record(ctx, l.Source.Read().Every(l.Hold), l.still) })
+	if l.adaption != nil {
+		recording.Go(func() { l.adaption.run(ctx) })
+	}
 	defer recording.Wait()
 	defer cancel()
 	defer l.finish()
@@ -194,13 +236,14 @@ func (l *Ladder) prepare(from start) []*rung {
 	l.mu.Lock()
 	src := rate.Source{Width: from.track.Width, Height: from.track.Height, FrameRate: from.rate}
 	planned := l.replan(src, from.track.Codec)
-	made := l.rungs[min(l.shedder.shed, len(l.rungs)):]
-	for _, r := range l.rungs[:len(l.rungs)-len(made)] {
-		r.end()
-	}
+	made := l.worth()
+	made = made[min(l.shedder.shed, len(made)):]
 	var all []rate.Rung
 	for _, r := range l.rungs {
 		all = append(all, r.Rung)
+		if !slices.Contains(made, r) {
+			r.end()
+		}
 	}
 	l.mu.Unlock()
 	if planned {
@@ -223,6 +266,7 @@ func (l *Ladder) replan(src rate.Source, codec hub.Codec) (changed bool) {
 			l.rungs = append(l.rungs, &rung{Rung: planned, ladder: l})
 			continue
 		}
+		old[i].spare = false // until it is seen what is next to it now
 		l.rungs = append(l.rungs, old[i])
 	}
 	for _, r := range old {
@@ -278,14 +322,14 @@ func (l *Ladder) judge(now, started time.Time) bool {
 	lag := l.lag()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	before := l.shedder.shed
-	if !l.shedder.see(now, started, lag, len(l.rungs), l.plan.Whole) {
+	before, worth := l.shedder.shed, l.worth()
+	if !l.shedder.see(now, started, lag, len(worth), l.plan.Whole) {
 		return false
 	}
 	if l.shedder.shed > before {
-		l.Log.Warn("the machine cannot keep up: a rendition is made no longer", "rung", l.rungs[before].Name, "behind", lag)
+		l.Log.Warn("the machine cannot keep up: a rendition is made no longer", "rung", worth[before].Name, "behind", lag)
 	} else {
-		l.Log.Info("a rendition is tried again", "rung", l.rungs[l.shedder.shed].Name)
+		l.Log.Info("a rendition is tried again", "rung", worth[l.shedder.shed].Name)
 	}
 	return true
 }

@@ -90,22 +90,23 @@ type stage struct {
 	reading sync.WaitGroup
 }
 
-func newStage(t *testing.T, m Maker, p Plan) *stage {
+func newStage(t *testing.T, m Maker, p Plan) *stage { return newStageOf(t, Options{Maker: m}, p) }
+
+func newStageOf(t *testing.T, o Options, p Plan) *stage {
 	s := &stage{t: t, source: hub.New(hub.DefaultLimits()), units: make(map[string][]hub.Unit), streams: make(map[string]int)}
-	s.ladder = New(Options{
-		Source: s.source, Maker: m, Log: slog.New(slog.DiscardHandler), Made: s.made,
-		Planned: func(rungs []rate.Rung, pace timebase.Rational) {
-			if pace != timebase.R(25, 1) {
-				t.Errorf("%v pictures a second, want 25", pace)
-			}
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.planned = nil
-			for _, r := range rungs {
-				s.planned = append(s.planned, r.Name)
-			}
-		},
-	})
+	o.Source, o.Log, o.Made = s.source, slog.New(slog.DiscardHandler), s.made
+	o.Planned = func(rungs []rate.Rung, pace timebase.Rational) {
+		if pace != timebase.R(25, 1) {
+			t.Errorf("%v pictures a second, want 25", pace)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.planned = nil
+		for _, r := range rungs {
+			s.planned = append(s.planned, r.Name)
+		}
+	}
+	s.ladder = New(o)
 	s.ladder.Set(p)
 	var running sync.WaitGroup
 	running.Go(func() { s.ladder.Run(t.Context()) })
@@ -460,7 +461,7 @@ func TestTooSlow(t *testing.T) {
 		s.source.Begin([]hub.Track{*videoTrack()})
 		s.play(25 * 40)
 		h := s.ladder.Health()
-		if h.Rungs[0] != (Status{"720p", Shed, 1280, 720, h.Rungs[0].Bitrate}) || h.Rungs[1].State != Made || h.Rungs[2].State != Made {
+		if s := h.Rungs[0]; s.Name != "720p" || s.State != Shed || s.Width != 1280 || s.Height != 720 || h.Rungs[1].State != Made || h.Rungs[2].State != Made {
 			t.Errorf("health: %+v", h)
 		}
 		if made := s.ladder.Rungs(); len(made) != 2 || made[0].Name != "480p" {

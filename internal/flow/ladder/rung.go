@@ -31,6 +31,15 @@ type rung struct {
 	from  int64 // where the child began
 	last  int64 // the newest picture in stream
 	seen  int64 // the newest picture that a child made
+
+	spare   bool         // the next smaller one shows as much
+	slices  *h264.Slices // of what comes; nil where they cannot be read
+	spent   spent        // since it was last looked at
+	bitrate int64        // of the second before that
+	qp      float64      // and the mean quantiser
+	offset  int          // of [rate.LiveOffsets], that it is to have
+	told    int          // and that the child has
+	why     rate.Why     // it is that
 }
 
 // none is the time of a picture that there is not.
@@ -51,6 +60,9 @@ func (r *rung) aim(from start, every time.Duration) (ffmpeg.LivePictures, bool) 
 	out := ffmpeg.LivePictures{Width: r.Width, Height: r.Height, Fit: r.reshaped(from.track), Rate: r.Cap, After: ffmpeg.Beginning, Output: r}
 	if r.begun {
 		out.After = r.last
+	}
+	if r.ladder.Adapt.Bits {
+		out.Offsets, out.Offset = rate.LiveOffsets(), r.offset
 	}
 	return out, begins
 }
@@ -98,6 +110,9 @@ func (r *rung) made() (ingest.Rung, bool) {
 func (r *rung) Begin(config []byte) error {
 	r.ladder.mu.Lock()
 	defer r.ladder.mu.Unlock()
+	if r.ladder.adaption != nil {
+		r.slices, _ = h264.NewSlices(config) // what cannot be read is not told
+	}
 	if r.stream == nil || (r.config != nil && h264.SameConfig(r.config, config)) {
 		return nil
 	}
@@ -135,6 +150,11 @@ func (r *rung) Take(u ffmpeg.LiveUnit) error {
 func (r *rung) put(u ffmpeg.LiveUnit, source mark, known bool, missed int64) (again bool) {
 	if r.stream == nil || !known || u.PTS <= r.seen {
 		return false
+	}
+	if r.slices != nil {
+		if qp, err := r.slices.QP(u.Data); err == nil {
+			r.spent.add(len(u.Data), qp)
+		}
 	}
 	key := u.Key && source.key
 	if r.every > 0 {

@@ -3,6 +3,7 @@ package live
 import (
 	"net"
 	"net/url"
+	"slices"
 	"time"
 
 	"liuyun/internal/base/fault"
@@ -31,13 +32,21 @@ type Config struct {
 	Window        time.Duration `conf:"window" help:"How far back viewers of a stream can go."`
 	WindowBytes   conf.Bytes    `conf:"window_bytes" help:"How much of the disk that may take, a stream."`
 	Ladder        []string      `conf:"ladder" help:"Renditions that are made of the pictures of new streams, unless it is said for one: auto, or some of 1080p, 720p, 480p and 360p; empty passes what encoders send on only. Each costs processor time while a stream is on air."`
+	Adapt         string        `conf:"adapt" help:"What the pictures of a stream decide for its renditions, second by second: rungs leaves out those that show no more than the next smaller one, all gives each more bits where they are worth it and fewer elsewhere besides, and off neither."`
 	Slate         bool          `conf:"slate" help:"While nothing comes from a stream's encoders, viewers see its last key frame as a still picture, without sound, until the stream ends; players then go on without a stall."`
 	Part          time.Duration `conf:"part" help:"How long the parts of segments are: shorter is closer to live and asks more of servers and networks."`
 }
 
+// What Config.Adapt may be.
+const (
+	adaptOff   = "off"
+	adaptRungs = "rungs"
+	adaptAll   = "all"
+)
+
 // DefaultConfig keeps two hours.
 func DefaultConfig() Config {
-	return Config{Window: 2 * time.Hour, WindowBytes: 16 << 30, Slate: true, Part: 500 * time.Millisecond, SRTLatency: 120 * time.Millisecond}
+	return Config{Window: 2 * time.Hour, WindowBytes: 16 << 30, Slate: true, Adapt: adaptRungs, Part: 500 * time.Millisecond, SRTLatency: 120 * time.Millisecond}
 }
 
 // Validate checks the section.
@@ -58,6 +67,9 @@ func (c Config) Validate() error {
 	}
 	if err := checkLadder(c.Ladder); err != nil {
 		return err
+	}
+	if !slices.Contains([]string{adaptOff, adaptRungs, adaptAll}, c.Adapt) {
+		return fault.New(fault.Invalid, "adapt %q: choose %s, %s or %s", c.Adapt, adaptOff, adaptRungs, adaptAll)
 	}
 	if err := c.validateSRT(); err != nil {
 		return err

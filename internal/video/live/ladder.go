@@ -42,7 +42,20 @@ func (k *kitchen) RunLive(ctx context.Context, l ffmpeg.Live, feed func(context.
 		return ffmpeg.Usage{}, err
 	}
 	l.Limits, l.Nice = proc.Limits{Memory: childMemory}, childNice
+	if l.Steering != nil && !k.steers(ctx, tools) {
+		l.Steering = nil
+		for i := range l.Pictures {
+			l.Pictures[i].Offsets = nil
+		}
+	}
 	return tools.RunLive(ctx, l, feed)
+}
+
+// steers reports whether quantisers of children can be moved. Where that cannot be found
+// out they are left alone.
+func (k *kitchen) steers(ctx context.Context, tools *ffmpeg.Tools) bool {
+	follows, err := tools.Steers(ctx)
+	return err == nil && follows
 }
 
 func (k *kitchen) open(ctx context.Context) (*ffmpeg.Tools, error) {
@@ -82,9 +95,12 @@ type renditions struct {
 // ownKeys is how far apart key frames are where those of the source are of no use.
 const ownKeys = 2 * time.Second
 
-func newRenditions(l *session, k ladder.Maker, names []string) *renditions {
+func newRenditions(l *session, k ladder.Maker, names []string, adapt string) *renditions {
 	r := &renditions{session: l, kitchen: k, names: names}
-	r.ladder = ladder.New(ladder.Options{Source: l.source, Maker: k, Hold: l.wait(holdShare), Log: l.log, Made: r.made, Planned: r.planned})
+	r.ladder = ladder.New(ladder.Options{
+		Source: l.source, Maker: k, Hold: l.wait(holdShare), Log: l.log, Made: r.made, Planned: r.planned,
+		Adapt: ladder.Adaption{Rungs: adapt == adaptRungs || adapt == adaptAll, Bits: adapt == adaptAll},
+	})
 	return r
 }
 
@@ -202,7 +218,7 @@ func (r *renditions) look(h *StreamHealth) {
 	h.RungsLag, h.RungsLost = rounded(made.Lag.Seconds()), made.Lost
 	var shed []string
 	for _, s := range made.Rungs {
-		h.Rungs = append(h.Rungs, StreamRung{s.Name, string(s.State), s.Width, s.Height, s.Bitrate})
+		h.Rungs = append(h.Rungs, StreamRung{s.Name, string(s.State), s.Width, s.Height, s.Bitrate, s.Spent, rounded(s.QP), s.Offset, string(s.Why)})
 		if s.State == ladder.Shed {
 			shed = append(shed, s.Name)
 		}

@@ -56,7 +56,7 @@ func newTestSession(t *testing.T, k *kitchens, names ...string) (l *session, end
 	}
 	l = &session{group: group, source: hub.New(hub.DefaultLimits()), log: slog.New(slog.DiscardHandler)}
 	l.channel = ingest.NewChannel(l.source, 0)
-	l.renditions = newRenditions(l, k, names)
+	l.renditions = newRenditions(l, k, names, adaptOff)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { l.renditions.run(ctx) })

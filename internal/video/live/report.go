@@ -36,10 +36,15 @@ type StreamHealth struct {
 // StreamRung is how one rendition of the pictures goes.
 type StreamRung struct {
 	Name    string `json:"name"`
-	State   string `json:"state" enum:"made,shed" doc:"shed: the machine cannot keep up, so that it is not made for now."`
+	State   string `json:"state" enum:"made,shed,spare" doc:"shed: the machine cannot keep up, so that it is not made for now; spare: it would show no more than the next smaller one, so that it is not made for now."`
 	Width   int    `json:"width"`
 	Height  int    `json:"height"`
 	Bitrate int64  `json:"bitrate" doc:"Bits a second that it may need."`
+	// What follows is known where live.adapt is not off.
+	Spent  int64   `json:"spent" doc:"Bits that it took in the last second that was looked at; 0 with live.adapt: off."`
+	QP     float64 `json:"qp" doc:"The mean quantiser of that second's pictures, 0 to 51."`
+	Offset float64 `json:"offset" doc:"By how many steps it is moved by what the pictures show; below 0 is better. 0 unless live.adapt is all."`
+	Why    string  `json:"why" enum:",costly,cheap,black,capped" doc:"What moved it: costly, many bits for what changes; cheap, few; black, nothing to be seen; capped, more is wanted than it may need."`
 }
 
 // OnAir is what viewers see.

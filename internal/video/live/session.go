@@ -166,7 +166,7 @@ func (s *Service) session(r *stream, from Status, fn func(*session) error) (*ses
 		id: r.ID, tenant: r.Tenant, group: group, leave: leave, source: hub.New(hubLimits()), part: s.Config.Part, log: s.Log.With("stream", r.ID, "name", r.Name, "tenant", r.Tenant),
 		wake: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{}), crowd: s.crowd.find(r.ID), traffic: &s.traffic,
 	}
-	l.record, l.renditions = r.Record, newRenditions(l, &s.kitchen, r.Ladder)
+	l.record, l.renditions = r.Record, newRenditions(l, &s.kitchen, r.Ladder, s.Config.Adapt)
 	l.from, _ = group.Next()
 	group.Plan(window.Plan{}) // what is hidden from viewers is decided anew
 	// Time goes on from session to session, so that what is in the window stays before

@@ -2190,10 +2190,30 @@ export interface components {
             height: number;
             name: string;
             /**
-             * @description shed: the machine cannot keep up, so that it is not made for now.
+             * Format: double
+             * @description By how many steps it is moved by what the pictures show; below 0 is better. 0 unless live.adapt is all.
+             */
+            offset: number;
+            /**
+             * Format: double
+             * @description The mean quantiser of that second's pictures, 0 to 51.
+             */
+            qp: number;
+            /**
+             * Format: int64
+             * @description Bits that it took in the last second that was looked at; 0 with live.adapt: off.
+             */
+            spent: number;
+            /**
+             * @description shed: the machine cannot keep up, so that it is not made for now; spare: it would show no more than the next smaller one, so that it is not made for now.
              * @enum {string}
              */
-            state: "made" | "shed";
+            state: "made" | "shed" | "spare";
+            /**
+             * @description What moved it.
+             * @enum {string}
+             */
+            why: "" | "hard" | "easy" | "dark" | "still" | "capped";
             /** Format: int64 */
             width: number;
         };

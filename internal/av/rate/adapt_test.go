@@ -1,0 +1,109 @@
+package rate
+
+import (
+	"math"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+const testCap = 1_000_000
+
+// steps runs seconds of one kind, of a rung whose bits follow its offset, and returns
+// the offset of each.
+func steps(a *Adapter, seconds int, seen Seen, fill float64) (offsets []float64, last Choice) {
+	level := unmoved
+	if len(a.rungs) > 0 {
+		level = a.rungs[0]
+	}
+	for n := range seconds {
+		seen.Cut = seen.Cut && n == 0
+		bits := fill * testCap * math.Pow(2, -LiveOffsets()[level]/halving)
+		last = a.Step(seen, []Spent{{Bits: int64(bits), Pictures: 25, QP: 25, Cap: testCap}})[0]
+		level = last.Offset
+		offsets = append(offsets, LiveOffsets()[level])
+	}
+	return offsets, last
+}
+
+func TestAdapter(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name        string
+		seen        Seen
+		fill        float64
+		least, most float64
+		why         Why
+	}{
+		{"as in most places", Seen{Luma: 110, Residual: 1.9}, 0.65, 0, 0, Unmoved},
+		{"much detail that hardly moves", Seen{Luma: 100, Residual: 0.8}, 0.85, 1.5, 4.5, Costly},
+		{"much that changes, for few bits", Seen{Luma: 100, Residual: 6}, 0.6, -3, -1.5, Cheap},
+		{"a still slide", Seen{Luma: 200, Still: 1}, 0.05, -3, 0, Cheap},
+		{"black", Seen{Luma: 16, Black: 1, Residual: 0.1}, 0.02, 3, 3, Black},
+		{"much that changes, at the cap", Seen{Luma: 100, Residual: 8}, 0.97, 0, 0, Capped},
+		{"noise", Seen{Luma: 30, Residual: 3, Grain: 3}, 3, 3, 6, Costly},
+		{"nothing was made", Seen{Luma: 100, Residual: 1}, 0, 0, 0, Unmoved},
+	} {
+		var a Adapter
+		offsets, last := steps(&a, 20, test.seen, test.fill)
+		if got := offsets[19]; got < test.least || got > test.most {
+			t.Errorf("%s: an offset of %g, want %g to %g", test.name, got, test.least, test.most)
+		}
+		if last.Why != test.why && test.least == test.most {
+			t.Errorf("%s: because %q, want %q", test.name, last.Why, test.why)
+		}
+		for i := 11; i < 20; i++ {
+			if offsets[i] != offsets[10] {
+				t.Errorf("%s: it flutters: %v", test.name, offsets)
+				break
+			}
+		}
+	}
+}
+
+// What goes to and fro about a limit moves nothing; a cut is followed at once.
+func TestAdapterHolds(t *testing.T) {
+	t.Parallel()
+	var a Adapter
+	changes, before := 0, 0.0
+	for n := range 600 {
+		seen := Seen{Luma: 100, Residual: 1.4 + 0.5*float64(n%2)}
+		offsets, _ := steps(&a, 1, seen, 0.8)
+		if n > 5 && offsets[0] != before {
+			changes++
+		}
+		before = offsets[0]
+	}
+	if changes > 2 {
+		t.Errorf("in ten minutes it has moved %d times", changes)
+	}
+	offsets, _ := steps(&a, 1, Seen{Luma: 100, Residual: 8, Cut: true}, 0.5)
+	if offsets[0] > -1.5 {
+		t.Errorf("after a cut the offset is %g", offsets[0])
+	}
+}
+
+// Whatever comes, choices are among those that there are, one a rung.
+func TestAdapterTakesAnything(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var a Adapter
+		any := rapid.Float64()
+		for range rapid.IntRange(1, 20).Draw(t, "seconds") {
+			seen := Seen{Luma: any.Draw(t, "luma"), Residual: math.Abs(any.Draw(t, "residual")), Black: rapid.Float64Range(0, 1).Draw(t, "black"), Cut: rapid.Bool().Draw(t, "cut")}
+			spent := make([]Spent, rapid.IntRange(0, 4).Draw(t, "rungs"))
+			for i := range spent {
+				spent[i] = Spent{Bits: rapid.Int64().Draw(t, "bits"), Cap: rapid.Int64().Draw(t, "cap")}
+			}
+			choices := a.Step(seen, spent)
+			if len(choices) != len(spent) {
+				t.Fatalf("%d choices for %d rungs", len(choices), len(spent))
+			}
+			for _, c := range choices {
+				if c.Offset < 0 || c.Offset >= len(LiveOffsets()) {
+					t.Fatalf("an offset of number %d", c.Offset)
+				}
+			}
+		}
+	})
+}
