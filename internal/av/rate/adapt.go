@@ -37,9 +37,10 @@ func (s *Seen) values() [8]*float64 {
 	return [...]*float64{&s.Luma, &s.Contrast, &s.Texture, &s.Motion, &s.Residual, &s.Grain, &s.Still, &s.Black}
 }
 
-// Spent is what a rung took in a second.
+// Spent is what a rung took in a second, or about one.
 type Spent struct {
 	Bits, Pictures int64
+	Pace           float64 // pictures that there are a second
 	QP             float64 // mean, of the slices
 	Cap            int64   // bits a second that it may reach
 }
@@ -68,58 +69,44 @@ const (
 type Adapter struct {
 	seen  Seen // smoothed, since the last cut
 	count int  // seconds of it
-	rungs []int
+	rungs []adapted
 }
 
-// How much of what is seen is of the newest second, where no cut is.
+// adapted is one rung.
+type adapted struct {
+	level int
+	fill  float64 // of its cap, that it would take without an offset; smoothed
+	count int     // seconds of it
+}
+
 const (
-	newest = 0.4
-	// turn is by how much the offset that is wanted has to be nearer to another one than
-	// to that which is, in steps of QP.
+	// How much of what is known is of the newest second. Bits are smoothed for longer,
+	// because there is a key frame in some seconds and none in others.
+	newestSeen = 0.4
+	newestFill = 0.2
+	// fewSeconds are too few to tell what a scene takes.
+	fewSeconds = 2
+	// turn is by how much an offset has to be nearer to the one that is wanted than that
+	// which is, in steps of QP.
 	turn = 0.5
 )
 
 // Step takes what a second looked like and what each rung that is made took, and chooses
 // for the next.
 func (a *Adapter) Step(seen Seen, spent []Spent) []Choice {
-	a.smooth(seen)
-	for len(a.rungs) < len(spent) {
-		a.rungs = append(a.rungs, unmoved)
-	}
-	choices := make([]Choice, len(spent))
-	for i, s := range spent {
-		want, why := a.want(s, a.rungs[i])
-		a.rungs[i] = settle(a.rungs[i], want, seen.Cut)
-		if a.rungs[i] == unmoved && why != Capped {
-			why = Unmoved
-		}
-		choices[i] = Choice{a.rungs[i], why}
-	}
-	return choices
-}
-
-func (a *Adapter) smooth(seen Seen) {
 	if seen.Cut {
 		a.count = 0
 	}
-	a.seen.mix(seen, max(newest, 1/float64(a.count+1)))
+	a.seen.mix(seen, max(newestSeen, 1/float64(a.count+1)))
 	a.count++
-}
-
-// settle returns the level whose offset is nearest to the one that is wanted. One that
-// is hardly nearer is not worth a change.
-func settle(level int, want float64, cut bool) int {
-	offsets := LiveOffsets()
-	best := level
-	for i, offset := range offsets {
-		if math.Abs(offset-want) < math.Abs(offsets[best]-want) {
-			best = i
-		}
+	for len(a.rungs) < len(spent) {
+		a.rungs = append(a.rungs, adapted{level: unmoved})
 	}
-	if !cut && math.Abs(offsets[level]-want)-math.Abs(offsets[best]-want) < turn {
-		return level
+	choices := make([]Choice, len(spent))
+	for i, s := range spent {
+		choices[i] = a.rungs[i].step(&a.seen, s, seen.Cut)
 	}
-	return best
+	return choices
 }
 
 // What offsets are chosen by: see docs/internals/live-encoding.md. Where a rung takes
@@ -128,36 +115,78 @@ func settle(level int, want float64, cut bool) int {
 const (
 	usualFill     = 0.72
 	usualResidual = 1.5 // levels a picture
-	leastResidual = 0.2 // of rounding
-	perFill       = 1.6 // steps of QP, where it takes twice the bits
-	perResidual   = 1.5 // and where twice as much changes
-	evenly        = 0.8 // so that as many bits are saved as spent
+	leastResidual = 0.5 // of rounding, and what coding made of it before
+	perFill       = 2.0 // steps of QP, where it takes twice the bits
+	perResidual   = 1.4 // and where twice as much changes
+	evenly        = 0.5 // so that as many bits are saved as spent
 	// halving is how many steps of offset halve the bits: fewer would, if the rate control
 	// did not take back a part of them.
 	halving = 7.5
 	// capped is the share of its cap above which a rung has no room.
 	capped = 0.9
+	// Where less than this changes, or this share of pictures does not, a picture is seen
+	// for long, and its bits are those of key frames.
+	stillResidual = 0.1
+	stillMost     = 0.9
 	// blackMost is the share of black pictures in a second of which nothing is to be seen.
 	blackMost   = 0.5
 	blackOffset = 3
 )
 
-// want is the offset that a rung would have if there were all of them.
-func (a *Adapter) want(s Spent, level int) (offset float64, why Why) {
-	switch {
-	case a.seen.Black >= blackMost:
-		return blackOffset, Black
-	case s.Bits <= 0 || s.Cap <= 0:
-		return 0, Unmoved
+func (r *adapted) step(seen *Seen, s Spent, cut bool) Choice {
+	if cut {
+		r.count, r.level = 0, unmoved // what the scene before took says nothing of this one
+		return Choice{Offset: r.level}
 	}
-	fill := float64(s.Bits) / float64(s.Cap)
-	plain := fill * math.Pow(2, LiveOffsets()[level]/halving) // that it would have without an offset
-	offset = evenly + perFill*math.Log2(plain/usualFill) - perResidual*math.Log2((a.seen.Residual+leastResidual)/(usualResidual+leastResidual))
-	switch {
-	case offset < 0 && fill > capped:
-		return 0, Capped
-	case offset < 0:
+	if s.Bits <= 0 || s.Pictures <= 0 || s.Cap <= 0 || s.Pace <= 0 {
+		return Choice{Offset: r.level}
+	}
+	fill := float64(s.Bits) / float64(s.Pictures) * s.Pace / float64(s.Cap)
+	plain := fill * math.Pow(2, LiveOffsets()[r.level]/halving)
+	r.fill += max(newestFill, 1/float64(r.count+1)) * (plain - r.fill)
+	if r.count++; r.count < fewSeconds {
+		return Choice{Offset: r.level}
+	}
+	want, why := r.want(seen)
+	if want < 0 && r.fill > capped {
+		want, why = 0, Capped
+	}
+	r.level = settle(r.level, want)
+	if r.level == unmoved && why != Capped {
+		why = Unmoved
+	}
+	return Choice{r.level, why}
+}
+
+// want is the offset that a rung would have if there were all of them.
+func (r *adapted) want(seen *Seen) (offset float64, why Why) {
+	if seen.Black >= blackMost {
+		return blackOffset, Black
+	}
+	offset = perFill * math.Log2(r.fill/usualFill)
+	if seen.Residual >= stillResidual && seen.Still < stillMost {
+		offset += evenly - perResidual*math.Log2((seen.Residual+leastResidual)/(usualResidual+leastResidual))
+	} else {
+		offset = min(offset, 0) // bits for it are there once, and seen for long
+	}
+	if offset < 0 {
 		return offset, Cheap
 	}
 	return offset, Costly
+}
+
+// settle returns the level whose offset is nearest to the one that is wanted. One that
+// is hardly nearer is not worth a change.
+func settle(level int, want float64) int {
+	offsets := LiveOffsets()
+	best := level
+	for i, offset := range offsets {
+		if math.Abs(offset-want) < math.Abs(offsets[best]-want) {
+			best = i
+		}
+	}
+	if math.Abs(offsets[level]-want)-math.Abs(offsets[best]-want) < turn {
+		return level
+	}
+	return best
 }

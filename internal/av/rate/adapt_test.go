@@ -14,12 +14,17 @@ const testCap = 1_000_000
 func steps(a *Adapter, seconds int, seen Seen, fill float64) (offsets []float64, last Choice) {
 	level := unmoved
 	if len(a.rungs) > 0 {
-		level = a.rungs[0]
+		level = a.rungs[0].level
 	}
 	for n := range seconds {
 		seen.Cut = seen.Cut && n == 0
 		bits := fill * testCap * math.Pow(2, -LiveOffsets()[level]/halving)
-		last = a.Step(seen, []Spent{{Bits: int64(bits), Pictures: 25, QP: 25, Cap: testCap}})[0]
+		if n%2 == 0 { // a key frame
+			bits *= 1.5
+		} else {
+			bits *= 0.5
+		}
+		last = a.Step(seen, []Spent{{Bits: int64(bits), Pictures: 25, Pace: 25, QP: 25, Cap: testCap}})[0]
 		level = last.Offset
 		offsets = append(offsets, LiveOffsets()[level])
 	}
@@ -35,12 +40,13 @@ func TestAdapter(t *testing.T) {
 		least, most float64
 		why         Why
 	}{
-		{"as in most places", Seen{Luma: 110, Residual: 1.9}, 0.65, 0, 0, Unmoved},
-		{"much detail that hardly moves", Seen{Luma: 100, Residual: 0.8}, 0.85, 1.5, 4.5, Costly},
+		{"as in most places", Seen{Luma: 110, Residual: 1.9}, 0.7, 0, 0, Unmoved},
+		{"much detail that hardly moves", Seen{Luma: 100, Residual: 0.8}, 0.95, 1.5, 4.5, Costly},
 		{"much that changes, for few bits", Seen{Luma: 100, Residual: 6}, 0.6, -3, -1.5, Cheap},
-		{"a still slide", Seen{Luma: 200, Still: 1}, 0.05, -3, 0, Cheap},
+		{"a still slide", Seen{Luma: 200, Still: 1}, 0.05, -3, -3, Cheap},
+		{"a still that takes much", Seen{Luma: 200, Still: 1}, 1.2, 0, 0, Unmoved},
 		{"black", Seen{Luma: 16, Black: 1, Residual: 0.1}, 0.02, 3, 3, Black},
-		{"much that changes, at the cap", Seen{Luma: 100, Residual: 8}, 0.97, 0, 0, Capped},
+		{"much that changes, at the cap", Seen{Luma: 100, Residual: 8}, 0.99, 0, 0, Capped},
 		{"noise", Seen{Luma: 30, Residual: 3, Grain: 3}, 3, 3, 6, Costly},
 		{"nothing was made", Seen{Luma: 100, Residual: 1}, 0, 0, 0, Unmoved},
 	} {
@@ -61,7 +67,7 @@ func TestAdapter(t *testing.T) {
 	}
 }
 
-// What goes to and fro about a limit moves nothing; a cut is followed at once.
+// What goes to and fro about a limit moves nothing; with a cut it begins anew.
 func TestAdapterHolds(t *testing.T) {
 	t.Parallel()
 	var a Adapter
@@ -77,9 +83,10 @@ func TestAdapterHolds(t *testing.T) {
 	if changes > 2 {
 		t.Errorf("in ten minutes it has moved %d times", changes)
 	}
-	offsets, _ := steps(&a, 1, Seen{Luma: 100, Residual: 8, Cut: true}, 0.5)
-	if offsets[0] > -1.5 {
-		t.Errorf("after a cut the offset is %g", offsets[0])
+	steps(&a, 20, Seen{Luma: 100, Residual: 0.3}, 1)
+	offsets, _ := steps(&a, 6, Seen{Luma: 100, Residual: 8, Cut: true}, 0.5)
+	if offsets[0] != 0 || offsets[5] > -1.5 {
+		t.Errorf("from a cut on the offsets are %g", offsets)
 	}
 }
 
@@ -93,7 +100,7 @@ func TestAdapterTakesAnything(t *testing.T) {
 			seen := Seen{Luma: any.Draw(t, "luma"), Residual: math.Abs(any.Draw(t, "residual")), Black: rapid.Float64Range(0, 1).Draw(t, "black"), Cut: rapid.Bool().Draw(t, "cut")}
 			spent := make([]Spent, rapid.IntRange(0, 4).Draw(t, "rungs"))
 			for i := range spent {
-				spent[i] = Spent{Bits: rapid.Int64().Draw(t, "bits"), Cap: rapid.Int64().Draw(t, "cap")}
+				spent[i] = Spent{Bits: rapid.Int64().Draw(t, "bits"), Cap: rapid.Int64().Draw(t, "cap"), Pictures: rapid.Int64().Draw(t, "pictures"), Pace: any.Draw(t, "pace")}
 			}
 			choices := a.Step(seen, spent)
 			if len(choices) != len(spent) {

@@ -228,3 +228,32 @@ func TestViewReader(t *testing.T) {
 		t.Error(n, err)
 	}
 }
+
+// Branches and views hold back no picture: as many come out as without them.
+func TestSteeringAddsNoDelay(t *testing.T) {
+	t.Parallel()
+	tools := findTools(t)
+	src, units := liveClip(t, noisy())
+	src.Rate = timebase.R(25, 1)
+	const fed, held = 40, 2 // one is being decoded, and one ends with the next
+	for _, steered := range []bool{false, true} {
+		out := newGated()
+		l := Live{Source: src, Limits: liveLimits, Pictures: []LivePictures{{Width: 320, Height: 180, Rate: 2_000_000, After: Beginning, Output: out}}}
+		if steered {
+			l.Steering, l.Pictures[0].Offsets = &LiveSteering{}, []float64{-3, 0, 3}
+			l.Views = []LiveView{{Width: 160, Height: 96, Every: 10, Run: 2, Take: func([]byte) {}}, {Width: 320, Height: 180, Every: 20, Run: 1, Take: func([]byte) {}}}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), liveLimits.Wall)
+		_, err := tools.RunLive(ctx, l, func(ctx context.Context, write func(LiveUnit) error) error {
+			if err := all(units[:fed])(ctx, write); err != nil {
+				return err
+			}
+			out.await(ctx, fed-held)
+			return ctx.Err()
+		})
+		cancel()
+		if err != nil || len(out.times) != fed {
+			t.Errorf("steered %v: %d pictures, %v", steered, len(out.times), err)
+		}
+	}
+}

@@ -29,6 +29,7 @@ type adaption struct {
 	second  rate.Seen
 	pairs   int
 	control rate.Adapter
+	judged  []*rung // that it is of
 	set     rate.RungSet
 	clock   time.Duration // of the source, as far as it was seen
 	looked  time.Duration // when a large picture was last looked at
@@ -187,12 +188,15 @@ func (a *adaption) decide(seen rate.Seen) {
 	spent := make([]rate.Spent, len(made))
 	for i, r := range made {
 		spent[i] = r.spent.take()
-		spent[i].Cap = r.Cap
+		spent[i].Cap, spent[i].Pace = r.Cap, r.pace.Float()
 		r.bitrate, r.qp = spent[i].Bits, spent[i].QP
 	}
 	if !l.Adapt.Bits {
 		l.mu.Unlock()
 		return
+	}
+	if !slices.Equal(made, a.judged) {
+		a.judged, a.control = made, rate.Adapter{}
 	}
 	choices := a.control.Step(seen, spent)
 	var orders []int
