@@ -1,0 +1,111 @@
+package ladder
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"liuyun/internal/av/rate"
+	"liuyun/internal/base/timebase"
+	"liuyun/internal/flow/hub"
+	"liuyun/internal/flow/ingest"
+	"liuyun/internal/testkit"
+)
+
+// A real child shows pictures without detail until the larger rung is left out, and
+// with it until that is back; the smaller has each picture of the source once, at its
+// time, and its key frames, through the children that this takes.
+func TestRungsOfFFmpegThatShowNoMore(t *testing.T) {
+	t.Parallel()
+	tools := findTools(t)
+	track, units := film(t, "-f", "lavfi", "-i", "testsrc2=size=854x480:rate=25:duration=4", "-vf", "gblur=sigma=12:enable='lt(t,2)'",
+		"-c:v", "libx264", "-preset", "ultrafast", "-bf", "0", "-g", "50", "-sc_threshold", "0", "-pix_fmt", "yuv420p", "-video_track_timescale", "90000")
+	blurred, sharp := units[:50], units[50:]
+	source := hub.New(hub.DefaultLimits())
+	var mu sync.Mutex
+	var reading sync.WaitGroup
+	got, begun := make(map[string][]hub.Unit), make(map[string]int)
+	l := New(Options{
+		Source: source, Maker: tools, Limits: testLimits, Adapt: Adaption{Rungs: true, Bits: true},
+		Log: slog.New(slog.DiscardHandler), Planned: func([]rate.Rung, timebase.Rational) {},
+		Made: func(r ingest.Rung) {
+			mu.Lock()
+			begun[r.Name]++
+			mu.Unlock()
+			reader := r.Stream.ReadAll()
+			reading.Go(func() {
+				for {
+					item, err := reader.Next(context.Background())
+					if err != nil {
+						return
+					}
+					if item.Tracks == nil {
+						mu.Lock()
+						got[r.Name] = append(got[r.Name], item.Unit)
+						mu.Unlock()
+					}
+				}
+			})
+		},
+	})
+	l.Set(Plan{Names: []string{"480p", "360p"}})
+	source.Begin([]hub.Track{track})
+	var running sync.WaitGroup
+	running.Go(func() { l.Run(t.Context()) })
+	var sent []hub.Unit
+	until := func(what string, state State, part []hub.Unit) {
+		length := part[1].PTS - part[0].PTS
+		for range 100 {
+			for _, u := range part {
+				at := units[0].PTS + int64(len(sent))*length
+				u.DTS, u.PTS = at, at
+				sent = append(sent, u)
+				source.Write(u)
+				if len(sent)%20 == 0 { // never so far that a rung would be shed
+					testkit.Until(t, time.Minute, "the child to come near", func() bool {
+						newest, _ := l.tape.newest()
+						return newest == at && len(l.Health().Rungs) == 2 && l.Health().Lag < time.Second
+					})
+				}
+			}
+			if l.Health().Rungs[0].State == state {
+				return
+			}
+		}
+		t.Errorf("%s: %+v", what, l.Health())
+	}
+	until("blurred", Spare, blurred)
+	if seconds := len(sent) / 25; seconds < 30 {
+		t.Errorf("the larger rung was left out after %d s", seconds)
+	}
+	before := len(sent)
+	until("sharp", Made, sharp)
+	if seconds := (len(sent) - before) / 25; seconds > 30 { // the child is ahead of who looks, as fast as this is
+		t.Errorf("the larger rung was back after %d s", seconds)
+	}
+	source.End(nil)
+	running.Wait()
+	reading.Wait()
+	var want, keys, times, made []int64
+	for _, u := range sent {
+		want = append(want, u.PTS)
+		if u.Key {
+			keys = append(keys, u.PTS)
+		}
+	}
+	for _, u := range got["360p"] {
+		times = append(times, u.PTS)
+		if u.Key {
+			made = append(made, u.PTS)
+		}
+	}
+	if !slices.Equal(times, want) || !slices.Equal(made, keys) {
+		t.Errorf("360p: %d pictures, %d key frames, want %d, %d", len(times), len(made), len(want), len(keys))
+	}
+	if begun["360p"] != 1 {
+		t.Errorf("360p has begun %d times", begun["360p"])
+	}
+}
