@@ -38,26 +38,27 @@ const (
 // adaptRungs are the renditions of a stream of 720p.
 func adaptRungs() []string { return []string{"480p", "360p"} }
 
-// measureLiveAdapt compares what a live ladder needs whose quantisers follow what is
-// seen with one that has the same offset at all times, caps and preset alike: bits for
-// the same mean VMAF and VMAF NEG, and the CPU of child and server with and without.
-func measureLiveAdapt(ctx context.Context, b *bench) ([]result, error) {
-	models, err := b.vmafModels("vmaf_v0.6.1.json", "vmaf_v0.6.1neg.json")
-	if err != nil {
-		return nil, err
-	}
-	var results []result
-	for _, p := range searchProgrammes {
-		if b.flags.quick {
-			p.name, p.parts = p.name+", a part", p.parts[:4]
+// liveAdapt compares, with one of the programmes of searches, what a live ladder needs
+// whose quantisers follow what is seen with one that has the same offset at all times,
+// caps and preset alike: bits for the same mean VMAF and VMAF NEG, and the CPU of child
+// and server with and without.
+func liveAdapt(programme string) func(context.Context, *bench) ([]result, error) {
+	return func(ctx context.Context, b *bench) ([]result, error) {
+		models, err := b.vmafModels("vmaf_v0.6.1.json", "vmaf_v0.6.1neg.json")
+		if err != nil {
+			return nil, err
 		}
-		found, err := b.adaptProgramme(ctx, p.name, p.parts, models)
-		results = append(results, found...)
-		if err != nil || b.flags.quick {
-			return results, err
+		for _, p := range searchProgrammes {
+			if p.name != programme {
+				continue
+			}
+			if b.flags.quick {
+				p.name, p.parts = p.name+", a part", p.parts[:4]
+			}
+			return b.adaptProgramme(ctx, p.name, p.parts, models)
 		}
+		return nil, fmt.Errorf("no programme is called %q", programme)
 	}
-	return results, nil
 }
 
 // adapted is one run of a ladder.
@@ -79,7 +80,7 @@ func (b *bench) adaptProgramme(ctx context.Context, name string, parts []searchP
 	}
 	offsets := rate.LiveOffsets()
 	var fixed []adapted
-	for i := 1; i < len(offsets)-1; i++ { // a constant one gives the curve to compare with
+	for i := 1; i < len(offsets)-2; i++ { // a constant one gives the curve to compare with
 		a, err := b.adaptOnce(ctx, c.path, track, units, adaptRun{adapt: true, fixed: &i}, models)
 		if err != nil {
 			return nil, err

@@ -58,8 +58,7 @@ const pairsPerSecond = 2
 // Large pictures are looked at so far apart: a smaller rendition is made of them for each
 // rung, which takes as long as encoding several small pictures.
 const (
-	lookOften  = time.Second     // where a rung is left out
-	lookSoon   = 2 * time.Second // where one may be, and after a cut
+	lookSoon   = 2 * time.Second // where a rung is left out or may soon be, and after a cut
 	lookSeldom = 10 * time.Second
 )
 
@@ -239,9 +238,9 @@ func (a *adaption) look(s shown) {
 // due is how long to wait for the next large picture that is looked at.
 func (a *adaption) due() time.Duration {
 	switch {
-	case a.set.Doubtful():
-		return lookOften
-	case a.cut:
+	case a.set.Doubtful() && a.cut:
+		return 0
+	case a.set.Doubtful() || a.cut:
 		return lookSoon
 	}
 	return lookSeldom

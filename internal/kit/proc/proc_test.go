@@ -407,3 +407,31 @@ func BenchmarkRun(b *testing.B) {
 		})
 	}
 }
+
+// A child reads what it is given as its standard input, confined or not, and without
+// one there is nothing.
+func TestStdin(t *testing.T) {
+	for _, access := range []*proc.Access{nil, {}} {
+		in, out, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := out.WriteString("an order\n"); err != nil {
+			t.Fatal(err)
+		}
+		out.Close()
+		var got bytes.Buffer
+		cmd := sh("while read -r line; do echo \"$line\"; done")
+		cmd.Access, cmd.Stdin, cmd.Stdout = access, in, &got
+		if _, err := proc.Run(t.Context(), cmd); err != nil || got.String() != "an order\n" {
+			t.Errorf("got %q, %v", got.String(), err)
+		}
+		in.Close()
+		got.Reset()
+		cmd = sh("while read -r line; do echo \"$line\"; done")
+		cmd.Access, cmd.Stdout = access, &got
+		if _, err := proc.Run(t.Context(), cmd); err != nil || got.Len() > 0 {
+			t.Errorf("without one: got %q, %v", got.String(), err)
+		}
+	}
+}
