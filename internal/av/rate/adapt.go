@@ -9,14 +9,11 @@ func LiveOffsets() []float64 { return []float64{-3, -1.5, 0, 1.5, 3, 4.5, 6} }
 // unmoved is the index of 0 in LiveOffsets.
 const unmoved = 2
 
-// Seen is what a second of a stream looked like, in small pictures: means of what
-// scene.Frame says of one.
+// Seen is what a second of a stream looked like, in small pictures.
 type Seen struct {
-	Luma, Contrast, Texture float64 // levels of 8-bit luma
-	Motion                  float64 // widths of the picture, from one picture to the next
-	Residual, Grain         float64 // levels
-	Still, Black            float64 // shares of pictures
-	Cut                     bool    // another scene has begun
+	Residual     float64 // what motion leaves unexplained from picture to picture, levels of 8-bit luma
+	Still, Black float64 // shares of pictures
+	Cut          bool    // another scene has begun
 }
 
 // Add makes s the mean of itself, which is one of so many, and o.
@@ -27,21 +24,15 @@ func (s *Seen) Add(o Seen, count int) {
 
 // mix moves s towards o, by a weight from 0 to 1.
 func (s *Seen) mix(o Seen, weight float64) {
-	from := o.values()
-	for i, to := range s.values() {
-		*to += weight * (*from[i] - *to)
-	}
-}
-
-func (s *Seen) values() [8]*float64 {
-	return [...]*float64{&s.Luma, &s.Contrast, &s.Texture, &s.Motion, &s.Residual, &s.Grain, &s.Still, &s.Black}
+	s.Residual += weight * (o.Residual - s.Residual)
+	s.Still += weight * (o.Still - s.Still)
+	s.Black += weight * (o.Black - s.Black)
 }
 
 // Spent is what a rung took in a second, or about one.
 type Spent struct {
 	Bits, Pictures int64
 	Pace           float64 // pictures that there are a second
-	QP             float64 // mean, of the slices
 	Cap            int64   // bits a second that it may reach
 }
 

@@ -24,7 +24,7 @@ func steps(a *Adapter, seconds int, seen Seen, fill float64) (offsets []float64,
 		} else {
 			bits *= 0.5
 		}
-		last = a.Step(seen, []Spent{{Bits: int64(bits), Pictures: 25, Pace: 25, QP: 25, Cap: testCap}})[0]
+		last = a.Step(seen, []Spent{{Bits: int64(bits), Pictures: 25, Pace: 25, Cap: testCap}})[0]
 		level = last.Offset
 		offsets = append(offsets, LiveOffsets()[level])
 	}
@@ -40,15 +40,15 @@ func TestAdapter(t *testing.T) {
 		least, most float64
 		why         Why
 	}{
-		{"as in most places", Seen{Luma: 110, Residual: 1.9}, 0.7, 0, 0, Unmoved},
-		{"much detail that hardly moves", Seen{Luma: 100, Residual: 0.8}, 0.95, 1.5, 4.5, Costly},
-		{"much that changes, for few bits", Seen{Luma: 100, Residual: 6}, 0.6, -3, -1.5, Cheap},
-		{"a still slide", Seen{Luma: 200, Still: 1}, 0.05, -3, -3, Cheap},
-		{"a still that takes much", Seen{Luma: 200, Still: 1}, 1.2, 0, 0, Unmoved},
-		{"black", Seen{Luma: 16, Black: 1, Residual: 0.1}, 0.02, 3, 3, Black},
-		{"much that changes, at the cap", Seen{Luma: 100, Residual: 8}, 0.99, 0, 0, Capped},
-		{"noise", Seen{Luma: 30, Residual: 3, Grain: 3}, 3, 3, 6, Costly},
-		{"nothing was made", Seen{Luma: 100, Residual: 1}, 0, 0, 0, Unmoved},
+		{"as in most places", Seen{Residual: 1.9}, 0.7, 0, 0, Unmoved},
+		{"much detail that hardly moves", Seen{Residual: 0.8}, 0.95, 1.5, 4.5, Costly},
+		{"much that changes, for few bits", Seen{Residual: 6}, 0.6, -3, -1.5, Cheap},
+		{"a still slide", Seen{Still: 1}, 0.05, -3, -3, Cheap},
+		{"a still that takes much", Seen{Still: 1}, 1.2, 0, 0, Unmoved},
+		{"black", Seen{Black: 1, Residual: 0.1}, 0.02, 3, 3, Black},
+		{"much that changes, at the cap", Seen{Residual: 8}, 0.99, 0, 0, Capped},
+		{"noise", Seen{Residual: 3}, 3, 3, 6, Costly},
+		{"nothing was made", Seen{Residual: 1}, 0, 0, 0, Unmoved},
 	} {
 		var a Adapter
 		offsets, last := steps(&a, 20, test.seen, test.fill)
@@ -73,7 +73,7 @@ func TestAdapterHolds(t *testing.T) {
 	var a Adapter
 	changes, before := 0, 0.0
 	for n := range 600 {
-		seen := Seen{Luma: 100, Residual: 1.4 + 0.5*float64(n%2)}
+		seen := Seen{Residual: 1.4 + 0.5*float64(n%2)}
 		offsets, _ := steps(&a, 1, seen, 0.8)
 		if n > 5 && offsets[0] != before {
 			changes++
@@ -83,8 +83,8 @@ func TestAdapterHolds(t *testing.T) {
 	if changes > 2 {
 		t.Errorf("in ten minutes it has moved %d times", changes)
 	}
-	steps(&a, 20, Seen{Luma: 100, Residual: 0.3}, 1)
-	offsets, _ := steps(&a, 6, Seen{Luma: 100, Residual: 8, Cut: true}, 0.5)
+	steps(&a, 20, Seen{Residual: 0.3}, 1)
+	offsets, _ := steps(&a, 6, Seen{Residual: 8, Cut: true}, 0.5)
 	if offsets[0] != 0 || offsets[5] > -1.5 {
 		t.Errorf("from a cut on the offsets are %g", offsets)
 	}
@@ -97,7 +97,7 @@ func TestAdapterTakesAnything(t *testing.T) {
 		var a Adapter
 		any := rapid.Float64()
 		for range rapid.IntRange(1, 20).Draw(t, "seconds") {
-			seen := Seen{Luma: any.Draw(t, "luma"), Residual: math.Abs(any.Draw(t, "residual")), Black: rapid.Float64Range(0, 1).Draw(t, "black"), Cut: rapid.Bool().Draw(t, "cut")}
+			seen := Seen{Residual: math.Abs(any.Draw(t, "residual")), Black: rapid.Float64Range(0, 1).Draw(t, "black"), Cut: rapid.Bool().Draw(t, "cut")}
 			spent := make([]Spent, rapid.IntRange(0, 4).Draw(t, "rungs"))
 			for i := range spent {
 				spent[i] = Spent{Bits: rapid.Int64().Draw(t, "bits"), Cap: rapid.Int64().Draw(t, "cap"), Pictures: rapid.Int64().Draw(t, "pictures"), Pace: any.Draw(t, "pace")}

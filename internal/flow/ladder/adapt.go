@@ -15,13 +15,12 @@ import (
 // child spend its bits accordingly. It takes what a child shows from two short queues:
 // where it is too slow, pictures are left out, and the child is not held up.
 type adaption struct {
-	ladder   *Ladder
-	steering ffmpeg.LiveSteering
-	small    chan shown
-	large    chan shown
-	free     chan []byte // a large picture's memory, to be used again
-	dropped  atomic.Int64
-	child    atomic.Int64 // counts children; what others have shown counts no more
+	ladder  *Ladder
+	small   chan shown
+	large   chan shown
+	free    chan []byte // a large picture's memory, to be used again
+	dropped atomic.Int64
+	child   atomic.Int64 // counts children; what others have shown counts no more
 
 	// Of the goroutine that looks.
 	meter   scene.Meter
@@ -39,7 +38,8 @@ type adaption struct {
 	losses  []float64     // that were found then
 
 	// Guarded by the ladder.
-	made []*rung // by the child that runs, in its order
+	made     []*rung              // by the child that runs, in its order
+	steering *ffmpeg.LiveSteering // of that child alone: in another one the order may be another
 }
 
 // shown is a picture that a child has shown.
@@ -69,7 +69,7 @@ func newAdaption(l *Ladder) *adaption {
 // views are what a child is to show that begins there. The ladder's mutex is held.
 func (a *adaption) views(from start, made []*rung) []ffmpeg.LiveView {
 	child := a.child.Add(1)
-	a.made = made
+	a.made, a.steering = made, &ffmpeg.LiveSteering{}
 	for _, r := range made {
 		r.told = r.offset
 	}
@@ -151,10 +151,7 @@ func (a *adaption) see(s shown) {
 		a.second.Cut = a.second.Cut || cut(f)
 		a.cut = a.cut || a.second.Cut
 	case pair:
-		a.second.Add(rate.Seen{
-			Luma: float64(f.Luma), Contrast: float64(f.Contrast), Texture: float64(f.Texture), Motion: float64(f.Motion), Residual: float64(f.Residual),
-			Grain: float64(f.Grain), Still: share(f.Duplicate()), Black: share(f.Black),
-		}, a.pairs)
+		a.second.Add(rate.Seen{Residual: float64(f.Residual), Still: share(f.Duplicate()), Black: share(f.Black)}, a.pairs)
 		a.pairs++
 	}
 	s.luma = nil
@@ -183,12 +180,13 @@ func share(yes bool) float64 {
 func (a *adaption) decide(seen rate.Seen) {
 	l := a.ladder
 	l.mu.Lock()
-	made := slices.Clone(a.made)
-	spent := make([]rate.Spent, len(made))
+	made, steering := a.made, a.steering
+	took := make([]rate.Spent, len(made))
 	for i, r := range made {
-		spent[i] = r.spent.take()
-		spent[i].Cap, spent[i].Pace = r.Cap, r.pace.Float()
-		r.bitrate, r.qp = spent[i].Bits, spent[i].QP
+		s := r.spent
+		r.spent = spent{}
+		took[i] = rate.Spent{Bits: s.bits, Pictures: s.pictures, Pace: r.pace.Float(), Cap: r.Cap}
+		r.bitrate, r.qp = s.bits, float64(s.qp)/float64(max(s.pictures, 1))
 	}
 	if !l.Adapt.Bits {
 		l.mu.Unlock()
@@ -197,7 +195,7 @@ func (a *adaption) decide(seen rate.Seen) {
 	if !slices.Equal(made, a.judged) {
 		a.judged, a.control = made, rate.Adapter{}
 	}
-	choices := a.control.Step(seen, spent)
+	choices := a.control.Step(seen, took)
 	var orders []int
 	for i, r := range made {
 		r.offset, r.why = choices[i].Offset, choices[i].Why
@@ -207,11 +205,13 @@ func (a *adaption) decide(seen rate.Seen) {
 	}
 	l.mu.Unlock()
 	for _, i := range orders {
-		if a.steering.Offset(i, choices[i].Offset) != nil {
+		if steering.Offset(i, choices[i].Offset) != nil {
 			continue // it is told again with the next second, or another child begins with it
 		}
 		l.mu.Lock()
-		made[i].told = choices[i].Offset
+		if a.steering == steering {
+			made[i].told = choices[i].Offset
+		}
 		l.mu.Unlock()
 	}
 }
@@ -281,23 +281,13 @@ func (a *adaption) leave() (changed bool) {
 
 // spent adds up what a rung takes. The ladder's mutex guards it.
 type spent struct {
-	total rate.Spent
-	qp    int // sum over pictures
+	bits, pictures int64
+	qp             int // sum over pictures
 }
 
 // add counts a picture of so many bytes.
 func (s *spent) add(bytes, qp int) {
-	s.total.Bits += 8 * int64(bytes)
-	s.total.Pictures++
+	s.bits += 8 * int64(bytes)
+	s.pictures++
 	s.qp += qp
-}
-
-// take returns what was taken since it was asked last.
-func (s *spent) take() rate.Spent {
-	t := s.total
-	if t.Pictures > 0 {
-		t.QP = float64(s.qp) / float64(t.Pictures)
-	}
-	*s = spent{}
-	return t
 }

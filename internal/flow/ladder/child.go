@@ -27,7 +27,7 @@ func (l *Ladder) command(from start, made []*rung) ffmpeg.Live {
 		live.Views = l.adaption.views(from, made)
 	}
 	if l.Adapt.Bits {
-		live.Steering = &l.adaption.steering
+		live.Steering = l.adaption.steering
 	}
 	live.Keys = l.planned.Every
 	for _, r := range made {
