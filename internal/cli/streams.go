@@ -121,7 +121,14 @@ func healthLines(h *client.StreamHealth) (lines []string) {
 	}
 	lines = append(lines, fmt.Sprintf("Rate: %.2f Mbit/s, %d dropped, clock %+.3f s", float64(h.Bitrate)/1e6, h.Drops, h.Drift))
 	for _, g := range h.Rungs {
-		lines = append(lines, fmt.Sprintf("Rendition: %s, %d × %d, up to %.2f Mbit/s, %s", g.Name, g.Width, g.Height, float64(g.Bitrate)/1e6, g.State))
+		line := fmt.Sprintf("Rendition: %s, %d × %d, up to %.2f Mbit/s, %s", g.Name, g.Width, g.Height, float64(g.Bitrate)/1e6, g.State)
+		if g.Spent > 0 {
+			line += fmt.Sprintf(", %.2f Mbit/s now at QP %.0f", float64(g.Spent)/1e6, g.QP)
+		}
+		if g.Offset != 0 {
+			line += fmt.Sprintf(", moved by %+.1f: %s", g.Offset, printable(g.Why))
+		}
+		lines = append(lines, line)
 	}
 	lines = append(lines, fmt.Sprintf("Window: %s, %s", durationText(h.Window), sizeText(h.Stored)))
 	for _, p := range h.Problems {

@@ -6,8 +6,8 @@ import "math"
 // below 0 is better.
 func LiveOffsets() []float64 { return []float64{-3, -1.5, 0, 1.5, 3, 4.5, 6} }
 
-// unmoved is the index of 0 in LiveOffsets.
-const unmoved = 2
+// LiveUnmoved is the index of 0 in LiveOffsets.
+const LiveUnmoved = 2
 
 // Seen is what a second of a stream looked like, in small pictures.
 type Seen struct {
@@ -91,7 +91,7 @@ func (a *Adapter) Step(seen Seen, spent []Spent) []Choice {
 	a.seen.mix(seen, max(newestSeen, 1/float64(a.count+1)))
 	a.count++
 	for len(a.rungs) < len(spent) {
-		a.rungs = append(a.rungs, adapted{level: unmoved})
+		a.rungs = append(a.rungs, adapted{level: LiveUnmoved})
 	}
 	choices := make([]Choice, len(spent))
 	for i, s := range spent {
@@ -126,7 +126,7 @@ const (
 
 func (r *adapted) step(seen *Seen, s Spent, cut bool) Choice {
 	if cut {
-		r.count, r.level = 0, unmoved // what the scene before took says nothing of this one
+		r.count, r.level = 0, LiveUnmoved // what the scene before took says nothing of this one
 		return Choice{Offset: r.level}
 	}
 	if s.Bits <= 0 || s.Pictures <= 0 || s.Cap <= 0 || s.Pace <= 0 {
@@ -143,7 +143,7 @@ func (r *adapted) step(seen *Seen, s Spent, cut bool) Choice {
 		want, why = 0, Capped
 	}
 	r.level = settle(r.level, want)
-	if r.level == unmoved && why != Capped {
+	if r.level == LiveUnmoved && why != Capped {
 		why = Unmoved
 	}
 	return Choice{r.level, why}

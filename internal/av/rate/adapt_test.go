@@ -12,7 +12,7 @@ const testCap = 1_000_000
 // steps runs seconds of one kind, of a rung whose bits follow its offset, and returns
 // the offset of each.
 func steps(a *Adapter, seconds int, seen Seen, fill float64) (offsets []float64, last Choice) {
-	level := unmoved
+	level := LiveUnmoved
 	if len(a.rungs) > 0 {
 		level = a.rungs[0].level
 	}
@@ -33,6 +33,9 @@ func steps(a *Adapter, seconds int, seen Seen, fill float64) (offsets []float64,
 
 func TestAdapter(t *testing.T) {
 	t.Parallel()
+	if LiveOffsets()[LiveUnmoved] != 0 {
+		t.Error("what is not moved is")
+	}
 	for _, test := range []struct {
 		name        string
 		seen        Seen

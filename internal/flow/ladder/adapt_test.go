@@ -104,6 +104,9 @@ func TestOffsetsOutliveAChild(t *testing.T) {
 		s.source.Begin([]hub.Track{*videoTrack()})
 		s.play(25)
 		l := s.ladder
+		if first := m.children[0]; first.Pictures[0].Offset != rate.LiveUnmoved {
+			t.Errorf("the first child begins with offset %d", first.Pictures[0].Offset)
+		}
 		l.mu.Lock()
 		l.rungs[0].offset, l.rungs[1].offset = 4, 1
 		l.mu.Unlock()

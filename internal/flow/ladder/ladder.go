@@ -263,7 +263,7 @@ func (l *Ladder) replan(src rate.Source, codec hub.Codec) (changed bool) {
 	for _, planned := range rate.Live(src, l.plan.Names, l.plan.Whole || codec != hub.H264) {
 		i := slices.IndexFunc(old, func(r *rung) bool { return r.Name == planned.Name })
 		if i < 0 {
-			l.rungs = append(l.rungs, &rung{Rung: planned, ladder: l})
+			l.rungs = append(l.rungs, &rung{Rung: planned, ladder: l, offset: rate.LiveUnmoved})
 			continue
 		}
 		old[i].spare = false // until it is seen what is next to it now
