@@ -2210,10 +2210,10 @@ export interface components {
              */
             state: "made" | "shed" | "spare";
             /**
-             * @description What moved it.
+             * @description What moved it: costly, many bits for what changes; cheap, few; black, nothing to be seen; capped, more is wanted than it may need.
              * @enum {string}
              */
-            why: "" | "hard" | "easy" | "dark" | "still" | "capped";
+            why: "" | "costly" | "cheap" | "black" | "capped";
             /** Format: int64 */
             width: number;
         };
