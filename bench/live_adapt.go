@@ -31,7 +31,8 @@ import (
 // second, so that a stream that is adapted is sent at no more than so many times its own
 // pace; at a stream's own pace they come sooner.
 const (
-	adaptPace   = 2.0
+	adaptPace   = 3.0
+	fixedPace   = 6.0
 	adaptSample = "live-adapt"
 )
 
@@ -81,7 +82,7 @@ func (b *bench) adaptProgramme(ctx context.Context, name string, parts []searchP
 	offsets := rate.LiveOffsets()
 	var fixed []adapted
 	for i := 1; i < len(offsets)-2; i++ { // a constant one gives the curve to compare with
-		a, err := b.adaptOnce(ctx, c.path, track, units, adaptRun{adapt: true, fixed: &i}, models)
+		a, err := b.adaptOnce(ctx, c.path, track, units, adaptRun{adapt: true, fixed: &i, pace: fixedPace}, models)
 		if err != nil {
 			return nil, err
 		}
@@ -182,7 +183,7 @@ func adaptSource(path string) (hub.Track, []hub.Unit, error) {
 type adaptRun struct {
 	adapt bool
 	fixed *int    // the offset that all rungs have at all times
-	pace  float64 // times the stream's own; 0 is as fast as the child
+	pace  float64 // times the stream's own, at the most
 }
 
 // adaptMaker runs children, and counts their CPU.
@@ -231,7 +232,10 @@ func (b *bench) adaptOnce(ctx context.Context, source string, track hub.Track, u
 		Made: func(r ingest.Rung) {
 			reader := r.Stream.ReadAll()
 			writing.Go(func() {
-				size, err := writeRung(ctx, filepath.Join(folder, r.Name+".h264"), reader)
+				size, count, err := writeRung(ctx, filepath.Join(folder, r.Name+".h264"), reader)
+				if err == nil && count != len(units) {
+					err = fmt.Errorf("%s has %d pictures of %d", r.Name, count, len(units))
+				}
 				mu.Lock()
 				defer mu.Unlock()
 				sizes[r.Name] += float64(8 * size)
@@ -272,15 +276,13 @@ func (b *bench) adaptOnce(ctx context.Context, source string, track hub.Track, u
 	return a, nil
 }
 
-// sendPaced sends units as their times say, or as fast as the ladder takes them.
+// sendPaced sends units as their times say, and no faster than the ladder makes them.
 func (b *bench) sendPaced(ctx context.Context, l *renditions.Ladder, stream *hub.Stream, track hub.Track, units []hub.Unit, pace float64) error {
 	begun := time.Now()
 	for _, u := range units {
-		if pace > 0 {
-			at := time.Duration(float64(u.DTS-units[0].DTS) / float64(track.Clock) / pace * float64(time.Second))
-			if err := pause(ctx, time.Until(begun.Add(at))); err != nil {
-				return err
-			}
+		at := time.Duration(float64(u.DTS-units[0].DTS) / float64(track.Clock) / pace * float64(time.Second))
+		if err := pause(ctx, time.Until(begun.Add(at))); err != nil {
+			return err
 		}
 		for l.Health().Lag > time.Second {
 			if err := pause(ctx, time.Millisecond); err != nil {
@@ -292,41 +294,43 @@ func (b *bench) sendPaced(ctx context.Context, l *renditions.Ladder, stream *hub
 	return ctx.Err()
 }
 
-// writeRung writes a rung as a byte stream, and returns how many bytes its pictures have.
-func writeRung(ctx context.Context, path string, r *hub.Reader) (size int, err error) {
+// writeRung writes a rung as a byte stream, and returns how many bytes its pictures have,
+// and how many there are.
+func writeRung(ctx context.Context, path string, r *hub.Reader) (size, count int, err error) {
 	file, err := os.Create(path)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer file.Close()
 	for {
 		item, err := r.Next(ctx)
 		switch {
 		case errors.Is(err, hub.ErrEnded):
-			return size, nil
+			return size, count, nil
 		case err != nil:
-			return size, err
+			return size, count, err
 		}
 		var out []byte
 		if item.Tracks != nil {
 			sequence, picture, err := h264.ParameterSets(item.Tracks[0].Config)
 			if err != nil {
-				return size, err
+				return size, count, err
 			}
 			for _, unit := range append(sequence, picture...) {
 				out = append(binary.BigEndian.AppendUint32(out, 1), unit...)
 			}
 		} else {
 			size += len(item.Unit.Data)
+			count++
 			for unit, err := range bits.NALUnits(item.Unit.Data, 4) {
 				if err != nil {
-					return size, err
+					return size, count, err
 				}
 				out = append(binary.BigEndian.AppendUint32(out, 1), unit...)
 			}
 		}
 		if _, err := file.Write(out); err != nil {
-			return size, err
+			return size, count, err
 		}
 	}
 }
