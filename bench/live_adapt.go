@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"liuyun/internal/av/bits"
@@ -33,6 +34,7 @@ import (
 const (
 	adaptPace   = 3.0
 	fixedPace   = 6.0
+	adaptAhead  = 30 // pictures that are sent before one is made: less than what sheds a rung
 	adaptSample = "live-adapt"
 )
 
@@ -227,12 +229,18 @@ func (b *bench) adaptOnce(ctx context.Context, source string, track hub.Track, u
 	var mu sync.Mutex
 	var failed error
 	sizes := make(map[string]float64)
+	var made atomic.Int64 // pictures of the smallest rung
 	l := renditions.New(renditions.Options{
 		Source: stream, Maker: maker, Adapt: renditions.Adaption{Bits: run.adapt, Rungs: run.adapt}, Log: slog.New(slog.DiscardHandler), Planned: func([]rate.Rung, timebase.Rational) {},
 		Made: func(r ingest.Rung) {
 			reader := r.Stream.ReadAll()
 			writing.Go(func() {
-				size, count, err := writeRung(ctx, filepath.Join(folder, r.Name+".h264"), reader)
+				taken := &made
+				if r.Name != adaptRungs()[len(adaptRungs())-1] {
+					taken = new(atomic.Int64)
+				}
+				size, err := writeRung(ctx, filepath.Join(folder, r.Name+".h264"), reader, taken)
+				count := int(taken.Load())
 				if err == nil && count != len(units) {
 					err = fmt.Errorf("%s has %d pictures of %d", r.Name, count, len(units))
 				}
@@ -247,7 +255,7 @@ func (b *bench) adaptOnce(ctx context.Context, source string, track hub.Track, u
 	var running sync.WaitGroup
 	running.Go(func() { l.Run(ctx) })
 	stream.Begin([]hub.Track{track})
-	err = b.sendPaced(ctx, l, stream, track, units, run.pace)
+	err = sendPaced(ctx, &made, stream, track, units, run.pace)
 	stream.End(nil)
 	running.Wait()
 	writing.Wait()
@@ -277,14 +285,14 @@ func (b *bench) adaptOnce(ctx context.Context, source string, track hub.Track, u
 }
 
 // sendPaced sends units as their times say, and no faster than the ladder makes them.
-func (b *bench) sendPaced(ctx context.Context, l *renditions.Ladder, stream *hub.Stream, track hub.Track, units []hub.Unit, pace float64) error {
+func sendPaced(ctx context.Context, made *atomic.Int64, stream *hub.Stream, track hub.Track, units []hub.Unit, pace float64) error {
 	begun := time.Now()
-	for _, u := range units {
+	for i, u := range units {
 		at := time.Duration(float64(u.DTS-units[0].DTS) / float64(track.Clock) / pace * float64(time.Second))
 		if err := pause(ctx, time.Until(begun.Add(at))); err != nil {
 			return err
 		}
-		for l.Health().Lag > time.Second {
+		for i > int(made.Load())+adaptAhead {
 			if err := pause(ctx, time.Millisecond); err != nil {
 				return err
 			}
@@ -294,43 +302,43 @@ func (b *bench) sendPaced(ctx context.Context, l *renditions.Ladder, stream *hub
 	return ctx.Err()
 }
 
-// writeRung writes a rung as a byte stream, and returns how many bytes its pictures have,
-// and how many there are.
-func writeRung(ctx context.Context, path string, r *hub.Reader) (size, count int, err error) {
+// writeRung writes a rung as a byte stream, and returns how many bytes its pictures have.
+// It counts them.
+func writeRung(ctx context.Context, path string, r *hub.Reader, count *atomic.Int64) (size int, err error) {
 	file, err := os.Create(path)
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	defer file.Close()
 	for {
 		item, err := r.Next(ctx)
 		switch {
 		case errors.Is(err, hub.ErrEnded):
-			return size, count, nil
+			return size, nil
 		case err != nil:
-			return size, count, err
+			return size, err
 		}
 		var out []byte
 		if item.Tracks != nil {
 			sequence, picture, err := h264.ParameterSets(item.Tracks[0].Config)
 			if err != nil {
-				return size, count, err
+				return size, err
 			}
 			for _, unit := range append(sequence, picture...) {
 				out = append(binary.BigEndian.AppendUint32(out, 1), unit...)
 			}
 		} else {
 			size += len(item.Unit.Data)
-			count++
+			count.Add(1)
 			for unit, err := range bits.NALUnits(item.Unit.Data, 4) {
 				if err != nil {
-					return size, count, err
+					return size, err
 				}
 				out = append(binary.BigEndian.AppendUint32(out, 1), unit...)
 			}
 		}
 		if _, err := file.Write(out); err != nil {
-			return size, count, err
+			return size, err
 		}
 	}
 }
