@@ -83,7 +83,7 @@ func (b *bench) adaptProgramme(ctx context.Context, name string, parts []searchP
 	}
 	offsets := rate.LiveOffsets()
 	var fixed []adapted
-	for i := 1; i < len(offsets)-2; i++ { // a constant one gives the curve to compare with
+	for i := 1; i < len(offsets)-3; i++ { // a constant one gives the curve to compare with
 		a, err := b.adaptOnce(ctx, c.path, track, units, adaptRun{adapt: true, fixed: &i, pace: fixedPace}, models)
 		if err != nil {
 			return nil, err
