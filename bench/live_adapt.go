@@ -275,9 +275,12 @@ func (b *bench) adaptOnce(ctx context.Context, source string, track hub.Track, u
 			if err != nil {
 				return a, err
 			}
-			if r.vmaf, r.neg, err = b.sampledVMAF(ctx, scaled, filepath.Join(folder, rung.Name+".h264"), rung.Width, rung.Height, models); err != nil {
+			pictures := make([]searchPoint, len(units))
+			if err := b.sampleVMAF(ctx, scaled, filepath.Join(folder, rung.Name+".h264"), rung.Width, rung.Height, models, pictures); err != nil {
 				return a, err
 			}
+			mean := meanOf(pictures)
+			r.vmaf, r.neg = mean.VMAF, mean.NEG
 		}
 		a.rungs[rung.Name] = r
 	}
