@@ -83,18 +83,14 @@ portable: build/pages ## build without C for linux/amd64 and linux/arm64
 
 ##### Tests
 
-# What plays at the pace of a clock goes first where both want a core; all that only reckons
-# has what that leaves.
 .PHONY: test
 test: $(TESTSUM) ## every check and test; installs what they need
 	scripts/need.sh ffmpeg chromium fonts-noto-cjk postgresql iproute2 srt-tools nginx varnish $(gstreamer) $(arm64)
 	rm -rf build/results
 	@. scripts/tmpdir.sh; status=0; \
 	$(TESTSUM) step -name build -- $(MAKE) -j2 --output-sync --no-print-directory build build/staticcheck build/h2spec $(PEERS) $(E2E_NPM) || status=1; \
-	nice $(MAKE) --no-print-directory --keep-going check check-arm64 & reckons=$$!; \
-	trap "kill $$reckons; exit 1" INT TERM; \
+	$(MAKE) --no-print-directory --keep-going check check-arm64 || status=1; \
 	$(MAKE) --no-print-directory e2e || status=1; \
-	wait $$reckons || status=1; \
 	$(TESTSUM) total || status=1; \
 	exit $$status
 
