@@ -169,12 +169,12 @@ func (t *Tools) encodeApart(ctx context.Context, run Command, args []string, out
 			encoded[i], failed[i] = t.encodePictures(ctx, run, out, pictures)
 		})
 	}
-	run.Args = args
-	run.Pipes = make([]io.Writer, len(pipes))
+	reading := run // the encoders have run
+	reading.Args, reading.Pipes = args, make([]io.Writer, len(pipes))
 	for i, p := range pipes {
-		run.Pipes[i] = p
+		reading.Pipes[i] = p
 	}
-	usage, err := t.Run(ctx, run)
+	usage, err := t.Run(ctx, reading)
 	hangUp()
 	encoders.Wait()
 	for _, u := range encoded {
