@@ -46,7 +46,7 @@ const (
 
 // DefaultConfig keeps two hours.
 func DefaultConfig() Config {
-	return Config{Window: 2 * time.Hour, WindowBytes: 16 << 30, Slate: true, Adapt: adaptRungs, Part: 500 * time.Millisecond, SRTLatency: 120 * time.Millisecond}
+	return Config{Window: 2 * time.Hour, WindowBytes: 16 << 30, Slate: true, Adapt: adaptOff, Part: 500 * time.Millisecond, SRTLatency: 120 * time.Millisecond}
 }
 
 // Validate checks the section.
