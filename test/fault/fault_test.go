@@ -29,7 +29,6 @@ const workers = 2
 
 // job is one source with the options that it is encoded with.
 type job struct {
-	name   string // of those that several tests do; else empty
 	liuyun program.Program
 	source string
 	args   []string
@@ -39,7 +38,6 @@ type job struct {
 // far, so that no unit is encoded again.
 func silent(t *testing.T) job {
 	return job{
-		"silent",
 		program.Build(t, testkit.Root(t)),
 		testkit.Generate(t, testkit.Numbered("25", 1300, 220, 440, 660, 880, 1100)),
 		[]string{"--preset", "ultrafast", "--ladder", "180:20M,90:20M", "-j", strconv.Itoa(workers)},
@@ -54,7 +52,6 @@ func sounding(t *testing.T) job {
 		t.Fatal(err)
 	}
 	return job{
-		"sounding",
 		program.Build(t, testkit.Root(t)),
 		testkit.Generate(t, testkit.Pattern(640, 360, "30000/1001", 20)),
 		[]string{"--preset", "superfast", "--ladder", "360,240", "-j", strconv.Itoa(workers),
@@ -65,7 +62,6 @@ func sounding(t *testing.T) job {
 // short is quick: a few seconds of picture and sound.
 func short(t *testing.T) job {
 	return job{
-		"short",
 		program.Build(t, testkit.Root(t)),
 		testkit.Generate(t, testkit.Pattern(320, 180, "25", 6)),
 		[]string{"--preset", "ultrafast", "-j", strconv.Itoa(workers)},
@@ -96,28 +92,12 @@ func (j job) finish(t *testing.T, dir string) program.Result {
 	return result
 }
 
-// reference is what a run without any fault came to.
-type reference struct {
-	tree   map[string]string
-	result program.Result
-}
-
-// references holds those of jobs that have a name. The tests are not parallel.
-var references = map[string]reference{}
-
 // undisturbed is the tree that a run without any fault makes, and that run.
 func (j job) undisturbed(t *testing.T) (map[string]string, program.Result) {
 	t.Helper()
-	if known, ok := references[j.name]; ok {
-		return known.tree, known.result
-	}
 	dir := filepath.Join(t.TempDir(), "undisturbed")
 	result := j.finish(t, dir)
-	tree := program.Tree(t, dir)
-	if j.name != "" {
-		references[j.name] = reference{tree, result}
-	}
-	return tree, result
+	return program.Tree(t, dir), result
 }
 
 // same fails the test unless dir holds exactly the tree want.

@@ -78,7 +78,7 @@ func TestSourceChanges(t *testing.T) {
 	}
 	before, after := content(one.source), content(other.source)
 	j := short(t)
-	j.name, j.source = "", filepath.Join(t.TempDir(), "clip.mp4")
+	j.source = filepath.Join(t.TempDir(), "clip.mp4")
 	write(t, j.source, after)
 	want, _ := j.undisturbed(t)
 
@@ -107,8 +107,8 @@ func TestSourceChanges(t *testing.T) {
 // A job replaces all that another one left in its folder.
 func TestOtherOptions(t *testing.T) {
 	rich, plain := sounding(t), sounding(t)
-	rich.name, rich.args[1] = "", "ultrafast"
-	plain.name, plain.args = "", []string{"--preset", "ultrafast", "--ladder", "240"}
+	rich.args[1] = "ultrafast"
+	plain.args = []string{"--preset", "ultrafast", "--ladder", "240"}
 	want, _ := plain.undisturbed(t)
 	dir := filepath.Join(t.TempDir(), "out")
 	rich.finish(t, dir)
