@@ -142,29 +142,46 @@ func (b *bench) weigh(ctx context.Context, c clip, ours report, paths []string) 
 	return points, nil
 }
 
-// codedSize is the bytes of all coded pictures, without any container, and how
-// many there are.
-func (b *bench) codedSize(ctx context.Context, path string) (bytes int64, pictures int, err error) {
+// codedPicture is one without its container.
+type codedPicture struct {
+	pts   int64 // 0 in files without times
+	bytes int64
+}
+
+// codedPictures are those of the first picture track, in the order of decoding.
+func (b *bench) codedPictures(ctx context.Context, path string) ([]codedPicture, error) {
+	var list []codedPicture
 	var problem error
 	run := command{
-		args: []string{b.ffprobe, "-loglevel", "error", "-select_streams", "v:0", "-show_entries", "packet=size", "-of", "csv=print_section=0", path},
+		args: []string{b.ffprobe, "-loglevel", "error", "-select_streams", "v:0", "-show_entries", "packet=pts,size", "-of", "csv=print_section=0", path},
 		line: func(line []byte) {
 			text := strings.TrimRight(string(line), ",\r")
 			if text == "" {
 				return
 			}
-			size, err := strconv.ParseInt(text, 10, 64)
-			if err != nil {
-				problem = err
+			at, size, _ := strings.Cut(text, ",")
+			var p codedPicture
+			var err, timeErr error
+			if p.bytes, err = strconv.ParseInt(size, 10, 64); at != "N/A" {
+				p.pts, timeErr = strconv.ParseInt(at, 10, 64)
 			}
-			bytes += size
-			pictures++
+			problem = errors.Join(problem, err, timeErr)
+			list = append(list, p)
 		},
 	}
 	if _, err := run.run(ctx); err != nil {
-		return 0, 0, err
+		return nil, err
 	}
-	return bytes, pictures, problem
+	return list, problem
+}
+
+// codedSize is the bytes of all coded pictures, and how many there are.
+func (b *bench) codedSize(ctx context.Context, path string) (bytes int64, pictures int, err error) {
+	list, err := b.codedPictures(ctx, path)
+	for _, p := range list {
+		bytes += p.bytes
+	}
+	return bytes, len(list), err
 }
 
 // ssim compares each rung with the source scaled to its size, picture by

@@ -329,26 +329,12 @@ func bitsOf(sizes []float64) float64 {
 
 // pictureSizes are the bytes of the coded pictures in the order of decoding.
 func (b *bench) pictureSizes(ctx context.Context, path string) ([]float64, error) {
-	var sizes []float64
-	var problem error
-	run := command{
-		args: []string{b.ffprobe, "-loglevel", "error", "-select_streams", "v:0", "-show_entries", "packet=size", "-of", "csv=print_section=0", path},
-		line: func(line []byte) {
-			text := strings.TrimRight(string(line), ",\r")
-			if text == "" {
-				return
-			}
-			size, err := strconv.ParseFloat(text, 64)
-			if err != nil {
-				problem = err
-			}
-			sizes = append(sizes, size)
-		},
+	list, err := b.codedPictures(ctx, path)
+	sizes := make([]float64, len(list))
+	for i, p := range list {
+		sizes[i] = float64(p.bytes)
 	}
-	if _, err := run.run(ctx); err != nil {
-		return nil, err
-	}
-	return sizes, problem
+	return sizes, err
 }
 
 // measuredEvery: one picture in so many is compared. It has no divisor in common with

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -353,35 +352,16 @@ func (b *bench) sampleVMAF(ctx context.Context, source, made string, width, heig
 // pictureBits are the bits of each picture of a stream, in the order in which they
 // are shown.
 func (b *bench) pictureBits(ctx context.Context, path string) ([]searchPoint, error) {
-	type packet struct {
-		at   int64
-		bits float64
-	}
-	var list []packet
-	var problem error
-	run := command{
-		args: []string{b.ffprobe, "-loglevel", "error", "-select_streams", "v:0", "-show_entries", "packet=pts,size", "-of", "csv=print_section=0", path},
-		line: func(line []byte) {
-			text := strings.TrimRight(string(line), ",\r")
-			if text == "" {
-				return
-			}
-			at, size, _ := strings.Cut(text, ",")
-			when, err := strconv.ParseInt(at, 10, 64)
-			bytes, sizeErr := strconv.ParseInt(size, 10, 64)
-			problem = errors.Join(problem, err, sizeErr)
-			list = append(list, packet{when, 8 * float64(bytes)})
-		},
-	}
-	if _, err := run.run(ctx); err != nil {
+	list, err := b.codedPictures(ctx, path)
+	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(list, func(a, b packet) int { return cmp.Compare(a.at, b.at) })
+	slices.SortFunc(list, func(a, b codedPicture) int { return cmp.Compare(a.pts, b.pts) })
 	pictures := make([]searchPoint, len(list))
 	for i, p := range list {
-		pictures[i].Bits = p.bits
+		pictures[i].Bits = 8 * float64(p.bytes)
 	}
-	return pictures, problem
+	return pictures, nil
 }
 
 // lumaOf decodes the luma of the pictures that expr selects. It ends with ctx.

@@ -131,6 +131,7 @@ type StreamHealth struct {
 	Rungs       []StreamRung  `json:"rungs"`        // renditions that are to be made, the largest first
 	RungsLag    float64       `json:"rungs_lag"`    // seconds that they are behind
 	RungsLost   int64         `json:"rungs_lost"`   // pictures that are in none of them
+	RungsUnseen int64         `json:"rungs_unseen"` // pictures by which nothing was decided, because the machine was too slow
 	Problems    []struct {
 		Code             string `json:"code"`
 		Message          string `json:"message"`

@@ -20,15 +20,14 @@ func checkHardware(ctx context.Context, o DoctorOptions) Finding {
 		return Finding{Verdict: Bad, Found: "there is no ffmpeg to ask", Advice: "see ffmpeg"}
 	}
 	family := o.Config.Worker.Hardware
-	found := hardwareText(tools.Hardware(ctx))
 	if !ffmpeg.HardwareAsked(family) {
-		return Finding{Verdict: Fine, Found: found + "; worker.hardware is off"}
+		return Finding{Verdict: Fine, Found: hardwareText(tools.Hardware(ctx)) + "; worker.hardware is off"}
 	}
-	on, err := transcode.OnHardware(ctx, tools, family)
+	on, tried, err := transcode.OnHardware(ctx, tools, family)
 	if err != nil {
 		return Finding{Verdict: Bad, Found: fault.Message(err), Advice: "set worker.hardware to off, or mend the driver: assets that ask for hardware are not made here"}
 	}
-	return Finding{Verdict: Fine, Found: fmt.Sprintf("%s; units of %s came out as they have to", found, strings.Join(on.HardwareCodecs(), " and "))}
+	return Finding{Verdict: Fine, Found: fmt.Sprintf("%s; units of %s came out as they have to", hardwareText(tried), strings.Join(on.HardwareCodecs(), " and "))}
 }
 
 // hardwareText says which encoders work and why the others do not, those with one

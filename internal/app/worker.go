@@ -51,11 +51,11 @@ func (n *serving) addWork(ctx context.Context, who *self, b *bus.Bus, objects bl
 		if err != nil {
 			return err
 		}
-		hardware, used, err := n.hardware(ctx, tools)
+		hardware, encoders, err := n.hardware(ctx, tools)
 		if err != nil {
 			return err
 		}
-		g := gauge.New(gauge.Deps{Tools: tools, Class: tools.Class, Config: n.Config.Worker, File: n.data.Join(speedName), Used: used, Log: n.Log})
+		g := gauge.New(gauge.Deps{Tools: tools, Class: tools.Class, Config: n.Config.Worker, File: n.data.Join(speedName), Hardware: encoders, Log: n.Log})
 		worker, err := n.worker(who, b, objects, tools, hardware, reserve, g.Figures)
 		if err != nil {
 			return err
@@ -86,27 +86,32 @@ func (n *serving) agent(who *self, b *bus.Bus) *node.Agent {
 	return agent
 }
 
-// hardware tries the hardware encoders that this machine may use, and returns tools
-// that use them and their names, or nil. A node without a card that works does what it
-// can without.
-func (n *serving) hardware(ctx context.Context, tools *ffmpeg.Tools) (on *ffmpeg.Tools, used []string, err error) {
+// hardware tries the hardware encoders if this machine may use them, and returns tools
+// that use them, or nil, and what was found out of each. A node without one that works
+// does what it can without.
+func (n *serving) hardware(ctx context.Context, tools *ffmpeg.Tools) (*ffmpeg.Tools, []worker.Encoder, error) {
 	family := n.Config.Worker.Hardware
 	if !ffmpeg.HardwareAsked(family) {
 		return nil, nil, nil
 	}
-	on, err = transcode.OnHardware(ctx, tools, family)
-	if err != nil {
-		if ctx.Err() == nil {
-			n.Log.Warn("assets that ask for hardware encoders are not made here", "worker.hardware", family, "cause", err)
-			err = nil
-		}
+	on, tried, err := transcode.OnHardware(ctx, tools, family)
+	if ctx.Err() != nil {
 		return nil, nil, err
 	}
-	for _, codec := range on.HardwareCodecs() {
-		used = append(used, on.EncoderOf(codec))
+	var used []string
+	if err != nil {
+		n.Log.Warn("assets that ask for hardware encoders are not made here", "worker.hardware", family, "cause", err)
+	} else {
+		for _, codec := range on.HardwareCodecs() {
+			used = append(used, on.EncoderOf(codec))
+		}
+		n.Log.Info("hardware encoders are used for assets that ask for them", "encoders", used)
 	}
-	n.Log.Info("hardware encoders are used for assets that ask for them", "encoders", used)
-	return on, used, nil
+	encoders := make([]worker.Encoder, len(tried))
+	for i, e := range tried {
+		encoders[i] = worker.Encoder{Name: e.Name, Works: e.Works, Why: e.Why, Used: slices.Contains(used, e.Name)}
+	}
+	return on, encoders, nil
 }
 
 // worker makes what takes jobs and does them. hardware may be nil.

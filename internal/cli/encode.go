@@ -55,8 +55,9 @@ an earlier run.
 
 With --optimize each shot gets the quality at which a bit more does the same for
 the whole as in every other shot: some shots are encoded again, in part, until
-the sum of bits is least. quick needs about 1.8 times the CPU time of the
-largest rung for it, thorough 3 times. AV1 is left as it is.`,
+the sum of bits is least. quick needs about 1.6 times the CPU time of the
+largest rung for it, thorough 2.5 times, and a little more for small pictures.
+AV1 is left as it is.`,
 		Example: `  liuyun encode talk.mov -o talk
   liuyun encode film.mkv -o film --codec h264,hevc,av1 --preset slow --loudness -23
   liuyun encode interview.mov -o interview --saliency auto
@@ -156,7 +157,7 @@ func (s *session) newTask(ctx context.Context, in string, f *encodeFlags) (*task
 		return nil, err
 	}
 	if options.Hardware {
-		if tools, err = transcode.OnHardware(ctx, tools, f.hardware); err != nil {
+		if tools, _, err = transcode.OnHardware(ctx, tools, f.hardware); err != nil {
 			source.Close()
 			return nil, err
 		}

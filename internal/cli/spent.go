@@ -89,7 +89,7 @@ func nodeText(n client.Node) string {
 	line("price", w.PricePerHour, n.Currency+" an hour")
 	line("grid", w.CarbonIntensity, "g CO2e a kWh")
 	for _, e := range w.Hardware {
-		state := "works, and is not used: see worker.hardware"
+		state := "works, and is not used (worker.hardware)"
 		switch {
 		case e.Used:
 			state = "is used for what asks for hardware"

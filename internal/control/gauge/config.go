@@ -12,9 +12,9 @@ import (
 // known, and is shown so.
 type Config struct {
 	Measure  bool   `conf:"measure" help:"Measure once how fast this machine encodes, some seconds on all cores at the lowest priority."`
+	Hardware string `conf:"hardware" help:"Hardware encoders that may make assets that ask for them: off, auto (the first that works) or one of nvenc, qsv, vaapi, amf, v4l2m2m."`
 	Price    string `conf:"price_per_hour" help:"What an hour of this machine costs, in the currency of sched.currency; empty is not known."`
 	Watts    string `conf:"watts" help:"What this machine takes at full load; empty measures it where the processor shows it, or takes a published figure for its kind."`
-	Hardware string `conf:"hardware" help:"Hardware encoders that may make assets that ask for them: off, auto (the first that works) or one of nvenc, qsv, vaapi, amf, v4l2m2m."`
 	Carbon   string `conf:"carbon_intensity" help:"Grams of CO2e a kWh of this machine's grid; empty is not known."`
 }
 

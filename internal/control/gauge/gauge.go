@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -32,9 +31,10 @@ type Deps struct {
 	Tools  tools
 	Class  string // of the tools: another build is measured anew
 	Config Config
-	File   string   // where what was measured is kept
-	Used   []string // hardware encoders that assets may be made by
-	Log    *slog.Logger
+	File   string // where what was measured is kept
+	// Hardware are the hardware encoders where they have been tried; nil: Run tries them.
+	Hardware []worker.Encoder
+	Log      *slog.Logger
 }
 
 // Gauge knows the figures of this machine. It may be used by several goroutines.
@@ -68,6 +68,9 @@ func New(d Deps) *Gauge {
 // open takes what needs no work.
 func (g *Gauge) open() {
 	f := g.machine.figures(g.deps.Config)
+	if g.deps.Hardware != nil {
+		f.Hardware = g.deps.Hardware
+	}
 	if m := g.read(); m != nil {
 		m.into(&f)
 	}
@@ -127,11 +130,13 @@ func (g *Gauge) read() *measured {
 	return &m
 }
 
-// Run tries the hardware encoders, measures unless that was done, and waits until ctx
+// Run tries the hardware encoders unless that was done, measures unless that was done, and waits until ctx
 // ends. It is ready at once: work goes on meanwhile.
 func (g *Gauge) Run(ctx context.Context, ready func()) error {
 	ready()
-	g.tryHardware(ctx)
+	if g.deps.Hardware == nil {
+		g.tryHardware(ctx)
+	}
 	if g.deps.Config.Measure && g.read() == nil {
 		g.measure(ctx)
 	}
@@ -149,7 +154,7 @@ func (g *Gauge) change(edit func(*worker.Figures)) {
 func (g *Gauge) tryHardware(ctx context.Context) {
 	list := []worker.Encoder{}
 	for _, e := range g.deps.Tools.Hardware(ctx) {
-		list = append(list, worker.Encoder{Name: e.Name, Works: e.Works, Why: e.Why, Used: slices.Contains(g.deps.Used, e.Name)})
+		list = append(list, worker.Encoder{Name: e.Name, Works: e.Works, Why: e.Why})
 	}
 	if ctx.Err() == nil {
 		g.change(func(f *worker.Figures) { f.Hardware = list })

@@ -53,7 +53,7 @@ func milan() machine {
 
 func newGauge(t *testing.T, folder string, b *bench, m machine, c Config) *Gauge {
 	t.Helper()
-	g := &Gauge{deps: Deps{Tools: b, Class: "amd64-ffmpeg-x", Config: c, File: filepath.Join(folder, "speed.json"), Used: []string{"h264_nvenc"}, Log: slog.New(slog.DiscardHandler)}, machine: m}
+	g := &Gauge{deps: Deps{Tools: b, Class: "amd64-ffmpeg-x", Config: c, File: filepath.Join(folder, "speed.json"), Log: slog.New(slog.DiscardHandler)}, machine: m}
 	g.open()
 	return g
 }
@@ -81,7 +81,7 @@ func TestMeasuredOnce(t *testing.T) {
 		run(t, g)
 		want := &worker.Figures{
 			Architecture: g.Figures().Architecture, CPU: "AMD EPYC 7763", Cores: 8, Speed: new(24.0), Watts: 8 * 1.96, WattsFrom: worker.WattsModel,
-			Hardware: []worker.Encoder{{Name: "h264_nvenc", Works: true, Used: true}, {Name: "h264_qsv", Why: "no device"}},
+			Hardware: []worker.Encoder{{Name: "h264_nvenc", Works: true}, {Name: "h264_qsv", Why: "no device"}},
 		}
 		if diff := cmp.Diff(want, g.Figures(), cmpopts.EquateApprox(1e-9, 0)); diff != "" {
 			t.Errorf("after (-want +got):\n%s", diff)
@@ -99,6 +99,13 @@ func TestMeasuredOnce(t *testing.T) {
 		other.open()
 		if f := other.Figures(); f.Speed != nil {
 			t.Errorf("other tools: got %+v", f)
+		}
+		tried := newGauge(t, folder, b, milan(), DefaultConfig())
+		tried.deps.Hardware = []worker.Encoder{{Name: "h264_vaapi", Works: true, Used: true}}
+		tried.open()
+		run(t, tried)
+		if diff := cmp.Diff(tried.deps.Hardware, tried.Figures().Hardware); diff != "" {
+			t.Errorf("hardware that was tried already (-want +got):\n%s", diff)
 		}
 		smaller := milan()
 		smaller.cores = 4

@@ -1,7 +1,6 @@
 package ladder
 
 import (
-	"context"
 	"log/slog"
 	"slices"
 	"sync"
@@ -25,31 +24,11 @@ func TestRungsOfFFmpegThatShowNoMore(t *testing.T) {
 		"-c:v", "libx264", "-preset", "ultrafast", "-bf", "0", "-g", "50", "-sc_threshold", "0", "-pix_fmt", "yuv420p", "-video_track_timescale", "90000")
 	blurred, sharp := units[:50], units[50:]
 	source := hub.New(hub.DefaultLimits())
-	var mu sync.Mutex
-	var reading sync.WaitGroup
-	got, begun := make(map[string][]hub.Unit), make(map[string]int)
+	var got gathered
 	l := New(Options{
 		Source: source, Maker: tools, Limits: testLimits, Adapt: Adaption{Rungs: true, Bits: true},
 		Log: slog.New(slog.DiscardHandler), Planned: func([]rate.Rung, timebase.Rational) {},
-		Made: func(r ingest.Rung) {
-			mu.Lock()
-			begun[r.Name]++
-			mu.Unlock()
-			reader := r.Stream.ReadAll()
-			reading.Go(func() {
-				for {
-					item, err := reader.Next(context.Background())
-					if err != nil {
-						return
-					}
-					if item.Tracks == nil {
-						mu.Lock()
-						got[r.Name] = append(got[r.Name], item.Unit)
-						mu.Unlock()
-					}
-				}
-			})
-		},
+		Made: func(r ingest.Rung) { got.read(r.Name, r.Stream.ReadAll()) },
 	})
 	l.Set(Plan{Names: []string{"480p", "360p"}})
 	source.Begin([]hub.Track{track})
@@ -88,7 +67,6 @@ func TestRungsOfFFmpegThatShowNoMore(t *testing.T) {
 	}
 	source.End(nil)
 	running.Wait()
-	reading.Wait()
 	var want, keys, times, made []int64
 	for _, u := range sent {
 		want = append(want, u.PTS)
@@ -96,7 +74,7 @@ func TestRungsOfFFmpegThatShowNoMore(t *testing.T) {
 			keys = append(keys, u.PTS)
 		}
 	}
-	for _, u := range got["360p"] {
+	for _, u := range got.all()["360p"] {
 		times = append(times, u.PTS)
 		if u.Key {
 			made = append(made, u.PTS)
@@ -105,7 +83,7 @@ func TestRungsOfFFmpegThatShowNoMore(t *testing.T) {
 	if !slices.Equal(times, want) || !slices.Equal(made, keys) {
 		t.Errorf("360p: %d pictures, %d key frames, want %d, %d", len(times), len(made), len(want), len(keys))
 	}
-	if begun["360p"] != 1 {
-		t.Errorf("360p has begun %d times", begun["360p"])
+	if got.begun["360p"] != 1 {
+		t.Errorf("360p has begun %d times", got.begun["360p"])
 	}
 }

@@ -130,27 +130,10 @@ func TestLadderOfFFmpeg(t *testing.T) {
 func through(t *testing.T, m Maker, adapt bool, track hub.Track, units []hub.Unit) map[string][]hub.Unit {
 	t.Helper()
 	source := hub.New(hub.DefaultLimits())
-	var mu sync.Mutex
-	var reading sync.WaitGroup
-	got := make(map[string][]hub.Unit)
+	var got gathered
 	l := New(Options{
 		Source: source, Maker: m, Limits: testLimits, Hold: 125 * time.Millisecond, Adapt: Adaption{Rungs: adapt, Bits: adapt}, Log: slog.New(slog.DiscardHandler), Planned: func([]rate.Rung, timebase.Rational) {},
-		Made: func(r ingest.Rung) {
-			reader := r.Stream.Read()
-			reading.Go(func() {
-				for {
-					item, err := reader.Next(context.Background())
-					if err != nil {
-						return
-					}
-					if item.Tracks == nil {
-						mu.Lock()
-						got[r.Name] = append(got[r.Name], item.Unit)
-						mu.Unlock()
-					}
-				}
-			})
-		},
+		Made: func(r ingest.Rung) { got.read(r.Name, r.Stream.Read()) },
 	})
 	l.Set(Plan{Names: []string{"480p", "360p"}})
 	source.Begin([]hub.Track{track})
@@ -161,15 +144,50 @@ func through(t *testing.T, m Maker, adapt bool, track hub.Track, units []hub.Uni
 	const group = 40 // pictures, less than to the next key frame, with which readers would begin
 	write(source, units[1:group])
 	testkit.Until(t, time.Minute, "both renditions", func() bool {
-		mu.Lock()
-		defer mu.Unlock()
-		return len(got) == 2
+		got.mu.Lock()
+		defer got.mu.Unlock()
+		return len(got.units) == 2
 	})
 	write(source, units[group:])
 	source.End(nil)
 	running.Wait()
-	reading.Wait()
-	return got
+	return got.all()
+}
+
+// gathered is what is made of rungs. The zero value is ready.
+type gathered struct {
+	mu      sync.Mutex
+	units   map[string][]hub.Unit
+	begun   map[string]int // how often each has begun
+	reading sync.WaitGroup
+}
+
+func (g *gathered) read(name string, from *hub.Reader) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.units == nil {
+		g.units, g.begun = make(map[string][]hub.Unit), make(map[string]int)
+	}
+	g.begun[name]++
+	g.reading.Go(func() {
+		for {
+			item, err := from.Next(context.Background())
+			if err != nil {
+				return
+			}
+			if item.Tracks == nil {
+				g.mu.Lock()
+				g.units[name] = append(g.units[name], item.Unit)
+				g.mu.Unlock()
+			}
+		}
+	})
+}
+
+// all waits until the streams have ended.
+func (g *gathered) all() map[string][]hub.Unit {
+	g.reading.Wait()
+	return g.units
 }
 
 func write(to *hub.Stream, units []hub.Unit) {

@@ -215,7 +215,7 @@ func (r *renditions) look(h *StreamHealth) {
 	}
 	r.repair(h.Problems)
 	made := r.ladder.Health()
-	h.RungsLag, h.RungsLost = rounded(made.Lag.Seconds()), made.Lost
+	h.RungsLag, h.RungsLost, h.RungsUnseen = rounded(made.Lag.Seconds()), made.Lost, made.Unseen
 	var shed []string
 	for _, s := range made.Rungs {
 		h.Rungs = append(h.Rungs, StreamRung{s.Name, string(s.State), s.Width, s.Height, s.Bitrate, s.Spent, rounded(s.QP), s.Offset, string(s.Why)})

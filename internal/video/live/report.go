@@ -30,6 +30,7 @@ type StreamHealth struct {
 	Rungs       []StreamRung    `json:"rungs" nullable:"false" doc:"Renditions of the pictures that are to be made, the largest first."`
 	RungsLag    float64         `json:"rungs_lag" doc:"Seconds that they are behind the source."`
 	RungsLost   int64           `json:"rungs_lost" doc:"Pictures that are in no rendition, because this machine was too slow."`
+	RungsUnseen int64           `json:"rungs_unseen" doc:"Pictures that were shown to nobody who decides what is made, because this machine was too slow; 0 with live.adapt: off."`
 	Problems    []StreamProblem `json:"problems" nullable:"false"`
 }
 

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -27,57 +26,59 @@ import (
 // units, so that they can be put end to end. Class is another then, which the bytes
 // name: machines that make others do not share renditions.
 //
-// The error is a fault.Unavailable that says of each encoder what is wrong. The whole
-// takes a few seconds, and bounded time where a driver hangs.
-func OnHardware(ctx context.Context, tools *ffmpeg.Tools, family string) (*ffmpeg.Tools, error) {
+// tried are all encoders that there are, with what was found out; those of other
+// families have made one picture. Without tools the error is a fault.Unavailable that
+// says what is wrong with each of the family. The whole takes a few seconds, and bounded
+// time where a driver hangs.
+func OnHardware(ctx context.Context, tools *ffmpeg.Tools, family string) (on *ffmpeg.Tools, tried []ffmpeg.HardwareEncoder, err error) {
 	dir, err := os.MkdirTemp("", "liuyun-hardware-")
 	if err != nil {
-		return nil, explainWrite(err, os.TempDir())
+		return nil, nil, explainWrite(err, os.TempDir())
 	}
 	defer os.RemoveAll(dir)
 	trial, err := newHardwareTrial(ctx, tools, dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer trial.film.Close()
+	tried = tools.Hardware(ctx)
 	var wrong []string
-	encoders := tools.Hardware(ctx)
 	for _, name := range ffmpeg.HardwareFamilies() {
 		if family != ffmpeg.HardwareAuto && family != name {
 			continue
 		}
 		var good []string
 		sum := sha256.New()
-		for _, codec := range []string{"h264", "hevc"} {
-			at := slices.IndexFunc(encoders, func(e ffmpeg.HardwareEncoder) bool { return e.Name == codec+"_"+name })
-			if at < 0 {
+		for i := range tried {
+			e := &tried[i]
+			codec, suffix, _ := strings.Cut(e.Name, "_")
+			if suffix != name || codec == "av1" {
 				continue
 			}
-			why := encoders[at].Why
-			if encoders[at].Works {
+			if e.Works {
 				made, err := trial.run(ctx, tools.OnHardware(name, codec), codec)
 				if ctx.Err() != nil {
-					return nil, fault.Wrap(ctx.Err(), fault.Canceled, "stopped while hardware encoders were tried")
+					return nil, nil, fault.Wrap(ctx.Err(), fault.Canceled, "stopped while hardware encoders were tried")
 				}
 				if err == nil {
 					good = append(good, codec)
 					sum.Write(made)
 					continue
 				}
-				why = err.Error()
+				e.Works, e.Why = false, err.Error()
 			}
-			wrong = append(wrong, encoders[at].Name+": "+why)
+			wrong = append(wrong, e.Name+": "+e.Why)
 		}
 		if len(good) > 0 {
 			on := tools.OnHardware(name, good...)
 			on.Class += "-" + name + "-" + hex.EncodeToString(sum.Sum(nil)[:4])
-			return on, nil
+			return on, tried, nil
 		}
 	}
 	if len(wrong) == 0 {
 		wrong = []string{"this ffmpeg was built without any"}
 	}
-	return nil, fault.New(fault.Unavailable, "no hardware encoder can be used: %s", strings.Join(wrong, "; "))
+	return nil, tried, fault.New(fault.Unavailable, "no hardware encoder can be used: %s", strings.Join(wrong, "; "))
 }
 
 // hardwareTrial is a film of which hardware makes two units.

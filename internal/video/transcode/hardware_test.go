@@ -33,7 +33,10 @@ func TestOnHardware(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			tools := pretend(t, tt.manner)
-			on, err := OnHardware(t.Context(), tools, ffmpeg.HardwareAuto)
+			on, tried, err := OnHardware(t.Context(), tools, ffmpeg.HardwareAuto)
+			if len(tried) == 0 || tried[0].Name != "h264_nvenc" || tried[0].Works != (tt.wrong == "") || !strings.HasPrefix(tried[0].Name+": "+tried[0].Why, tt.wrong) {
+				t.Errorf("found out: %+v", tried)
+			}
 			if tt.wrong != "" {
 				if fault.CodeOf(err) != fault.Unavailable || !strings.Contains(fault.Message(err), tt.wrong) {
 					t.Fatalf("got %v, not %q", err, tt.wrong)
@@ -49,7 +52,7 @@ func TestOnHardware(t *testing.T) {
 			if !strings.HasPrefix(on.Class, tools.Class+"-nvenc-") {
 				t.Errorf("class %q beside %q", on.Class, tools.Class)
 			}
-			again, err := OnHardware(t.Context(), tools, "nvenc")
+			again, _, err := OnHardware(t.Context(), tools, "nvenc")
 			if err != nil || again.Class != on.Class {
 				t.Errorf("the next time: %v, class %q, not %q", err, again.Class, on.Class)
 			}
@@ -62,7 +65,7 @@ func TestOnHardware(t *testing.T) {
 func TestHardwareFilm(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
-	on, err := OnHardware(t.Context(), pretend(t, testkit.Honest), "nvenc")
+	on, _, err := OnHardware(t.Context(), pretend(t, testkit.Honest), "nvenc")
 	if err != nil {
 		t.Fatal(err)
 	}

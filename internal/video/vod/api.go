@@ -35,7 +35,7 @@ type OptionsInput struct {
 	Segment      string   `json:"segment,omitempty" maxLength:"20" doc:"How long segments may be, within 2..6s."`
 	Loudness     string   `json:"loudness,omitempty" maxLength:"5" doc:"off, -16 or -23 LUFS."`
 	Saliency     string   `json:"saliency,omitempty" maxLength:"10" doc:"off, auto or strong: how far bits follow where people look."`
-	Optimize     string   `json:"optimize,omitempty" enum:"off,quick,thorough" doc:"Search the quality of every shot, so that the largest rung has the fewest bits for its mean quality: quick takes about 1.8 times the CPU time of that rung, thorough 3 times."`
+	Optimize     string   `json:"optimize,omitempty" enum:"off,quick,thorough" doc:"Search the quality of every shot, so that the largest rung has the fewest bits for its mean quality: quick takes about 1.6 times the CPU time of that rung, thorough 2.5 times, a little more where pictures are small."`
 	Target       float64  `json:"target,omitempty" minimum:"40" maximum:"99" doc:"With optimize: the mean quality of the largest rung, as VMAF has it."`
 	Bits         int64    `json:"bits,omitempty" minimum:"50000" maximum:"200000000" doc:"With optimize, instead of target: bits a second of the largest rung on average."`
 	MP4          bool     `json:"mp4,omitempty" doc:"An MP4 a rendition besides."`
