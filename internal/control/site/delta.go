@@ -63,8 +63,12 @@ func (s *Service) since(tx *store.Tx, ask edge.Ask) (edge.Delta, error) {
 	switch {
 	case ask.Fresh:
 		parts = parts[:3]
-		if st.revision > 0 {
-			d.Purges = []edge.Purge{{Revision: st.revision, Kind: edge.PurgeAll, Hard: true}}
+		last, err := lastPurge(tx, st)
+		if err != nil {
+			return d, err
+		}
+		if last > 0 {
+			d.Purges = []edge.Purge{{Revision: last, Kind: edge.PurgeAll, Hard: true}}
 		}
 	case revision < st.dropped && !ask.Rest:
 		// What was purged since it last asked is not known any more.
@@ -178,6 +182,15 @@ func purgesSince(tx *store.Tx, d *edge.Delta, revision int64) error {
 		cut(d, purges[mostInDelta-1].Revision)
 	}
 	return nil
+}
+
+// lastPurge is the revision of the last purge that there was, or 0. What another edge has
+// stored since that is good, so one of everything may have no later revision.
+func lastPurge(tx *store.Tx, st state) (last int64, err error) {
+	if err = tx.QueryRow("SELECT rev FROM purges ORDER BY rev DESC LIMIT 1").Scan(&last); errors.Is(err, store.ErrNoRows) {
+		return st.dropped, nil
+	}
+	return last, err
 }
 
 // dropOld forgets what no edge will ask for any more.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -460,16 +461,44 @@ func TestPurgesDropped(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 
-	// Who has nothing stored is told of no purge but one of everything, up to now.
-	var d edge.Delta
-	err := k.deps.DB.Read(t.Context(), func(tx *store.Tx) (err error) {
+	// Who has nothing stored is told of no purge but one of everything, and that as the last
+	// one there was: what a shield has stored since that is good.
+	last := f.revision
+	k.make("b", other)
+	f.pull(t, k, node)
+	want := []edge.Purge{{Revision: last, Kind: edge.PurgeAll, Hard: true}}
+	if d, err := fresh(t, k); err != nil || !reflect.DeepEqual(d.Purges, want) || d.Revision != f.revision || f.revision == last || len(d.Sites) != 2 {
+		t.Errorf("%+v, %v; want the purges %+v", d, err, want)
+	}
+	err := k.deps.DB.Write(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec("DELETE FROM purges")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err := fresh(t, k); err != nil || len(d.Purges) != 1 || d.Purges[0].Revision >= last {
+		t.Errorf("when only older ones were dropped: %+v, %v", d, err)
+	}
+}
+
+// Where nothing was ever purged, who has nothing stored is told so.
+func TestNeverPurged(t *testing.T) {
+	t.Parallel()
+	k := newCloud(t, store.Config{})
+	k.make("a", example)
+	if d, err := fresh(t, k); err != nil || len(d.Purges) > 0 || len(d.Sites) != 1 {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
+
+// fresh is what an edge is told that has nothing stored.
+func fresh(t *testing.T, k *cloud) (d edge.Delta, err error) {
+	err = k.deps.DB.Read(t.Context(), func(tx *store.Tx) (err error) {
 		d, err = k.since(tx, edge.Ask{Fresh: true})
 		return err
 	})
-	want := []edge.Purge{{Revision: f.revision, Kind: edge.PurgeAll, Hard: true}}
-	if diff := cmp.Diff(want, d.Purges); err != nil || diff != "" || d.Revision != f.revision || len(d.Sites) != 1 {
-		t.Errorf("%+v, %v; purges (-want +got)\n%s", d, err, diff)
-	}
+	return d, err
 }
 
 func TestPurge(t *testing.T) {

@@ -29,7 +29,7 @@ export async function sites(v) {
   const panel = page.getByRole('region', { name: says.purge, exact: true });
   await panel.getByRole('textbox', { name: says.oneAddress }).fill('https://www.example.org/film.mp4');
   await v.press(v.button(says.purge, panel));
-  await panel.locator('[data-purge]').filter({ hasText: 'www.example.org/film.mp4' }).getByText(says.done).waitFor();
+  await panel.locator('[data-purge]').filter({ hasText: 'www.example.org/film.mp4' }).getByText(says.done, { exact: true }).waitFor();
   await v.press(v.button(says.purgeAll, panel));
   await v.press(v.button(says.purgeAll, v.dialog()));
   await panel.locator('[data-status="done"]').nth(1).waitFor();
