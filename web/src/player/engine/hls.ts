@@ -39,6 +39,7 @@ export function openHLS(video: HTMLVideoElement, source: Source, at: number, lis
   leaveTheDead(hls, source);
   if (source.live) beginWithPictures(hls, video, closing.signal);
   listenForErrors(hls, video, closing.signal, listener);
+  leaveGaps(hls, video, closing.signal, changed);
   hls.loadSource(source.hls);
   hls.attachMedia(video);
 
@@ -139,6 +140,29 @@ function impatient({ default: usual }: LoadPolicy): LoadPolicy {
     shouldRetry: (_: unknown, count: number, _timeout: boolean, _response: unknown, retry: boolean) => retry && count > 0,
   };
   return { default: { ...usual, maxTimeToFirstByteMs: patience, timeoutRetry } };
+}
+
+/** reading is how long a part may still be read that has come, in milliseconds. */
+const reading = 200;
+
+/**
+ * leaveGaps has a rendition left that is not made for a while, whoever chose it. hls.js
+ * turns to another one, but where the part before the gap is still being read then, it
+ * waits for the end of that for good, so it is told to load anew.
+ */
+function leaveGaps(hls: Hls, video: HTMLVideoElement, closing: AbortSignal, changed: () => void): void {
+  let leaving = false;
+  hls.on(Events.ERROR, (_, data) => {
+    if (data.details !== ErrorDetails.FRAG_GAP || leaving) return;
+    leaving = true;
+    setTimeout(() => {
+      leaving = false;
+      if (closing.aborted) return;
+      hls.stopLoad();
+      hls.startLoad(video.currentTime);
+      changed();
+    }, reading);
+  });
 }
 
 /** slack is how far the times of a playlist may be from those of the media, in seconds. */
