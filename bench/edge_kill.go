@@ -10,8 +10,8 @@ import (
 
 // What is watched while nodes are killed.
 const (
-	killLow    = 50 // at each edge
-	killWhole  = 20 // at each edge
+	killLow    = 200 // at each edge
+	killWhole  = 50 // at each edge
 	killWindow = 25 * time.Second
 	killCalm   = 15 * time.Second
 	killAway   = 2 * time.Second
