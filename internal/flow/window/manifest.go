@@ -90,12 +90,12 @@ func (g *Group) live() *dash.Live {
 		Published: time.Now(), Update: time.Second, Depth: g.o.Keep, Delay: latency, Latency: latency,
 		MinBuffer: max(2*g.partTarget, time.Second), MaxSegment: g.o.Segment, Timing: TimeName,
 	}
-	anchors := g.anchors()
+	anchors, peaks := g.anchors(), g.peaks()
 	for i, a := range anchors {
 		if i > 0 && i == len(anchors)-1 && !g.hasAll(a) {
 			break
 		}
-		p := g.period(a)
+		p := g.period(a, peaks)
 		if len(p.Sets) > 0 {
 			l.Periods = append(l.Periods, p)
 		}
@@ -154,8 +154,21 @@ func (g *Group) hasAll(a *anchor) bool {
 	return true
 }
 
+// peaks are what renditions take at most, in bits a second, over all periods: dash.js loses
+// one whose place in the order of rates changes, or that a new period knows nothing of.
+func (g *Group) peaks() map[string]int64 {
+	peaks := make(map[string]int64, len(g.renditions))
+	for _, r := range g.renditions {
+		peaks[r.name] = measure(r.listed(g.first), g.o.Longest).peak
+		if planned := g.planned(r.name); planned != nil {
+			peaks[r.name] = max(peaks[r.name], planned.Bitrate)
+		}
+	}
+	return peaks
+}
+
 // period describes one of them.
-func (g *Group) period(a *anchor) dash.LivePeriod {
+func (g *Group) period(a *anchor, peaks map[string]int64) dash.LivePeriod {
 	p := dash.LivePeriod{ID: fmt.Sprint("p", a.Number), Start: time.Unix(0, a.Day)}
 	var pictures dash.LiveSet
 	var sound []dash.LiveSet
@@ -164,6 +177,7 @@ func (g *Group) period(a *anchor) dash.LivePeriod {
 		if !ok || r.derived == nil && r.init().Channels == 0 && g.plan.WithoutSource {
 			continue
 		}
+		rung.Bandwidth = peaks[r.name]
 		last := rung.Spans[len(rung.Spans)-1]
 		end := duration(last.Start+last.Duration-rung.Offset, rung.Timescale)
 		p.Duration = max(p.Duration, end.Truncate(time.Millisecond))
@@ -216,12 +230,8 @@ func (g *Group) representation(r *rendition, a *anchor) (rung dash.LiveRung, ok 
 	if i.Clock == 0 {
 		return rung, false
 	}
-	b := measure(list, g.o.Longest)
-	if planned := g.planned(r.name); planned != nil {
-		b.peak = max(b.peak, planned.Bitrate)
-	}
 	rung = dash.LiveRung{
-		ID: r.name, Bandwidth: b.peak, Codec: i.Codec, Width: i.Width, Height: i.Height, Init: r.name + "/" + i.uri, Media: r.name + "/" + periodURI("$Number$", a),
+		ID: r.name, Codec: i.Codec, Width: i.Width, Height: i.Height, Init: r.name + "/" + i.uri, Media: r.name + "/" + periodURI("$Number$", a),
 		Timescale: i.Clock, Offset: timebase.MulDiv(a.Zero, i.Clock, int64(time.Second)), Number: first.number,
 		Early: g.early(),
 	}

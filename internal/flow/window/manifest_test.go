@@ -52,6 +52,7 @@ type manifest struct {
 			Rungs []struct {
 				ID       string `xml:"id,attr"`
 				Codecs   string `xml:"codecs,attr"`
+				Rate     int64  `xml:"bandwidth,attr"`
 				Template struct {
 					Init   string  `xml:"initialization,attr"`
 					Media  string  `xml:"media,attr"`
@@ -232,6 +233,26 @@ func TestPeriodsBeginWhole(t *testing.T) {
 		t.Errorf("%d periods", n)
 	}
 	b.finish()
+}
+
+// A period that has just begun tells the rates of the one before: dash.js stands still
+// where a rate changes its place among the others.
+func TestRatesOutlivePeriods(t *testing.T) {
+	t.Parallel()
+	l := newLadder(t, Options{}, &source{rate: 25, gop: every(50), size: 5000}, 200*time.Millisecond)
+	l.start(rungTrack())
+	l.until(21)
+	l.g.Break()
+	for l.until(21.5); len(l.manifest().Periods) < 2; {
+		l.until(l.source.now().Seconds() + 0.04)
+	}
+	periods := l.manifest().Periods
+	before, after := periods[0].Sets[0].Rungs, periods[1].Sets[0].Rungs
+	if len(before) != 2 || len(after) != 2 || before[0].Rate < 100_000 || before[0].Rate != after[0].Rate || before[1].Rate != after[1].Rate {
+		t.Errorf("before the break %+v, after it %+v", before, after)
+	}
+	l.stop()
+	l.finish()
 }
 
 // A source whose clock runs away from ours begins a period before it is a second off.
