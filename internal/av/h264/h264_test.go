@@ -163,3 +163,24 @@ func FuzzCodecString(f *testing.F) {
 		}
 	})
 }
+
+// Parameter sets come before the pictures, behind what may only come first.
+func TestWithParameterSets(t *testing.T) {
+	t.Parallel()
+	config := unhex(t, baseline)
+	const sets = "00000018 6742c00bd9030ffbc044000003000400000300c83c50a920 00000005 68cb83cb20"
+	for sample, want := range map[string]string{
+		"00000002 6588": sets + "00000002 6588",
+		"00000002 0910 00000002 0605 00000001 65": "00000002 0910" + sets + "00000002 0605 00000001 65",
+		"00000003 6588": "00000003 6588", // cut off
+		"":              "",
+	} {
+		if got := WithParameterSets(unhex(t, sample), config); !bytes.Equal(got, unhex(t, want)) {
+			t.Errorf("%s: got %x", sample, got)
+		}
+	}
+	sample := unhex(t, "00000002 6588")
+	if got := WithParameterSets(sample, []byte("?")); !bytes.Equal(got, sample) {
+		t.Errorf("with a damaged configuration: %x", got)
+	}
+}

@@ -230,9 +230,7 @@ func (a *adaption) look(s shown) {
 	}
 	a.looked = a.clock
 	a.set.See(a.clock, a.losses)
-	if a.leave() {
-		a.ladder.poke()
-	}
+	a.leave()
 }
 
 // due is how long to wait for the next large picture that is looked at.
@@ -257,14 +255,15 @@ func losses(luma []byte, sizes [][2]int) []float64 {
 	return list
 }
 
-// leave has those rungs made that are worth it. It reports whether they are others.
-func (a *adaption) leave() (changed bool) {
+// leave has those rungs made that are worth it.
+func (a *adaption) leave() {
 	l := a.ladder
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.rungs) != len(a.sizes) {
-		return false // another plan has come meanwhile
+		return // another plan has come meanwhile
 	}
+	changed := false
 	for i, r := range l.rungs {
 		if r.spare == a.set.Out(i) {
 			continue
@@ -276,7 +275,9 @@ func (a *adaption) leave() (changed bool) {
 			l.Log.Info("a rendition shows more again, and is made", "rung", r.Name)
 		}
 	}
-	return changed
+	if changed {
+		l.turn()
+	}
 }
 
 // spent adds up what a rung takes. The ladder's mutex guards it.

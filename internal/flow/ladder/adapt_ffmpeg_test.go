@@ -67,23 +67,26 @@ func TestRungsOfFFmpegThatShowNoMore(t *testing.T) {
 	}
 	source.End(nil)
 	running.Wait()
-	var want, keys, times, made []int64
+	var want, keys []int64
 	for _, u := range sent {
 		want = append(want, u.PTS)
 		if u.Key {
 			keys = append(keys, u.PTS)
 		}
 	}
-	for _, u := range got.all()["360p"] {
-		times = append(times, u.PTS)
-		if u.Key {
-			made = append(made, u.PTS)
+	for _, rung := range []string{"480p", "360p"} {
+		var times, made []int64
+		for _, u := range got.all()[rung] {
+			times = append(times, u.PTS)
+			if u.Key {
+				made = append(made, u.PTS)
+			}
 		}
-	}
-	if !slices.Equal(times, want) || !slices.Equal(made, keys) {
-		t.Errorf("360p: %d pictures, %d key frames, want %d, %d", len(times), len(made), len(want), len(keys))
-	}
-	if got.begun["360p"] != 1 {
-		t.Errorf("360p has begun %d times", got.begun["360p"])
+		if !slices.Equal(times, want) || !slices.Equal(made, keys) {
+			t.Errorf("%s: %d pictures, %d key frames, want %d, %d", rung, len(times), len(made), len(want), len(keys))
+		}
+		if got.begun[rung] != 1 {
+			t.Errorf("%s has begun %d times", rung, got.begun[rung])
+		}
 	}
 }

@@ -61,7 +61,8 @@ func (s *stage) states() (list []string) {
 func TestRungsThatShowNoMore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := &showing{Maker: &machines{}}
+		children := &machines{}
+		m := &showing{Maker: children}
 		s := newStageOf(t, Options{Maker: m, Adapt: Adaption{Rungs: true, Bits: true}}, Plan{Names: []string{rate.Auto}})
 		s.source.Begin([]hub.Track{*videoTrack()})
 		s.play(25 * 20)
@@ -72,8 +73,8 @@ func TestRungsThatShowNoMore(t *testing.T) {
 		if got := s.states(); !slices.Equal(got, []string{"spare", "spare", "made"}) {
 			t.Errorf("after 40 s without detail: %v", got)
 		}
-		if made := s.ladder.Rungs(); len(made) != 1 || made[0].Name != "360p" {
-			t.Errorf("made: %+v", made)
+		if last := children.children[children.count()-1]; len(last.Pictures) != 1 || last.Pictures[0].Height != 360 {
+			t.Errorf("made: %+v", last.Pictures)
 		}
 		m.fine.Store(true)
 		s.play(25 * 3)
@@ -81,13 +82,14 @@ func TestRungsThatShowNoMore(t *testing.T) {
 			t.Errorf("3 s after there is detail: %v", got)
 		}
 		s.end()
-		all, keys := s.numbers("360p")
-		if want := numbers(0, s.n, 1); !slices.Equal(all, want) || !slices.Equal(keys, numbers(0, s.n, 10)) {
-			t.Errorf("360p: %d pictures, want %d", len(all), len(want))
-		}
-		large, keys := s.numbers("720p")
-		if s.streams["720p"] != 2 || len(large) < 25*30 || large[len(large)-1] != s.n-1 || keys[len(keys)-1]%10 != 0 {
-			t.Errorf("720p: %d streams, %d pictures", s.streams["720p"], len(large))
+		for rung, heights := range map[string][]int{"720p": {720, 360, 720}, "480p": {480, 360, 480}, "360p": {360}} {
+			all, keys := s.numbers(rung)
+			if want := numbers(0, s.n, 1); !slices.Equal(all, want) || !slices.Equal(keys, numbers(0, s.n, 10)) || s.streams[rung] != 1 {
+				t.Errorf("%s: %d pictures in %d streams, want %d; %d key frames", rung, len(all), s.streams[rung], len(want), len(keys))
+			}
+			if !slices.Equal(s.heights[rung], heights) {
+				t.Errorf("%s is %v high, want %v", rung, s.heights[rung], heights)
+			}
 		}
 		if s.ladder.Health().Unseen != 0 {
 			t.Error("pictures were not looked at")

@@ -60,7 +60,7 @@ func (l *Ladder) generation(ctx context.Context, from start, made []*rung) {
 		_, err := l.Maker.RunLive(running, live, func(ctx context.Context, write func(ffmpeg.LiveUnit) error) error {
 			for {
 				e, after, ok, err := l.tape.next(ctx, number, from.track)
-				if err != nil || !ok {
+				if err != nil || !ok || number > from.number && l.turns(ctx, e) {
 					whole = err == nil
 					return err
 				}
@@ -110,14 +110,23 @@ func (l *Ladder) watch(from start, ended <-chan error, cancel context.CancelFunc
 			l.release()
 			now := time.Now()
 			l.works(from, now.Sub(started))
-			switch {
-			case changed:
-			case still.see(now, l.newest(), l.lag()):
+			if changed {
+				continue
+			}
+			if still.see(now, l.newest(), l.lag()) {
 				stands = true
 				cancel()
-			case l.judge(now, started) || l.spent(from):
+				continue
+			}
+			fewer, more := l.judge(now, started)
+			switch {
+			case fewer || l.spent(from):
 				changed = true
 				cancel()
+			case more:
+				l.mu.Lock()
+				l.turn()
+				l.mu.Unlock()
 			}
 		}
 	}

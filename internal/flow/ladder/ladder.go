@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"liuyun/internal/av/rate"
@@ -61,6 +62,11 @@ type Options struct {
 	// pictures a second, before the first of them is made, and again when that changes.
 	// It must not wait.
 	Planned func(rungs []rate.Rung, pace timebase.Rational)
+	// Break asks for a moment from which renditions may be coded otherwise, and Breaks
+	// reports whether a picture of the source is such a one, which it may wait for. Without
+	// them each key frame is. Break must not wait.
+	Break  func()
+	Breaks func(ctx context.Context, pts, clock int64) bool
 }
 
 // Adaption is what is decided by what the pictures of a stream show.
@@ -76,6 +82,7 @@ type Ladder struct {
 	Options
 	tape     *tape
 	wake     chan struct{} // what is to be made has changed
+	turning  atomic.Bool   // and so has what there is, from the next break on
 	adaption *adaption     // nil where nothing is adapted
 
 	mu      sync.Mutex
@@ -121,7 +128,36 @@ func (l *Ladder) poke() {
 	}
 }
 
-// Rungs are the rungs that are made, the largest first.
+// turn has the child end at the next break, so that nothing is missing where another one
+// makes more rungs, or fewer. The ladder's mutex is held.
+func (l *Ladder) turn() {
+	if l.planned.Every > 0 { // a source whose key frames are of no use has no breaks
+		l.poke()
+		return
+	}
+	l.turning.Store(true)
+	l.askToBreak()
+}
+
+func (l *Ladder) askToBreak() {
+	if l.Break != nil {
+		l.Break()
+	}
+}
+
+// turns reports whether the child is to end before that picture.
+func (l *Ladder) turns(ctx context.Context, e entry) bool {
+	if !e.Key || !l.turning.Load() {
+		return false
+	}
+	if l.Breaks == nil || l.Breaks(ctx, e.PTS, e.track.Clock) {
+		return true
+	}
+	l.askToBreak() // the child may never get the picture that was one
+	return false
+}
+
+// Rungs are the rungs that there are, the largest first.
 func (l *Ladder) Rungs() []ingest.Rung {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -239,17 +275,40 @@ func (l *Ladder) prepare(from start) []*rung {
 	made := l.worth()
 	made = made[min(l.shedder.shed, len(made)):]
 	var all []rate.Rung
-	for _, r := range l.rungs {
+	var begin []*rung
+	for i, r := range l.rungs {
 		all = append(all, r.Rung)
-		if !slices.Contains(made, r) {
+		if r.by = l.standIn(i, made); r.by != nil && r.beginAt(from) {
+			begin = append(begin, r)
+		}
+		if r.by == nil && !slices.Contains(made, r) {
 			r.end()
 		}
 	}
+	l.turning.Store(false)
 	l.mu.Unlock()
 	if planned {
 		l.Planned(all, from.rate)
 	}
+	for _, r := range begin {
+		l.Made(ingest.Rung{Name: r.Name, Height: r.Height, Bitrate: r.Cap, Stream: r.stream})
+	}
 	return made
+}
+
+// standIn is the rung of those that are made whose pictures one has that is not made: the
+// next smaller one. Players stand still where there is nothing. Where a child places key
+// frames itself there is none, because they would not be where it ends.
+func (l *Ladder) standIn(i int, made []*rung) *rung {
+	if l.planned.Every > 0 || slices.Contains(made, l.rungs[i]) {
+		return nil
+	}
+	for _, smaller := range l.rungs[i+1:] {
+		if slices.Contains(made, smaller) {
+			return smaller
+		}
+	}
+	return nil
 }
 
 // replan makes the rungs those of the plan. A rung keeps its size for as long as it is
@@ -290,7 +349,7 @@ func (l *Ladder) idle(ctx context.Context) {
 			if newest, ok := l.tape.newest(); ok {
 				l.tape.release(newest)
 			}
-			if l.judge(time.Now(), begun) || l.tape.over() {
+			if fewer, more := l.judge(time.Now(), begun); fewer || more || l.tape.over() {
 				return
 			}
 		}
@@ -317,21 +376,21 @@ func (l *Ladder) still(u hub.Unit) bool {
 // judging is how often it is looked whether the machine keeps up.
 const judging = 250 * time.Millisecond
 
-// judge reports whether another number of rungs is to be made.
-func (l *Ladder) judge(now, started time.Time) bool {
+// judge reports whether fewer or more rungs are to be made.
+func (l *Ladder) judge(now, started time.Time) (fewer, more bool) {
 	lag := l.lag()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	before, worth := l.shedder.shed, l.worth()
 	if !l.shedder.see(now, started, lag, len(worth), l.plan.Whole) {
-		return false
+		return false, false
 	}
-	if l.shedder.shed > before {
+	if fewer = l.shedder.shed > before; fewer {
 		l.Log.Warn("the machine cannot keep up: a rendition is made no longer", "rung", worth[before].Name, "behind", lag)
 	} else {
 		l.Log.Info("a rendition is tried again", "rung", worth[l.shedder.shed].Name)
 	}
-	return true
+	return fewer, !fewer
 }
 
 // lag is how far what is made is behind the source, in its time.
@@ -350,7 +409,7 @@ func (l *Ladder) hindmost() (pts, clock int64, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range l.rungs {
-		if at, c, made := r.at(); made && (!ok || at < pts) {
+		if at, c, made := r.at(); made && r.by == nil && (!ok || at < pts) {
 			pts, clock, ok = at, c, true
 		}
 	}

@@ -32,6 +32,9 @@ type rung struct {
 	last  int64 // the newest picture in stream
 	seen  int64 // the newest picture that a child made
 
+	by    *rung // what stands in for it; nil where it is made, or nothing is
+	mixed bool  // stream has been coded in more than one way
+
 	spare   bool         // the next smaller one shows as much
 	slices  *h264.Slices // of what comes; nil where they cannot be read
 	spent   spent        // since it was last looked at
@@ -48,12 +51,8 @@ const none = math.MinInt64
 // aim prepares the rung for a child that begins there. It returns what that has to
 // make of it, and whether it begins to be made.
 func (r *rung) aim(from start, every time.Duration) (ffmpeg.LivePictures, bool) {
-	r.clock, r.pace, r.from, r.track = from.track.Clock, from.rate, from.pts, from.track
+	begins := r.beginAt(from)
 	r.every = int64(every.Seconds()*float64(r.clock) + 0.5)
-	begins := r.stream == nil
-	if begins {
-		r.open()
-	}
 	if !r.begun {
 		r.seen = none // the child begins where the one before did
 	}
@@ -65,6 +64,16 @@ func (r *rung) aim(from start, every time.Duration) (ffmpeg.LivePictures, bool) 
 		out.Offsets, out.Offset = rate.LiveOffsets(), r.offset
 	}
 	return out, begins
+}
+
+// beginAt prepares the rung for what comes from there on. It reports whether its stream is
+// new.
+func (r *rung) beginAt(from start) (begins bool) {
+	r.clock, r.pace, r.from, r.track = from.track.Clock, from.rate, from.pts, from.track
+	if begins = r.stream == nil; begins {
+		r.open()
+	}
+	return begins
 }
 
 // reshaped reports whether pictures of that track have another shape.
@@ -116,66 +125,94 @@ func (r *rung) Begin(config []byte) error {
 	if r.stream == nil || (r.config != nil && h264.SameConfig(r.config, config)) {
 		return nil
 	}
-	r.describe(config)
+	r.describe(config, r)
 	return nil
 }
 
-// describe begins a period of the stream.
-func (r *rung) describe(config []byte) {
+// describe begins a period of the stream, of pictures that are coded like those of a rung.
+func (r *rung) describe(config []byte, like *rung) {
+	r.mixed = r.mixed || r.config != nil && !h264.SameConfig(r.config, config)
 	r.config, r.begun, r.key = config, false, nil
 	r.stream.Begin([]hub.Track{{
-		Codec: hub.H264, Clock: r.clock, Config: config, Width: r.Width, Height: r.Height, Rate: r.pace,
+		Codec: hub.H264, Clock: r.clock, Config: config, Width: like.Width, Height: like.Height, Rate: r.pace,
 	}})
 }
 
-// Take takes a picture.
+// Take takes a picture, for the rung and for those that it stands in for.
 func (r *rung) Take(u ffmpeg.LiveUnit) error {
 	source, known := r.ladder.tape.find(u.PTS)
 	missed := r.ladder.tape.missed()
+	var again []ingest.Rung
 	r.ladder.mu.Lock()
-	again := r.put(u, source, known, missed)
-	var made ingest.Rung
-	if again {
-		made, _ = r.made()
+	if key, ok := r.see(u, source, known); ok {
+		unit := hub.Unit{DTS: u.PTS, PTS: u.PTS, Key: key, Wall: source.wall, Data: u.Data}
+		for _, to := range r.ladder.rungs {
+			if (to == r || to.by == r) && to.put(unit, r, missed) {
+				made, _ := to.made()
+				again = append(again, made)
+			}
+		}
 	}
 	r.ladder.mu.Unlock()
-	if again {
+	for _, made := range again {
 		r.ladder.Made(made)
 	}
 	return nil
 }
 
-// put writes a picture. It reports whether it did so to a new stream: the source was
-// not kept up with, and what is missing must not be taken for one long picture.
-func (r *rung) put(u ffmpeg.LiveUnit, source mark, known bool, missed int64) (again bool) {
+// see looks at a picture that the child has made. ok is false where that is of no use, and
+// key reports whether it is a key frame where there is to be one.
+func (r *rung) see(u ffmpeg.LiveUnit, source mark, known bool) (key, ok bool) {
 	if r.stream == nil || !known || u.PTS <= r.seen {
-		return false
+		return false, false
 	}
 	if r.slices != nil {
 		if qp, err := r.slices.QP(u.Data); err == nil {
 			r.spent.add(len(u.Data), qp)
 		}
 	}
-	key := u.Key && source.key
+	key = u.Key && source.key
 	if r.every > 0 {
 		key = u.Key && r.seen != none && floor(u.PTS, r.every) > floor(r.seen, r.every)
 	}
-	if key && r.begun && missed != r.lost {
+	r.seen = u.PTS
+	return key, true
+}
+
+// put writes a picture that a rung has made, this one or that which stands in for it. It
+// reports whether it did so to a new stream: the source was not kept up with, and what is
+// missing must not be taken for one long picture.
+func (r *rung) put(u hub.Unit, by *rung, missed int64) (again bool) {
+	if by != r {
+		if r.stream == nil || u.PTS <= r.last {
+			return false
+		}
+		if r.config == nil || !h264.SameConfig(r.config, by.config) {
+			if !u.Key {
+				return false
+			}
+			r.describe(by.config, by)
+		}
+		r.seen = u.PTS
+	}
+	if u.Key && r.begun && missed != r.lost {
 		config := r.config
 		r.end()
 		r.open()
-		r.describe(config)
+		r.describe(config, by)
 		again = true
 	}
-	r.seen = u.PTS
-	if !r.begun && !key {
+	if !r.begun && !u.Key {
 		return again
 	}
 	r.begun, r.last = true, u.PTS
-	if key {
+	if u.Key {
+		if r.mixed { // not all players heed that it begins with another init section
+			u.Data = h264.WithParameterSets(u.Data, r.config)
+		}
 		r.key = u.Data
 	}
-	r.stream.Write(hub.Unit{DTS: u.PTS, PTS: u.PTS, Key: key, Wall: source.wall, Data: u.Data})
+	r.stream.Write(u)
 	return again
 }
 

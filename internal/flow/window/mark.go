@@ -1,6 +1,7 @@
 package window
 
 import (
+	"context"
 	"time"
 
 	"liuyun/internal/base/timebase"
@@ -82,6 +83,55 @@ func (g *Group) behind(at int64, t *track) <-chan struct{} {
 		g.progress = make(chan struct{})
 	}
 	return g.progress
+}
+
+// Break has a discontinuity where the source has its next key frame: from there on what is
+// made of it may be coded otherwise.
+func (g *Group) Break() { g.breaks.Store(true) }
+
+// mostWait is how long the source may be behind who reads it too.
+const mostWait = time.Second
+
+// Breaks reports whether a segment begins after a discontinuity with the picture of the
+// source that is presented at a time, in ticks of its clock. It waits until the source has
+// been cut up to there, a second at most.
+func (g *Group) Breaks(ctx context.Context, at, clock int64) bool {
+	ctx, cancel := context.WithTimeout(ctx, mostWait)
+	defer cancel()
+	for {
+		breaks, wait := g.breaksAt(at, clock)
+		if wait == nil {
+			return breaks
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func (g *Group) breaksAt(at, clock int64) (breaks bool, wait <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	last := len(g.marks) - 1
+	for i := last; i >= 0; i-- {
+		m := &g.marks[i]
+		here := timebase.MulDiv(at, m.clock, clock)
+		if m.shown == here {
+			return m.discontinuity, nil
+		}
+		if m.shown < here && i == last && g.known < here && !g.ended {
+			break // it has not come as far
+		}
+		if m.shown < here || i == 0 {
+			return false, nil
+		}
+	}
+	if g.progress == nil {
+		g.progress = make(chan struct{})
+	}
+	return false, g.progress
 }
 
 // markAt returns the segment in which a time of presentation of t lies.

@@ -273,6 +273,73 @@ func TestRungChanges(t *testing.T) {
 	l.finish()
 }
 
+// Where the stream breaks because that was asked for, a rendition goes on with another
+// configuration, and has no gap.
+func TestRungGoesOnAsAnother(t *testing.T) {
+	t.Parallel()
+	l := newLadder(t, Options{}, &source{rate: 25, gop: every(50), noise: true}, time.Second)
+	l.start(rungTrack())
+	l.until(20.5)
+	l.g.Break()
+	other := rungTrack()
+	other.Width, other.Height = 640, 360
+	for l.source.now() < 40*time.Second {
+		l.until(l.source.now().Seconds() + 0.04)
+		if len(l.made) > 0 && l.made[0].Key && l.rung.init.Width != 640 && l.g.Breaks(t.Context(), l.made[0].PTS, 90000) {
+			if at := duration(l.made[0].DTS, 90000); at < 22*time.Second || at > 23*time.Second {
+				t.Errorf("it breaks at %v", at)
+			}
+			if err := l.rung.period(&other); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	l.flow(time.Hour)
+	l.same(never)
+	list := l.playlist(rungName).Segments
+	for i := 1; i < len(list); i++ {
+		if s := list[i]; s.Discontinuity != (s.Map != list[i-1].Map) {
+			t.Errorf("segment %d: discontinuity is %v, from %s to %s", i, s.Discontinuity, list[i-1].Map, s.Map)
+		}
+	}
+	if list[0].Map == list[len(list)-1].Map {
+		t.Error("it has not become another")
+	}
+	l.stop()
+	l.finish()
+}
+
+// Breaks waits for the source, and not for one that stays away.
+func TestBreaks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Options{})
+		s := &source{rate: 25, gop: every(50)}
+		b.begin(s.tracks())
+		b.play(s, 4.5)
+		b.g.Break()
+		const second = 90000
+		shown := func(at int64) int64 { return at*second + 3600 }
+		asked := make(chan bool)
+		go func() { asked <- b.g.Breaks(t.Context(), shown(6), second) }()
+		synctest.Wait()
+		b.play(s, 6.5)
+		if !<-asked {
+			t.Error("6 s: no break")
+		}
+		for at, want := range map[int64]bool{2: false, 4: false, 5: false, 6: true} {
+			if got := b.g.Breaks(t.Context(), 2*shown(at), 2*second); got != want {
+				t.Errorf("%d s: %v", at, got)
+			}
+		}
+		began := time.Now()
+		if b.g.Breaks(t.Context(), shown(8), second) || time.Since(began) != mostWait {
+			t.Errorf("what has not come breaks, or was waited for %v", time.Since(began))
+		}
+		b.finish()
+	})
+}
+
 // What is planned is in the multivariant playlist before it comes, and who asks for it
 // waits.
 func TestPlan(t *testing.T) {

@@ -32,7 +32,7 @@ type Config struct {
 	Window        time.Duration `conf:"window" help:"How far back viewers of a stream can go."`
 	WindowBytes   conf.Bytes    `conf:"window_bytes" help:"How much of the disk that may take, a stream."`
 	Ladder        []string      `conf:"ladder" help:"Renditions that are made of the pictures of new streams, unless it is said for one: auto, or some of 1080p, 720p, 480p and 360p; empty passes what encoders send on only. Each costs processor time while a stream is on air."`
-	Adapt         string        `conf:"adapt" help:"What the pictures of a stream decide for its renditions, second by second: rungs leaves out those that show no more than the next smaller one, all gives each more bits where they are worth it and fewer elsewhere besides, and off neither."`
+	Adapt         string        `conf:"adapt" help:"What the pictures of a stream decide for its renditions, second by second: rungs does not make those that would show no more than the next smaller one, whose pictures they have meanwhile, all gives each more bits where they are worth it and fewer elsewhere besides, and off neither."`
 	Slate         bool          `conf:"slate" help:"While nothing comes from a stream's encoders, viewers see its last key frame as a still picture, without sound, until the stream ends; players then go on without a stall."`
 	Part          time.Duration `conf:"part" help:"How long the parts of segments are: shorter is closer to live and asks more of servers and networks."`
 }

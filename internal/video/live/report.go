@@ -37,7 +37,7 @@ type StreamHealth struct {
 // StreamRung is how one rendition of the pictures goes.
 type StreamRung struct {
 	Name    string `json:"name"`
-	State   string `json:"state" enum:"made,shed,spare" doc:"shed: the machine cannot keep up, so that it is not made for now; spare: it would show no more than the next smaller one, so that it is not made for now."`
+	State   string `json:"state" enum:"made,shed,spare" doc:"shed: the machine cannot keep up, so that it is not made for now; spare: it would show no more than the next smaller one, so that it is not made for now. Either has the pictures of the next smaller one meanwhile."`
 	Width   int    `json:"width"`
 	Height  int    `json:"height"`
 	Bitrate int64  `json:"bitrate" doc:"Bits a second that it may need."`

@@ -2210,7 +2210,7 @@ export interface components {
              */
             spent: number;
             /**
-             * @description shed: the machine cannot keep up, so that it is not made for now; spare: it would show no more than the next smaller one, so that it is not made for now.
+             * @description shed: the machine cannot keep up, so that it is not made for now; spare: it would show no more than the next smaller one, so that it is not made for now. Either has the pictures of the next smaller one meanwhile.
              * @enum {string}
              */
             state: "made" | "shed" | "spare";
