@@ -83,7 +83,7 @@ func (r *liveReader) checkCommon(was, is *LivePlaylist, gone int) {
 		if line == 0 {
 			continue // skipped, and taken from before
 		}
-		edge := end <= partWindow*is.Target
+		edge := end <= partWindow*is.Target-rounding
 		switch at := i + gone; {
 		case at < len(was.Segments):
 			r.checkSame(line, int64(i), &was.Segments[at], s, edge)

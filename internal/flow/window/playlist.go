@@ -211,8 +211,8 @@ func (g *Group) describe(r *rendition) *hls.LivePlaylist {
 		out := &p.Segments[i]
 		start(out, s)
 		out.URI, out.Duration, out.Gap = s.uri, s.duration, s.gap
-		if ago <= 3*g.o.Longest && !s.gap {
-			out.Parts = parts(s)
+		if ago <= 3*g.o.Longest {
+			out.Parts = parts(s) // of a gap too: they were told
 		}
 		ago += s.duration
 	}
