@@ -26,6 +26,7 @@ export function openDASH(video: HTMLVideoElement, source: Source, at: number, li
       buffer: { fastSwitchEnabled: true, bufferToKeep: 30 },
       // A viewer who picks another codec wants to see it now, not after the buffer.
       trackSwitchMode: { audio: 'alwaysReplace', video: 'alwaysReplace' },
+      ...(source.live && patient),
     },
   });
   const state: State = { rungs: [], chosen: -1, shown: undefined, pending: undefined, replacing: undefined, loaded: false, words: [], servers: 1, failures: 0 };
@@ -72,6 +73,15 @@ export function openDASH(video: HTMLVideoElement, source: Source, at: number, li
   };
 }
 
+/**
+ * patient asks half a minute for what a stream that goes on is made of, as a server that
+ * starts anew has not got it yet. dash.js gives up in a second where latency is low.
+ */
+const patient = {
+  retryIntervals: { MPD: 500, MediaSegment: 500, InitializationSegment: 500, lowLatencyReductionFactor: 1 },
+  retryAttempts: { MPD: 60, MediaSegment: 60, InitializationSegment: 60, lowLatencyMultiplyFactor: 1 },
+};
+
 /** follows is how far behind the live edge somebody may be who is brought back to it, in seconds. */
 const follows = 10;
 
@@ -116,7 +126,11 @@ interface State {
 
 function listen(player: MediaPlayerClass, video: HTMLVideoElement, state: State, listener: Listener): void {
   const events = MediaPlayer.events;
+  let begun = false;
   player.on(events.STREAM_INITIALIZED, () => {
+    // Who has pressed play by now was not heard: manifests would never be loaded again.
+    if (!begun && !video.paused) video.dispatchEvent(new Event('play'));
+    begun = true;
     state.rungs = rungs(player);
     state.shown = player.getCurrentRepresentationForType('video')?.id;
     listener.changed();

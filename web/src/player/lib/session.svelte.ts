@@ -193,7 +193,8 @@ export class Session {
 
   /** seconds behind who watches as it happens; 0 for who does */
   get behind(): number {
-    const behind = this.live ? this.live.edge - this.time : 0;
+    // At 0 the engine has not gone to the stream yet, whose times are those of the day.
+    const behind = this.live && this.time > 0 ? this.live.edge - this.time : 0;
     return behind > behindFrom ? behind : 0;
   }
 
