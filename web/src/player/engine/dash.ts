@@ -26,7 +26,8 @@ export function openDASH(video: HTMLVideoElement, source: Source, at: number, li
       buffer: { fastSwitchEnabled: true, bufferToKeep: 30 },
       // A viewer who picks another codec wants to see it now, not after the buffer.
       trackSwitchMode: { audio: 'alwaysReplace', video: 'alwaysReplace' },
-      ...(source.live && patient),
+      // Who opens a stream with its first moment may stand at that.
+      ...(source.live && { ...patient, gaps: { enableStallFix: true } }),
     },
   });
   const state: State = { rungs: [], chosen: -1, shown: undefined, pending: undefined, replacing: undefined, loaded: false, words: [], servers: 1, failures: 0 };
