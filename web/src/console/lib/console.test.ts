@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { offline, readProblem } from '../../api/problem';
 import type { Locale } from '../../player/lib/i18n';
 import { message, type Key } from '../messages';
-import { explain, explainFailure } from './console';
+import { explain, explainFailure, explainWarning } from './console';
 
 const words = (locale: Locale) => ({ locale, t: (key: Key, values?: Readonly<Record<string, string | number>>) => message(locale, key, values) });
 const answer = (status: number, body: object) => readProblem(status, JSON.stringify(body));
@@ -30,4 +30,12 @@ describe('explainFailure', () => {
     ['that it is the file, in Chinese', { code: 'invalid', message: 'this is not a media file' }, 'zh-CN', '此文件无法处理。详情：This is not a media file'],
     ['that it is not the file', { code: 'storage_full', message: '' }, 'zh-CN', '服务器空间不足，请清理后重试。'],
   ] as const)('says %s', (_, error, locale, want) => expect(explainFailure(error, words(locale))).toBe(want));
+});
+
+describe('explainWarning', () => {
+  it.each([
+    ['the server’s sentence in English', { code: 'interlaced', message: 'the picture is interlaced' }, 'en', 'The picture is interlaced'],
+    ['what it means before that in Chinese', { code: 'interlaced', message: 'the picture is interlaced' }, 'zh-CN', '画面为隔行扫描，已去隔行。详情：The picture is interlaced'],
+    ['what a newer server warns of', { code: 'smell', message: 'it smells' }, 'zh-CN', 'It smells'],
+  ] as const)('says %s', (_, warning, locale, want) => expect(explainWarning(warning, words(locale))).toBe(want));
 });

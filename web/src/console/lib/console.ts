@@ -61,6 +61,36 @@ export function explainFailure({ code, message }: NonNullable<Asset['error']>, w
   return inWords(code === 'invalid' ? 'faultMedia' : meaning[code as Code], sentence(message), words);
 }
 
+const warned: Readonly<Record<string, Key>> = {
+  alpha: 'warningAlpha',
+  audio_left_out: 'warningAudioLeftOut',
+  cap: 'warningCap',
+  clock: 'warningClock',
+  cover_art: 'warningCoverArt',
+  cut_off: 'warningCutOff',
+  damaged: 'warningDamaged',
+  dolby_vision: 'warningDolbyVision',
+  interlaced: 'warningInterlaced',
+  mirrored: 'warningMirrored',
+  more: 'warningMore',
+  more_video: 'warningMoreVideo',
+  no_picture: 'warningNoPicture',
+  no_sound: 'warningNoSound',
+  not_optimized: 'warningNotOptimized',
+  picture_subtitles: 'warningPictureSubtitles',
+  saliency: 'warningSaliency',
+  silent_audio: 'warningSilentAudio',
+  standard_ladder: 'warningStandardLadder',
+  subtitles_left_out: 'warningSubtitlesLeftOut',
+  timestamps: 'warningTimestamps',
+  variable_frame_rate: 'warningVariableFrameRate',
+};
+
+/** explainWarning says what was strange about an asset, as explain does. */
+export function explainWarning({ code, message }: Asset['warnings'][number], words: Pick<Words, 't' | 'locale'>): string {
+  return inWords(warned[code], sentence(message), words);
+}
+
 /** inWords puts what a code means before what the server says. */
 function inWords(key: Key | undefined, detail: string, { t, locale }: Pick<Words, 't' | 'locale'>): string {
   if (!key || (detail && locale === 'en')) return detail;
