@@ -29,7 +29,7 @@ export class Words {
     if (!time) return '–';
     const minutes = (Date.parse(time) - Date.now()) / 60_000;
     const relative = new Intl.RelativeTimeFormat(this.locale, { numeric: 'auto' });
-    if (Math.abs(minutes) < 1) return this.t('justNow');
+    if (Math.abs(minutes) < 1) return this.t(minutes > 0.05 ? 'soon' : 'justNow');
     if (Math.abs(minutes) < 60) return relative.format(Math.trunc(minutes), 'minute');
     if (Math.abs(minutes) < 24 * 60) return relative.format(Math.trunc(minutes / 60), 'hour');
     return this.date(time);
