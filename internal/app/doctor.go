@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ import (
 	"liuyun/internal/kit/blob"
 	"liuyun/internal/kit/proc"
 	"liuyun/internal/kit/store"
+	"liuyun/internal/video/live"
 )
 
 // Verdict is how a check went.
@@ -42,13 +44,16 @@ type Finding struct {
 	Verdict Verdict `json:"verdict"`
 	Found   string  `json:"found"`            // what is there, or what is wrong
 	Advice  string  `json:"advice,omitempty"` // what to do
+
+	taken bool // another program has the port
 }
 
 // DoctorOptions say what the server would be started with.
 type DoctorOptions struct {
 	Config Config
-	Data   string // the data folder; it need not be there yet
-	Listen string // address of API and console
+	Data   string   // the data folder; it need not be there yet
+	Listen string   // address of API and console
+	Roles  []string // of Roles(); empty is DefaultRoles
 }
 
 // Doctor looks whether the server can work on this machine, without changing
@@ -292,45 +297,109 @@ func checkAddress(ctx context.Context, o DoctorOptions) Finding {
 	return finding
 }
 
-// checkPorts looks at the ports for other machines, where the server would open them.
+// checkPorts looks at the ports for other machines and for live streams, where the server
+// would open them.
 func checkPorts(ctx context.Context, o DoctorOptions) Finding {
-	n := serving{ServeOptions: ServeOptions{Config: o.Config, Listen: o.Listen}}
+	n := serving{ServeOptions: ServeOptions{Config: o.Config, Listen: o.Listen, Roles: o.Roles}}
 	nodes, bus, err := n.nodeAddresses()
 	if err != nil {
 		return Finding{Verdict: Bad, Found: fault.Message(err), Advice: "choose another address with --listen"}
 	}
 	var free []string
-	for _, port := range []struct{ address, setting string }{
-		{nodes, "node.listen"}, {bus, "bus.listen"}, {o.Config.Bus.Cluster.Listen, "bus.cluster_listen"},
-	} {
+	var unused Finding // the first of a protocol that serve would go on without
+	for _, port := range slices.Concat([]port{
+		{address: nodes, setting: "node.listen", tcp: true}, {address: bus, setting: "bus.listen", tcp: true},
+		{address: o.Config.Bus.Cluster.Listen, setting: "bus.cluster_listen", tcp: true},
+	}, n.mediaPorts()) {
 		if port.address == "" {
 			continue
 		}
-		finding := checkListen(ctx, port.address, "--set "+port.setting+"=…")
+		finding := port.check(ctx)
 		switch {
 		case finding.Verdict == Fine:
+			free = append(free, port.address)
 		case answers(ctx, o.Listen):
 			return Finding{Verdict: Fine, Found: "the server that answers at " + o.Listen + " has them"}
-		default:
+		case finding.Verdict == Bad:
 			return finding
+		case unused.Found == "":
+			unused = finding
 		}
-		free = append(free, port.address)
 	}
-	if len(free) == 0 {
+	switch {
+	case unused.Found != "":
+		return unused
+	case len(free) == 0:
 		return Finding{Verdict: Fine, Found: "none: only this machine can reach " + o.Listen}
 	}
-	return Finding{Verdict: Fine, Found: strings.Join(free, " and ") + " are free, for machines that join"}
+	return Finding{Verdict: Fine, Found: strings.Join(slices.Compact(free), ", ") + ": free"}
+}
+
+// port is one beside that of API and console.
+type port struct {
+	address, setting string
+	tcp, udp         bool
+	optional         bool // serve goes on without it where another program has it
+}
+
+// mediaPorts are those that [serving.addLive] opens.
+func (n *serving) mediaPorts() []port {
+	if len(n.Roles) > 0 && !slices.Contains(n.Roles, RoleLive) {
+		return nil
+	}
+	of := func(l live.Listener, setting string, tcp, udp bool) port {
+		return port{address: l.Address, setting: setting, tcp: tcp, udp: udp, optional: l.Optional}
+	}
+	on := n.mediaListeners()
+	return []port{
+		of(on.RTMP, "live.rtmp_listen", true, false), of(on.RTMPS, "live.rtmps_listen", true, false),
+		of(on.RTSP, "live.rtsp_listen", true, false), of(on.SRT, "live.srt_listen", false, true),
+		of(on.WebRTC, "live.webrtc_listen", true, true),
+		{address: n.Config.Live.TURNListen, setting: "live.turn_listen", tcp: true, udp: true},
+	}
+}
+
+// check looks whether it can be opened.
+func (p port) check(ctx context.Context) Finding {
+	option := "--set " + p.setting + "=…"
+	finding := Finding{Verdict: Fine}
+	if p.tcp {
+		finding = checkListen(ctx, p.address, option)
+	}
+	if p.udp && finding.Verdict == Fine {
+		finding = checkPacket(ctx, p.address, option)
+	}
+	if p.optional && finding.taken {
+		finding.Verdict = Warn
+	}
+	return finding
 }
 
 // checkListen looks whether an address can be listened at.
 func checkListen(ctx context.Context, address, option string) Finding {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err == nil {
+		listener.Close()
+	}
+	return listenFinding(err, address, option)
+}
+
+// checkPacket is checkListen for UDP.
+func checkPacket(ctx context.Context, address, option string) Finding {
+	socket, err := (&net.ListenConfig{}).ListenPacket(ctx, "udp", address)
+	if err == nil {
+		socket.Close()
+	}
+	return listenFinding(err, address+" (UDP)", option)
+}
+
+// listenFinding says what came of an attempt to listen.
+func listenFinding(err error, address, option string) Finding {
 	switch {
 	case err == nil:
-		listener.Close()
 		return Finding{Verdict: Fine, Found: address + " is free"}
 	case errors.Is(err, unix.EADDRINUSE):
-		return Finding{Verdict: Bad, Found: "another program listens at " + address, Advice: "stop it, or choose another address with " + option}
+		return Finding{taken: true, Verdict: Bad, Found: "another program listens at " + address, Advice: "stop it, or choose another address with " + option}
 	case errors.Is(err, unix.EACCES):
 		return Finding{Verdict: Bad, Found: "this user may not listen at " + address, Advice: "choose a port from 1024 on, or run: setcap cap_net_bind_service=+ep on the program"}
 	}

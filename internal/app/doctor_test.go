@@ -11,6 +11,7 @@ import (
 
 	"liuyun/internal/base/secret"
 	"liuyun/internal/testkit"
+	"liuyun/internal/video/live"
 )
 
 func TestDoctorOnAnAddress(t *testing.T) {
@@ -84,7 +85,7 @@ func TestDoctorOnOtherPorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	o := DoctorOptions{Config: DefaultConfig(), Listen: "127.0.0.1:0"}
+	o := DoctorOptions{Config: DefaultConfig(), Listen: "127.0.0.1:0", Roles: []string{RoleControl}}
 	if got := checkPorts(t.Context(), o); got.Verdict != Fine || !strings.Contains(got.Found, "none") {
 		t.Errorf("on loopback: got %+v", got)
 	}
@@ -99,6 +100,46 @@ func TestDoctorOnOtherPorts(t *testing.T) {
 	o.Listen = "nowhere"
 	if got := checkPorts(t.Context(), o); got.Verdict != Bad || got.Advice == "" {
 		t.Errorf("no address: got %+v", got)
+	}
+}
+
+func TestDoctorOnLivePorts(t *testing.T) {
+	t.Parallel()
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcp.Close()
+	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer udp.Close()
+	for setting, set := range map[string]func(*live.Config){
+		"live.rtmp_listen":   func(c *live.Config) { c.RTMPListen = tcp.Addr().String() },
+		"live.rtmps_listen":  func(c *live.Config) { c.RTMPSListen = tcp.Addr().String() },
+		"live.rtsp_listen":   func(c *live.Config) { c.RTSPListen = tcp.Addr().String() },
+		"live.srt_listen":    func(c *live.Config) { c.SRTListen = udp.LocalAddr().String() },
+		"live.webrtc_listen": func(c *live.Config) { c.WebRTCListen = udp.LocalAddr().String() },
+		"live.turn_listen":   func(c *live.Config) { c.TURNListen = tcp.Addr().String() },
+	} {
+		o := DoctorOptions{Config: DefaultConfig(), Listen: "127.0.0.1:0"}
+		if got := checkPorts(t.Context(), o); got.Verdict != Fine || !strings.Contains(got.Found, "free") {
+			t.Errorf("any free ports: got %+v", got)
+		}
+		set(&o.Config.Live)
+		if got := checkPorts(t.Context(), o); got.Verdict != Bad || !strings.Contains(got.Advice, setting) {
+			t.Errorf("%s is taken: got %+v", setting, got)
+		}
+		o.Roles = []string{RoleControl, RoleWorker}
+		if got := checkPorts(t.Context(), o); got.Verdict != Fine {
+			t.Errorf("%s is taken, and no streams are taken in: got %+v", setting, got)
+		}
+	}
+	// Serve goes on without a protocol whose usual port is taken.
+	p := port{address: tcp.Addr().String(), setting: "live.rtmp_listen", tcp: true, optional: true}
+	if got := p.check(t.Context()); got.Verdict != Warn || !strings.Contains(got.Advice, p.setting) {
+		t.Errorf("a usual port that is taken: got %+v", got)
 	}
 }
 

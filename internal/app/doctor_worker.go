@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"liuyun/internal/base/fault"
@@ -59,10 +60,18 @@ func hardwareText(encoders []ffmpeg.HardwareEncoder) string {
 	return text
 }
 
+// coresText is a number of cores for people.
+func coresText(n int) string {
+	if n == 1 {
+		return "1 core"
+	}
+	return strconv.Itoa(n) + " cores"
+}
+
 // checkWorker says by which figures work on this machine is counted.
 func checkWorker(_ context.Context, o DoctorOptions) Finding {
 	f := gauge.Known(o.Config.Worker)
-	found := fmt.Sprintf("%d cores of %s, %.1f W at full load", f.Cores, f.CPU, f.Watts)
+	found := fmt.Sprintf("%s of %s, %.1f W at full load", coresText(f.Cores), f.CPU, f.Watts)
 	if f.WattsFrom == worker.WattsModel {
 		found += " by a published figure for its kind"
 	}

@@ -58,15 +58,20 @@ func (n *serving) addLive(c *control) {
 	if !slices.Contains(n.Roles, RoleLive) {
 		return
 	}
-	on := live.Listeners{
+	on := n.mediaListeners()
+	n.add("heap", garbageOfStreams().tend, nil)
+	n.add("live", func(ctx context.Context, ready func()) error { return c.streams.Run(ctx, on, ready) }, nil)
+}
+
+// mediaListeners are where streams are listened for.
+func (n *serving) mediaListeners() live.Listeners {
+	return live.Listeners{
 		RTMP:   n.mediaListener(n.Config.Live.RTMPListen, rtmpPort),
 		RTMPS:  live.Listener{Address: n.Config.Live.RTMPSListen},
 		RTSP:   n.mediaListener(n.Config.Live.RTSPListen, rtspPort),
 		SRT:    n.mediaListener(n.Config.Live.SRTListen, srtPort),
 		WebRTC: n.mediaListener(n.Config.Live.WebRTCListen, peerPort),
 	}
-	n.add("heap", garbageOfStreams().tend, nil)
-	n.add("live", func(ctx context.Context, ready func()) error { return c.streams.Run(ctx, on, ready) }, nil)
 }
 
 // mediaListener is where a protocol is listened for: where the configuration says, or

@@ -29,6 +29,7 @@ nothing. The exit status is 1 when something is bad, 0 when there are only warni
 	}
 	cmd.Flags().StringVar(&o.Data, "data", dataFolder, "the data `FOLDER` of the server")
 	cmd.Flags().StringVar(&o.Listen, "listen", "127.0.0.1:8080", "the `ADDRESS` of API and console")
+	cmd.Flags().StringSliceVar(&o.Roles, "roles", app.DefaultRoles(), "what the server would do, as in liuyun serve")
 	return cmd
 }
 
