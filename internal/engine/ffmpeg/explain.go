@@ -131,7 +131,7 @@ func symptoms() []symptom {
 		{`Stream map '[^']{0,80}' matches no streams`, fault.Invalid, " has no such stream"},
 		{`(?:Output file (?:#0 )?(?:is empty|does not contain any stream)|nothing was (?:encoded|written))`, fault.Invalid, " has nothing in it that decodes"},
 		{`(?:/proc/self/fd/3|[Oo]pening input[^:\n]{0,80}): End of file`, fault.Invalid, " ends before any picture or sound: it is incomplete"},
-		{`(?:/proc/self/fd/3|[Oo]pening input[^:\n]{0,80}): Invalid data found`, fault.Invalid, " is not a media file, or its beginning is damaged"},
+		{`(?:/proc/self/fd/3|[Oo]pening input[^:\n]{0,80}): Invalid data found`, fault.Invalid, " is not a media file, or its beginning is damaged: copy or upload it again, or export it anew from the program that made it"},
 		{`(?:/proc/self/fd/3|[Oo]pening input[^:\n]{0,80}): Permission denied`, fault.Internal, " may not be read by ffmpeg"},
 		{`(?:/proc/self/fd/3|[Oo]pening input[^:\n]{0,80}): (?:Invalid argument|Unknown error occurred|Input/output error|Operation not permitted)`, fault.Invalid, " is damaged: its beginning makes no sense"},
 		{`Permission denied`, fault.Internal, ": ffmpeg was refused a file that it needs"},

@@ -29,7 +29,7 @@ func TestExplainText(t *testing.T) {
 		{"mp3_short", fault.Invalid, "clip is damaged: its beginning makes no sense"},
 		{"no_encoder", fault.Unavailable, "clip: this ffmpeg (5.1.9) has no encoder libnothing: install a full build"},
 		{"no_filter", fault.Unavailable, "clip: this ffmpeg (5.1.9) has no filter nothing: install a full build"},
-		{"no_mdat", fault.Invalid, "clip is not a media file, or its beginning is damaged"},
+		{"no_mdat", fault.Invalid, "clip is not a media file, or its beginning is damaged: copy or upload it again, or export it anew from the program that made it"},
 		{"no_moov", fault.Invalid, "clip is incomplete: its index (moov) is missing, so a recording, copy or upload did not finish"},
 		{"no_stream", fault.Invalid, "clip has no such stream"},
 		{"ogg_crc", fault.Invalid, "clip ends before any picture or sound: it is incomplete"},
