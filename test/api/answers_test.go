@@ -131,7 +131,8 @@ func (d *driver) keys(t *testing.T) {
 
 func (d *driver) webhooks(t *testing.T) {
 	d.call(t, http.StatusBadRequest, "POST", "/v1/webhooks", `{"url":"ftp://example.com/"}`)
-	made := d.call(t, http.StatusCreated, "POST", "/v1/webhooks", `{"url":"http://127.0.0.1:9/hook","events":["asset.ready"]}`)
+	d.call(t, http.StatusBadRequest, "POST", "/v1/webhooks", `{"url":"http://127.0.0.1:9/hook"}`)
+	made := d.call(t, http.StatusCreated, "POST", "/v1/webhooks", `{"url":"http://receiver.invalid:9/hook","events":["asset.ready"]}`)
 	path := "/v1/webhooks/" + made.text("id")
 	d.call(t, http.StatusOK, "GET", "/v1/webhooks", nil)
 	d.call(t, http.StatusUnprocessableEntity, "GET", "/v1/webhooks?limit=1000", nil)

@@ -56,7 +56,7 @@ func TestIdempotency(t *testing.T) {
 func TestMatch(t *testing.T) {
 	c := start(t)
 	admin := c.as(c.Key)
-	for path, body := range map[string]string{"/v1/assets": `{"name":"a"}`, "/v1/tenants": `{"name":"a"}`, "/v1/webhooks": `{"url":"http://127.0.0.1:9/"}`} {
+	for path, body := range map[string]string{"/v1/assets": `{"name":"a"}`, "/v1/tenants": `{"name":"a"}`, "/v1/webhooks": `{"url":"http://receiver.invalid:9/"}`} {
 		change := strings.Replace(body, ":9/", ":8/", 1)
 		made := admin.ask(t, http.StatusCreated, "POST", path, body)
 		one, tag := path+"/"+made.text("id"), made.header.Get("ETag")

@@ -33,7 +33,7 @@ func newTenant(t *testing.T, c *cloud, name string) *tenant {
 	one.own["asset"] = asset.text("id")
 	one.own["job"] = one.ask(t, http.StatusOK, "GET", "/v1/jobs", nil).ids(t)[0]
 	one.own["key"] = one.ask(t, http.StatusCreated, "POST", "/v1/keys", `{"name":"other","scopes":["assets:read"]}`).text("id")
-	one.own["webhook"] = one.ask(t, http.StatusCreated, "POST", "/v1/webhooks", `{"url":"http://127.0.0.1:9/"}`).text("id")
+	one.own["webhook"] = one.ask(t, http.StatusCreated, "POST", "/v1/webhooks", `{"url":"http://receiver.invalid:9/"}`).text("id")
 	one.own["delivery"] = one.ask(t, http.StatusAccepted, "POST", "/v1/webhooks/"+one.own["webhook"]+"/test", nil).text("id")
 	one.own["stream"] = one.ask(t, http.StatusCreated, "POST", "/v1/streams", `{"name":"hall"}`).text("id")
 	one.own["site"] = one.ask(t, http.StatusCreated, "POST", "/v1/sites", newSite(strings.ToLower(name))).text("id")
@@ -89,7 +89,7 @@ func forms() map[string]form {
 		"get-job":    {things: []string{"job"}},
 		"create-key": {body: `{"name":"new","scopes":["keys:write"]}`},
 		"get-key":    {things: []string{"key"}}, "delete-key": {things: []string{"key"}},
-		"create-webhook": {body: `{"url":"http://127.0.0.1:9/"}`},
+		"create-webhook": {body: `{"url":"http://receiver.invalid:9/"}`},
 		"get-webhook":    {things: webhook}, "delete-webhook": {things: webhook}, "test-webhook": {things: webhook}, "list-deliveries": {things: webhook},
 		"change-webhook":  {things: webhook, body: `{"enabled":false}`},
 		"resend-delivery": {things: []string{"webhook", "delivery"}},

@@ -165,6 +165,9 @@ func (s *Service) changeWebhook(ctx context.Context, in *changeInput) (*webhookO
 		}
 		if in.Body.URL != nil {
 			h.URL = *in.Body.URL
+			if err := s.checkHost(h.URL); err != nil {
+				return err
+			}
 		}
 		if in.Body.Events != nil {
 			h.Events = *in.Body.Events

@@ -21,6 +21,7 @@ import (
 	"liuyun/internal/base/fault"
 	"liuyun/internal/contract/event"
 	"liuyun/internal/kit/bus"
+	"liuyun/internal/kit/dial"
 	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/store"
 	"liuyun/internal/kit/web"
@@ -284,11 +285,17 @@ func TestFailure(t *testing.T) {
 	}
 }
 
-// Without being allowed, loopback is refused where it is dialled.
+// Without being allowed, loopback is refused where it is dialled: a name may lead there
+// later.
 func TestPrivateIsRefused(t *testing.T) {
 	t.Parallel()
 	rec := newReceiver(t, nil)
-	c := newCloud(t, nil)
+	c := newCloud(t, func(s *Service) {
+		var err error
+		if s.guard, err = dial.New([]string{"localhost"}); err != nil {
+			t.Fatal(err)
+		}
+	})
 	h := c.webhook("ten", strings.Replace(rec.URL, "127.0.0.1", "localhost", 1))
 	c.emit("ten", event.AssetReady)
 	var d Delivery
@@ -301,6 +308,31 @@ func TestPrivateIsRefused(t *testing.T) {
 	})
 	if !strings.Contains(d.Error, "inside a private network") || len(rec.got) != 0 {
 		t.Errorf("got %q after %d requests", d.Error, len(rec.got))
+	}
+}
+
+// What every delivery would be refused at is not taken at all, and it is said how it can
+// be allowed.
+func TestPrivateIsNotTaken(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t, nil, "10.1.0.0/16")
+	h := c.webhook("ten", "http://10.1.2.3:9/x")
+	for address, want := range map[string]int{
+		"http://127.0.0.1:9/x": 400, "http://[::1]/x": 400, "http://localhost:9/x": 400, "http://10.2.0.1/x": 400,
+		"http://[::ffff:127.0.0.1]/x": 400, "http://10.1.0.1/x": 200, "https://example.com/x": 200,
+	} {
+		if got := c.ask("ten", "PATCH", "/v1/webhooks/"+h.ID, map[string]any{"url": address}, nil); got != want {
+			t.Errorf("a change to %s: %d, want %d", address, got, want)
+		}
+		if want == 200 {
+			want = 201
+		}
+		if got := c.ask("ten", "POST", "/v1/webhooks", map[string]any{"url": address}, nil); got != want {
+			t.Errorf("a new one at %s: %d, want %d", address, got, want)
+		}
+	}
+	if err := c.checkHost("http://127.0.0.1:9/x"); !strings.Contains(fault.Message(err), "inside a private network") || !strings.Contains(fault.Message(err), "webhook.allow") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -52,6 +52,7 @@ type Service struct {
 	log     *slog.Logger
 	ids     id.Maker
 	who     func(*http.Request) (guard.Principal, error)
+	guard   *dial.Guard // of client
 	client  *http.Client
 	timing  timing
 	wake    chan struct{}
@@ -69,12 +70,12 @@ type timing struct {
 
 // New returns a service that does nothing until Run.
 func New(d Deps) (*Service, error) {
-	client, err := newClient(d.Config.Allow)
+	guard, err := dial.New(d.Config.Allow)
 	if err != nil {
 		return nil, err
 	}
 	return &Service{
-		db: d.DB, bus: d.Bus, log: d.Log, who: d.Authenticate, client: client, wake: make(chan struct{}, 1),
+		db: d.DB, bus: d.Bus, log: d.Log, who: d.Authenticate, guard: guard, client: newClient(guard), wake: make(chan struct{}, 1),
 		timing: timing{
 			poll: 2 * time.Second, timeout: 10 * time.Second, heartbeat: 15 * time.Second, write: 10 * time.Second,
 			// Eight tries in about a day.
@@ -141,15 +142,11 @@ func (s *Service) nudge() {
 
 // newClient returns what sends webhooks: it reaches public addresses and what is
 // allowed, follows no redirect, uses no proxy and keeps no connection.
-func newClient(allow []string) (*http.Client, error) {
-	guard, err := dial.New(allow)
-	if err != nil {
-		return nil, err
-	}
+func newClient(guard *dial.Guard) *http.Client {
 	transport := guard.Transport()
 	transport.DisableKeepAlives = true
 	return &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}, nil
+	}
 }

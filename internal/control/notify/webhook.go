@@ -101,9 +101,24 @@ func (h hook) check() error {
 	return nil
 }
 
+// checkHost refuses an address that every delivery would be refused at.
+func (s *Service) checkHost(address string) error {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil // check says so
+	}
+	if err := s.guard.CheckHost(u.Hostname()); err != nil {
+		return fault.Wrap(err, fault.Invalid, "%s: see webhook.allow", fault.Message(err))
+	}
+	return nil
+}
+
 // create keeps a new webhook.
 func (s *Service) create(tx *store.Tx, h hook) (hook, error) {
 	if err := h.check(); err != nil {
+		return h, err
+	}
+	if err := s.checkHost(h.URL); err != nil {
 		return h, err
 	}
 	var n int

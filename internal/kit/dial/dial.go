@@ -66,6 +66,26 @@ func (g *Guard) Check(ip netip.Addr) error {
 	return fault.New(fault.Forbidden, "the address %s is inside a private network: it is not called, unless the configuration allows it", ip)
 }
 
+// CheckHost returns the same fault for the host of a URL where it is known without asking
+// anybody that it cannot be dialled: an address, or localhost. Where other names lead is
+// seen when they are dialled.
+func (g *Guard) CheckHost(host string) error {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if slices.Contains(g.hosts, host) {
+		return nil
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return g.Check(ip)
+	}
+	if host != "localhost" && !strings.HasSuffix(host, ".localhost") {
+		return nil
+	}
+	if g.Check(netip.IPv6Loopback()) == nil {
+		return nil
+	}
+	return g.Check(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+}
+
 // notPublic are the networks that the public Internet does not reach (the IANA
 // registries of special-purpose addresses, RFC 6890).
 var notPublic = [...]netip.Prefix{

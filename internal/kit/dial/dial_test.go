@@ -36,6 +36,30 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+func TestCheckHost(t *testing.T) {
+	t.Parallel()
+	for host, allow := range map[string]string{
+		"127.0.0.1": "10.1.0.0/16", "::1": "10.1.0.0/16", "10.2.0.1": "10.1.0.0/16", "fe80::1%eth0": "10.1.0.0/16",
+		"localhost": "10.1.0.0/16", "LOCALHOST.": "10.1.0.0/16", "a.localhost": "localhost",
+	} {
+		if g, err := New([]string{allow}); err != nil || fault.CodeOf(g.CheckHost(host)) != fault.Forbidden {
+			t.Errorf("%s is not refused where %s is allowed (%v)", host, allow, err)
+		}
+	}
+	for host, allow := range map[string]string{
+		"8.8.8.8": "10.1.0.0/16", "10.1.2.3": "10.1.0.0/16", "example.com": "10.1.0.0/16", "": "10.1.0.0/16",
+		"localhost": "127.0.0.0/8", "LocalHost": "localhost", "a.localhost": "::1",
+	} {
+		g, err := New([]string{allow})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := g.CheckHost(host); err != nil {
+			t.Errorf("%s where %s is allowed: %v", host, allow, err)
+		}
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	for _, item := range []string{"", "10.0.0.0/33", "http://x", "*.example", "a b", "x:80", "fe80::1%eth0"} {
