@@ -377,13 +377,16 @@ func (e *edgeNode) check(tokenAndRest string) (path string, err error) {
 	return "/play/" + checked + "/" + rest, signer.Verify(token, of, time.Now())
 }
 
-// origins says how origins look from here.
+// origins says how origins look from here. Of those that nobody has asked nothing is said.
 func (e *edgeNode) origins() map[string][]edge.OriginState {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	all := make(map[string][]edge.OriginState, len(e.sites))
 	for id, s := range e.sites {
 		for _, o := range s.pool.Status() {
+			if !o.Asked {
+				continue
+			}
 			state := edge.OriginState{URL: o.URL, State: "up"}
 			switch {
 			case o.Breaker == origin.Open || !o.Healthy:

@@ -101,6 +101,7 @@ func (p *Pool) watch(ctx context.Context, e *endpoint) {
 		if ctx.Err() != nil {
 			return
 		}
+		e.looked.Store(true)
 		if err != nil {
 			e.note("health check: " + err.Error())
 		}

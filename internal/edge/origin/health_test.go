@@ -64,7 +64,7 @@ func TestHealth(t *testing.T) {
 		if time.Since(began) != 0 {
 			t.Error("it does not end with its context")
 		}
-		if got := p.Status()[0]; got.Requests != 0 || got.LastError == "" {
+		if got := p.Status()[0]; got.Requests != 0 || !got.Asked || got.LastError == "" {
 			t.Errorf("got %+v", got)
 		}
 	})

@@ -73,8 +73,8 @@ type Pool struct {
 type endpoint struct {
 	target
 	Endpoint
-	base, escaped string // what paths begin with
-	sick          atomic.Bool
+	base, escaped string      // what paths begin with
+	sick, looked  atomic.Bool // by checks
 	credit        int
 }
 
@@ -255,6 +255,7 @@ type EndpointStatus struct {
 	URL     string
 	Backup  bool
 	Healthy bool // by its checks; true where there are none
+	Asked   bool // by a request or a check, once at least: until then nothing is known of it
 	Condition
 }
 
@@ -265,8 +266,9 @@ func (p *Pool) Status() []EndpointStatus {
 	var list []EndpointStatus
 	for _, group := range p.groups {
 		for _, e := range group {
+			c := e.condition(now)
 			list = append(list, EndpointStatus{
-				URL: e.target.name, Backup: e.Backup, Healthy: !e.sick.Load(), Condition: e.condition(now),
+				URL: e.target.name, Backup: e.Backup, Healthy: !e.sick.Load(), Asked: c.Requests > 0 || e.looked.Load(), Condition: c,
 			})
 		}
 	}

@@ -452,6 +452,11 @@ func TestStatus(t *testing.T) {
 	p := pool(t, Options{Endpoints: []Endpoint{
 		{URL: parse(t, "http://b"), Backup: true}, {URL: parse(t, "http://a/base")},
 	}}, fake(refuses), status(200))
+	for _, s := range p.Status() {
+		if s.Asked {
+			t.Errorf("%s was asked by nobody", s.URL)
+		}
+	}
 	got, err := p.RoundTrip(request(t, http.MethodGet, "/", nil))
 	if err != nil {
 		t.Fatal(err)
@@ -459,8 +464,8 @@ func TestStatus(t *testing.T) {
 	list := p.Status()
 	ignore := cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".LastErrorAt" }, cmp.Ignore())
 	want := []EndpointStatus{
-		{URL: "http://a/base", Healthy: true, Condition: Condition{Breaker: Closed, Requests: 1, Failures: 1, LastError: errRefused.Error()}},
-		{URL: "http://b", Backup: true, Healthy: true, Condition: Condition{Breaker: Closed, InFlight: 1, Requests: 1}},
+		{URL: "http://a/base", Healthy: true, Asked: true, Condition: Condition{Breaker: Closed, Requests: 1, Failures: 1, LastError: errRefused.Error()}},
+		{URL: "http://b", Backup: true, Healthy: true, Asked: true, Condition: Condition{Breaker: Closed, InFlight: 1, Requests: 1}},
 	}
 	if diff := cmp.Diff(want, list, ignore); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
