@@ -28,13 +28,21 @@ func (s *session) edgeList() *cobra.Command {
 		}})
 }
 
+// egressText is bits a second with their unit, as 48.00 Mbit/s.
+func egressText(bits float64) string {
+	if bits >= 1e6 {
+		return fmt.Sprintf("%.2f Mbit/s", bits/1e6)
+	}
+	return fmt.Sprintf("%.0f kbit/s", bits/1e3)
+}
+
 // edgeRow is an edge in a table. What one does that is away is not known.
 func edgeRow(e client.Edge) []string {
 	row := []string{e.Name, first(e.Region, "-"), e.State, "-", "-", "-", "-", "-", "-", first(e.URL, "-")}
 	if e.State == "away" {
 		return row
 	}
-	copy(row[3:], []string{shareText(e.Load), fmt.Sprintf("%.1f", e.Requests), "-", rateText(int64(e.Egress)) + "bit/s", sizeText(e.Stored), sizeText(e.Own)})
+	copy(row[3:], []string{shareText(e.Load), fmt.Sprintf("%.1f", e.Requests), "-", egressText(e.Egress), sizeText(e.Stored), sizeText(e.Own)})
 	if e.Requests > 0 {
 		row[5] = shareText(e.HitRatio)
 	}

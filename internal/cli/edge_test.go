@@ -137,3 +137,12 @@ func TestSparkline(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
+
+func TestEgressText(t *testing.T) {
+	t.Parallel()
+	for bits, want := range map[float64]string{0: "0 kbit/s", 1600: "2 kbit/s", 999_000: "999 kbit/s", 48e6: "48.00 Mbit/s"} {
+		if got := egressText(bits); got != want {
+			t.Errorf("%v: %q, want %q", bits, got, want)
+		}
+	}
+}

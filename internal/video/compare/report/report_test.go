@@ -242,6 +242,19 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
+// One shot is not many.
+func TestOneShot(t *testing.T) {
+	t.Parallel()
+	d := sample(t, "a", "b")
+	d.Shots = d.Shots[:1]
+	for i := range d.Encodes {
+		d.Encodes[i].Shots = d.Encodes[i].Shots[:1]
+	}
+	if page := write(t, d); !strings.Contains(page, `<span>1 <span class="en" lang="en">shot</span>`) {
+		t.Error("the page does not say 1 shot")
+	}
+}
+
 // What is hard to draw is drawn, and numbers stay numbers.
 func TestExtremes(t *testing.T) {
 	t.Parallel()

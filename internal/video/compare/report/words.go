@@ -19,6 +19,7 @@ var words = map[string]phrase{
 	"everyOne":      {"one frame in", "每"},
 	"everyOneAfter": {"compared", "帧对比一帧"},
 	"shots":         {"shots", "个镜头"},
+	"oneShot":       {"shot", "个镜头"},
 	"shot":          {"shot", "镜头"},
 	"overBits":      {"Quality over bits", "质量与码率"},
 	"overBitsNote":  {"The dot is the mean, the foot of its stem the 5th percentile. Up and to the left is better.", "圆点为平均值，竖线下端为第 5 百分位。越靠左上越好。"},
