@@ -11,7 +11,7 @@ import (
 // What is watched while nodes are killed.
 const (
 	killLow    = 200 // at each edge
-	killWhole  = 50 // at each edge
+	killWhole  = 50  // at each edge
 	killWindow = 25 * time.Second
 	killCalm   = 15 * time.Second
 	killAway   = 2 * time.Second
