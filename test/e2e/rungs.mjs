@@ -5,8 +5,10 @@
 // The job: {chromium, ffmpeg, url, key}. The answer: {problems: [...], viewers: [{delivery,
 // heights, still: seconds that it stood still at most}]}.
 
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { launch } from './lib/chromium.mjs';
 
 const job = JSON.parse(fs.readFileSync(0, 'utf8'));
@@ -58,12 +60,14 @@ async function watch(page, until) {
 }
 
 const stream = await ask('POST', '/v1/streams', { name: 'Slides', ladder: ['480p', '360p'] });
+// Made before, so that sending it takes next to nothing of the machine.
+const film = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'rungs-')), 'film.flv');
+execFileSync(job.ffmpeg, [
+  '-nostdin', '-v', 'error', '-f', 'lavfi', '-i', 'testsrc2=size=960x540:rate=15', '-t', String(length + 30), '-vf', `gblur=sigma=12:enable='lt(t,${blurred})'`,
+  '-c:v', 'libx264', '-preset', 'ultrafast', '-g', '30', '-pix_fmt', 'yuv420p', '-b:v', '2M', '-an', film,
+]);
 const begun = Date.now();
-const encoder = spawn(job.ffmpeg, [
-  '-nostdin', '-v', 'error', '-re', '-f', 'lavfi', '-i', 'testsrc2=size=1280x720:rate=25', '-vf', `gblur=sigma=14:enable='lt(t,${blurred})'`,
-  '-c:v', 'libx264', '-preset', 'ultrafast', '-threads', '1', '-g', '50', '-pix_fmt', 'yuv420p', '-b:v', '2M', '-an',
-  '-f', 'flv', `${stream.ingest.rtmp.url}/${stream.ingest.rtmp.key}`,
-], { stdio: 'ignore' });
+const encoder = spawn(job.ffmpeg, ['-nostdin', '-v', 'error', '-re', '-i', film, '-c', 'copy', '-f', 'flv', `${stream.ingest.rtmp.url}/${stream.ingest.rtmp.key}`], { stdio: 'ignore' });
 const { browser, close } = await launch(job.chromium);
 try {
   for (const end = Date.now() + patience; (await ask('GET', `/v1/streams/${stream.id}`)).status !== 'live' && Date.now() < end; ) {
@@ -76,5 +80,6 @@ try {
   fs.writeSync(1, JSON.stringify({ problems, viewers }));
 } finally {
   encoder.kill('SIGKILL');
+  fs.rmSync(path.dirname(film), { recursive: true });
   await close();
 }
