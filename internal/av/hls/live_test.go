@@ -122,7 +122,7 @@ func asRead(p *LivePlaylist) LivePlaylist {
 	want.Segments = slices.Clone(p.Segments)
 	for i := range want.Segments {
 		s := &want.Segments[i]
-		end -= s.Duration
+		end -= told(s.Duration)
 		rounded(s)
 		if end > partWindow*p.Target {
 			s.Parts = nil

@@ -190,13 +190,10 @@ func (r *liveReader) checkDuration(line int, s *LiveSegment) {
 	}
 }
 
-// rounding is how much the durations of a few segments, each rounded, may be off together.
-const rounding = time.Millisecond
-
 // checkPlace checks whether a segment that ends so long before the end has
 // parts where it should.
 func (r *liveReader) checkPlace(line int, s *LiveSegment, after bool, distance time.Duration) {
-	if len(s.Parts) > 0 && distance > partWindow*r.out.Playlist.Target+rounding {
+	if len(s.Parts) > 0 && distance > partWindow*r.out.Playlist.Target {
 		r.problem(line, "6.2.2", "parts of a segment that ended %v before the end, beyond %d target durations", distance, partWindow)
 	}
 	if len(s.Parts) == 0 && after && !s.Gap {

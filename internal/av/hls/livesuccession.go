@@ -41,7 +41,7 @@ func (r *liveReader) checkSuccession(before *Checked) {
 }
 
 func (p *LivePlaylist) segmentsDuration() time.Duration {
-	return p.duration() - p.Open.partsDuration()
+	return p.duration() - p.openDuration()
 }
 
 // checkConstants checks what stays for the life of a playlist.
@@ -83,7 +83,7 @@ func (r *liveReader) checkCommon(was, is *LivePlaylist, gone int) {
 		if line == 0 {
 			continue // skipped, and taken from before
 		}
-		edge := end <= partWindow*is.Target-rounding
+		edge := end <= partWindow*is.Target
 		switch at := i + gone; {
 		case at < len(was.Segments):
 			r.checkSame(line, int64(i), &was.Segments[at], s, edge)

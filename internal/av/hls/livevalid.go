@@ -25,7 +25,7 @@ func (p *LivePlaylist) check() error {
 	end := p.duration()
 	for i := range p.Segments {
 		s := &p.Segments[i]
-		end -= s.Duration
+		end -= told(s.Duration)
 		err := p.checkSegment(s, before)
 		if err == nil && p.edge(end) {
 			err = p.checkPartsOf(s)

@@ -18,7 +18,7 @@ func (p *LivePlaylist) AppendTo(dst []byte) ([]byte, error) {
 	written := ""
 	for i := range p.Segments {
 		s := &p.Segments[i]
-		end -= s.Duration
+		end -= told(s.Duration)
 		if i < p.Skip {
 			continue
 		}
@@ -56,24 +56,27 @@ func (p *LivePlaylist) SkipMax() int {
 	if p.CanSkipUntil == 0 {
 		return 0
 	}
-	kept := p.Open.partsDuration()
+	kept := p.openDuration()
 	for i := len(p.Segments); i > 0; i-- {
 		if kept >= p.CanSkipUntil {
 			return i
 		}
-		kept += p.Segments[i-1].Duration
+		kept += told(p.Segments[i-1].Duration)
 	}
 	return 0
 }
 
-// duration is that of all segments and of the open one's parts.
+// duration is that of all segments and of the open one's parts, as it is told.
 func (p *LivePlaylist) duration() time.Duration {
-	sum := p.Open.partsDuration()
+	sum := p.openDuration()
 	for i := range p.Segments {
-		sum += p.Segments[i].Duration
+		sum += told(p.Segments[i].Duration)
 	}
 	return sum
 }
+
+// openDuration is that of the open segment's parts, whose sum is told exactly.
+func (p *LivePlaylist) openDuration() time.Duration { return told(p.Open.partsDuration()) }
 
 func (s *LiveSegment) partsDuration() time.Duration {
 	var sum time.Duration
@@ -203,8 +206,11 @@ func appendSeconds(out []byte, us int64) []byte {
 	return out
 }
 
-// micros rounds to the nearest microsecond.
-func micros(d time.Duration) int64 { return int64(d.Round(time.Microsecond) / time.Microsecond) }
+// told is a duration as players read it: to the nearest microsecond.
+func told(d time.Duration) time.Duration { return d.Round(time.Microsecond) }
+
+// micros is the same in microseconds.
+func micros(d time.Duration) int64 { return int64(told(d) / time.Microsecond) }
 
 // microsUp rounds up to a microsecond: limits and distances must not shrink.
 func microsUp(d time.Duration) int64 {

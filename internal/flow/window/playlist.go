@@ -211,8 +211,8 @@ func (g *Group) describe(r *rendition) *hls.LivePlaylist {
 		out := &p.Segments[i]
 		start(out, s)
 		out.URI, out.Duration, out.Gap = s.uri, s.duration, s.gap
-		if ago <= 3*g.o.Longest {
-			out.Parts = parts(s) // of a gap too: they were told
+		if ago <= 3*g.o.Longest+time.Second { // which of these are told is for the playlist
+			out.Parts = parts(s)
 		}
 		ago += s.duration
 	}
