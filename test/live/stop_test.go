@@ -83,14 +83,10 @@ func TestStop(t *testing.T) {
 	push(t, ingest(s, key))
 	c.await(t, s.ID, client.StreamLive)
 	again := rendition(t, master, "video")
-	if !program.Eventually(patience, func() bool {
-		l, versions := again.playlist()
-		return versions > 0 && !l.Ended
-	}) {
+	l, _ = again.playlist()
+	if l = again.awaitSegments(t, next(l)+1); l.Ended {
 		t.Error("the playlist of a stream that is started has an end")
 	}
-	l, _ = again.playlist()
-	again.awaitSegments(t, next(l)+1)
 	again.verdict(t)
 	if status := c.Stop(); status != 0 {
 		t.Errorf("the server ended with status %d", status)

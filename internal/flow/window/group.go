@@ -170,6 +170,14 @@ func (g *Group) End() {
 	g.keep(stop)
 }
 
+// Ended reports whether the playlists have their end. Where a stream begins anew, they have
+// it until its first segment.
+func (g *Group) Ended() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.ended
+}
+
 // laterClosed notes that no segment is open.
 func (g *Group) laterClosed() {
 	g.later(task{line: record{Open: g.openRecord(g.cut.next - 1), Closed: true, Ended: g.ended}})

@@ -92,6 +92,10 @@ func (l *session) watchable(now time.Time) bool {
 	return false
 }
 
+// shown reports whether viewers see what comes: they would take a window that still has the
+// end of what was before for a stream that is over.
+func (l *session) shown(now time.Time) bool { return l.watchable(now) && !l.group.Ended() }
+
 // take puts an input on air, from its next key frame on.
 func (l *session) take(in *input, now time.Time) {
 	if l.slate {
@@ -181,6 +185,10 @@ func (l *session) watch(now time.Time) {
 			in.refreshed = now
 			refresh = append(refresh, in.connection.Refresh)
 		}
+	}
+	if on := l.shown(now); on != l.showing {
+		l.showing = on
+		l.poke()
 	}
 	if l.slate && !l.closing {
 		after := watchEvery

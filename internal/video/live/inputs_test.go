@@ -11,9 +11,10 @@ import (
 	"liuyun/internal/flow/hub"
 	"liuyun/internal/flow/ingest"
 	"liuyun/internal/flow/window"
+	"liuyun/internal/testkit"
 )
 
-// stage is a session without a window, and what comes out of it, on a clock of its own.
+// stage is a session whose stream nobody cuts, and what comes out of it, on a clock of its own.
 type stage struct {
 	*session
 	t    *testing.T
@@ -25,7 +26,7 @@ type stage struct {
 
 func newStage(t *testing.T) *stage {
 	source := hub.New(hub.DefaultLimits())
-	l := &session{wake: make(chan struct{}, 1), log: slog.New(slog.DiscardHandler), source: source, channel: ingest.NewChannel(source, 0), slate: true, crowd: &audience{}, traffic: &traffic{}}
+	l := &session{group: newTestWindow(t), wake: make(chan struct{}, 1), log: slog.New(slog.DiscardHandler), source: source, channel: ingest.NewChannel(source, 0), slate: true, crowd: &audience{}, traffic: &traffic{}}
 	l.channel.Offer = l.offer
 	return &stage{session: l, t: t, out: source.Read(), now: time.Unix(1_800_000_000, 0), keys: make(map[*byte]bool)}
 }
@@ -153,6 +154,31 @@ func (s *stage) want(want string, onAir OnAir) {
 	}
 	if is != onAir {
 		s.t.Errorf("health says %q is on air, want %q", is, onAir)
+	}
+}
+
+// Where a window has the end of what was before, a stream is not live before that goes on.
+func TestLiveWhenTheWindowGoesOn(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.group.End()
+	cut := s.source.ReadAll()
+	s.play(time.Second, s.enter('a', false, 31))
+	if !s.watchable(s.now) || s.shown(s.now) {
+		t.Error("a stream is shown whose playlists have their end")
+	}
+	ended := make(chan error)
+	go func() { ended <- s.group.Run(t.Context(), cut) }()
+	testkit.Until(t, time.Minute, "the window to go on", func() bool { return !s.group.Ended() })
+	for len(s.wake) > 0 {
+		<-s.wake
+	}
+	if s.watch(s.now); !s.shown(s.now) || len(s.wake) != 1 {
+		t.Errorf("its window goes on: shown is %v, and %d look at it", s.shown(s.now), len(s.wake))
+	}
+	s.source.End(nil)
+	if err := <-ended; err != nil || !s.group.Ended() {
+		t.Errorf("%v, ended is %v", err, s.group.Ended())
 	}
 }
 

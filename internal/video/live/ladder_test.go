@@ -3,7 +3,6 @@ package live
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -47,14 +46,19 @@ func (k *kitchens) now() string {
 	return strings.Join(k.running, " ")
 }
 
-// newTestSession is a session whose stream nobody cuts.
-func newTestSession(t *testing.T, k *kitchens, names ...string) (l *session, end func()) {
+func newTestWindow(t *testing.T) *window.Group {
 	t.Helper()
-	group, err := window.New(window.Options{Folder: t.TempDir(), Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	group, err := window.New(window.Options{Folder: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	l = &session{group: group, source: hub.New(hub.DefaultLimits()), log: slog.New(slog.DiscardHandler)}
+	return group
+}
+
+// newTestSession is a session whose stream nobody cuts.
+func newTestSession(t *testing.T, k *kitchens, names ...string) (l *session, end func()) {
+	t.Helper()
+	l = &session{group: newTestWindow(t), source: hub.New(hub.DefaultLimits()), log: slog.New(slog.DiscardHandler)}
 	l.channel = ingest.NewChannel(l.source, 0)
 	l.renditions = newRenditions(l, k, names, adaptOff)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -36,6 +36,7 @@ type session struct {
 	channel *ingest.Channel // into source
 	inputs  [2]*input       // primary and backup; nil is nobody
 	onAir   *input          // one of them
+	showing bool            // viewers see it, when that was last looked at
 	slate   bool            // a still picture is shown while nothing comes
 	closing bool            // nobody may join any more
 	halted  bool            // and nobody is waited for: the stream is stopped
@@ -74,7 +75,7 @@ func (l *session) poke() {
 func (l *session) facts() facts {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return facts{present: l.present(), onAir: l.watchable(time.Now()), halted: l.halted}
+	return facts{present: l.present(), onAir: l.shown(time.Now()), halted: l.halted}
 }
 
 // stop ends the session: who sends is told why.
