@@ -275,11 +275,12 @@ func (l *Ladder) prepare(from start) []*rung {
 	made := l.worth()
 	made = made[min(l.shedder.shed, len(made)):]
 	var all []rate.Rung
-	var begin []*rung
+	var begin []ingest.Rung
 	for i, r := range l.rungs {
 		all = append(all, r.Rung)
 		if r.by = l.standIn(i, made); r.by != nil && r.beginAt(from) {
-			begin = append(begin, r)
+			rung, _ := r.made()
+			begin = append(begin, rung)
 		}
 		if r.by == nil && !slices.Contains(made, r) {
 			r.end()
@@ -290,8 +291,8 @@ func (l *Ladder) prepare(from start) []*rung {
 	if planned {
 		l.Planned(all, from.rate)
 	}
-	for _, r := range begin {
-		l.Made(ingest.Rung{Name: r.Name, Height: r.Height, Bitrate: r.Cap, Stream: r.stream})
+	for _, rung := range begin {
+		l.Made(rung)
 	}
 	return made
 }

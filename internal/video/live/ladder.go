@@ -99,7 +99,7 @@ func newRenditions(l *session, k ladder.Maker, names []string, adapt string) *re
 	r := &renditions{session: l, kitchen: k, names: names}
 	r.ladder = ladder.New(ladder.Options{
 		Source: l.source, Maker: k, Hold: l.wait(holdShare), Log: l.log, Made: r.made, Planned: r.planned,
-		Break: func() { l.group.Break() }, Breaks: func(ctx context.Context, pts, clock int64) bool { return l.group.Breaks(ctx, pts, clock) },
+		Break: l.group.Break, Breaks: l.group.Breaks,
 		Adapt: ladder.Adaption{Rungs: adapt == adaptRungs || adapt == adaptAll, Bits: adapt == adaptAll},
 	})
 	return r
