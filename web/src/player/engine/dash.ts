@@ -26,8 +26,7 @@ export function openDASH(video: HTMLVideoElement, source: Source, at: number, li
       buffer: { fastSwitchEnabled: true, bufferToKeep: 30 },
       // A viewer who picks another codec wants to see it now, not after the buffer.
       trackSwitchMode: { audio: 'alwaysReplace', video: 'alwaysReplace' },
-      // Who opens a stream with its first moment may stand at that.
-      ...(source.live && { ...patient, gaps: { enableStallFix: true } }),
+      ...(source.live && patient),
     },
   });
   const state: State = { rungs: [], chosen: -1, shown: undefined, pending: undefined, replacing: undefined, loaded: false, words: [], servers: 1, failures: 0 };
@@ -36,7 +35,10 @@ export function openDASH(video: HTMLVideoElement, source: Source, at: number, li
   // The player counts from where the presentation starts, which need not be 0. A stream
   // has another time here than with other engines: it begins at the live edge.
   const closing = new AbortController();
-  if (source.live) letBehind(player, video, closing.signal);
+  if (source.live) {
+    letBehind(player, video, closing.signal);
+    showFirst(video, closing.signal);
+  }
   player.initialize(video, source.dash, false, at > 0 && !source.live ? at : NaN);
 
   return {
@@ -82,6 +84,25 @@ const patient = {
   retryIntervals: { MPD: 500, MediaSegment: 500, InitializationSegment: 500, lowLatencyReductionFactor: 1 },
   retryAttempts: { MPD: 60, MediaSegment: 60, InitializationSegment: 60, lowLatencyMultiplyFactor: 1 },
 };
+
+/**
+ * showFirst has a stream begin that is opened in its first second. dash.js begins a little
+ * before its first picture then, or replaces what a decoder has begun with, and no picture
+ * comes of the rest, though it is there.
+ */
+function showFirst(video: HTMLVideoElement, closing: AbortSignal): void {
+  const every = 400; // milliseconds
+  const timer = setInterval(() => {
+    const { buffered, currentTime: now, readyState, seeking } = video;
+    if (readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) clearInterval(timer);
+    else if (buffered.length > 0) {
+      const begins = buffered.start(0);
+      const stands = begins > now ? begins - now < 1 : !seeking;
+      if (stands && buffered.end(0) - now > 1) video.currentTime = Math.max(now, begins) + 0.05;
+    }
+  }, every);
+  closing.addEventListener('abort', () => clearInterval(timer));
+}
 
 /** follows is how far behind the live edge somebody may be who is brought back to it, in seconds. */
 const follows = 10;
