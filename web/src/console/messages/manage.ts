@@ -82,7 +82,7 @@ export const en = {
   hookMadeText: "Check each call's signature with it.",
   hookEnabled: 'Enabled',
   hookDisabled: 'Off',
-  hookFailing: 'Failing, for the first time {time}',
+  hookFailing: 'Failing, first {time}',
   hookWorks: 'Last answer {status}',
   hookUnused: 'Not called yet',
   hookTest: 'Send a test',
