@@ -12,10 +12,12 @@ import path from 'node:path';
 import { launch } from './lib/chromium.mjs';
 
 const job = JSON.parse(fs.readFileSync(0, 'utf8'));
-const patience = 60_000; // bounds the test, judges nothing
-const blurred = 38; // seconds until the picture has detail
-const length = 56;
+const patience = 180_000; // bounds the test, judges nothing
+const blurred = 45; // seconds without detail, of
+const length = 60; // each time that the film is sent
 const problems = [];
+
+const pause = (time) => new Promise((done) => setTimeout(done, time));
 
 async function ask(method, path, body) {
   const response = await fetch(job.url + path, {
@@ -43,40 +45,51 @@ async function open(browser, stream, delivery) {
   return page;
 }
 
-/** watch notes how high the picture is, and for how long it stands still, until a time. */
-async function watch(page, until) {
-  return page.evaluate(async (until) => {
+/** watch notes from now on how high the picture is, and for how long it stands still. */
+async function watch(page) {
+  await page.evaluate(() => {
     const video = document.querySelector('video');
-    const heights = [];
-    let at = video.currentTime, since = Date.now(), still = 0;
-    while (Date.now() < until) {
-      await new Promise((done) => setTimeout(done, 100));
-      if (heights.at(-1) !== video.videoHeight) heights.push(video.videoHeight);
+    const seen = (window.seen = { heights: [], still: 0 });
+    let at = video.currentTime, since = Date.now();
+    setInterval(() => {
+      if (seen.heights.at(-1) !== video.videoHeight) seen.heights.push(video.videoHeight);
       if (video.currentTime !== at) [at, since] = [video.currentTime, Date.now()];
-      still = Math.max(still, (Date.now() - since) / 1000);
-    }
-    return { heights, still };
-  }, until);
+      seen.still = Math.max(seen.still, (Date.now() - since) / 1000);
+    }, 100);
+  });
+}
+
+/** until waits until 480p is in a state. */
+async function until(state) {
+  for (const end = Date.now() + patience; Date.now() < end; ) {
+    const { health } = await ask('GET', `/v1/streams/${stream.id}`);
+    if (health?.rungs.find((rung) => rung.name === '480p')?.state === state) return;
+    await pause(200);
+  }
+  throw new Error(`480p is not ${state}`);
 }
 
 const stream = await ask('POST', '/v1/streams', { name: 'Slides', ladder: ['480p', '360p'] });
 // Made before, so that sending it takes next to nothing of the machine.
 const film = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'rungs-')), 'film.flv');
 execFileSync(job.ffmpeg, [
-  '-nostdin', '-v', 'error', '-f', 'lavfi', '-i', 'testsrc2=size=960x540:rate=15', '-t', String(length + 30), '-vf', `gblur=sigma=12:enable='lt(t,${blurred})'`,
-  '-c:v', 'libx264', '-preset', 'ultrafast', '-g', '30', '-pix_fmt', 'yuv420p', '-b:v', '2M', '-an', film,
+  '-nostdin', '-v', 'error', '-f', 'lavfi', '-i', 'testsrc2=size=960x540:rate=10', '-t', String(length), '-vf', `gblur=sigma=12:enable='lt(t,${blurred})'`,
+  '-c:v', 'libx264', '-preset', 'ultrafast', '-g', '20', '-pix_fmt', 'yuv420p', '-b:v', '2M', '-an', film,
 ]);
-const begun = Date.now();
-const encoder = spawn(job.ffmpeg, ['-nostdin', '-v', 'error', '-re', '-i', film, '-c', 'copy', '-f', 'flv', `${stream.ingest.rtmp.url}/${stream.ingest.rtmp.key}`], { stdio: 'ignore' });
+const encoder = spawn(job.ffmpeg, ['-nostdin', '-v', 'error', '-re', '-stream_loop', '-1', '-i', film, '-c', 'copy', '-f', 'flv', `${stream.ingest.rtmp.url}/${stream.ingest.rtmp.key}`], { stdio: 'ignore' });
 const { browser, close } = await launch(job.chromium);
 try {
-  for (const end = Date.now() + patience; (await ask('GET', `/v1/streams/${stream.id}`)).status !== 'live' && Date.now() < end; ) {
-    await new Promise((done) => setTimeout(done, 200));
-  }
+  await until('made');
   const deliveries = ['hls', 'dash'];
   const pages = await Promise.all(deliveries.map((delivery) => open(browser, stream, delivery)));
-  const seen = await Promise.all(pages.map((page) => watch(page, begun + length * 1000)));
-  const viewers = seen.map((s, i) => ({ delivery: deliveries[i], ...s }));
+  await Promise.all(pages.map(watch));
+  await until('spare');
+  await until('made');
+  const heights = (page) => page.evaluate(() => window.seen.heights);
+  const back = async (page) => (await heights(page)).length > 1 && (await heights(page)).at(-1) === 480;
+  for (const end = Date.now() + 20_000; !(await Promise.all(pages.map(back))).every(Boolean) && Date.now() < end; ) await pause(200);
+  await pause(3000); // whether they go on
+  const viewers = await Promise.all(pages.map(async (page, i) => ({ delivery: deliveries[i], ...(await page.evaluate(() => window.seen)) })));
   fs.writeSync(1, JSON.stringify({ problems, viewers }));
 } finally {
   encoder.kill('SIGKILL');

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"liuyun/internal/console"
@@ -13,9 +12,9 @@ import (
 )
 
 // Who has chosen a rendition goes on while it is left out and when it comes back, by HLS
-// and by DASH, see rungs.mjs.
+// and by DASH, see rungs.mjs. It is alone in its package then: a machine that cannot keep
+// up sheds renditions.
 func TestChosenRung(t *testing.T) {
-	t.Parallel()
 	chromium, ffmpeg := testkit.Program(t, "chromium"), testkit.FFmpeg(t)
 	testkit.Need(t, console.Built(), "the console is not built: run make e2e")
 	running := process.Build(t, testkit.Root(t)).Serve(t, filepath.Join(t.TempDir(), "data"),
@@ -25,9 +24,6 @@ func TestChosenRung(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, err := node(t, job, "rungs.mjs")
-	if strings.Contains(running.Log(), "the machine cannot keep up") {
-		t.Skip("the machine cannot keep up with the renditions of one stream beside all else that it does")
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +43,7 @@ func TestChosenRung(t *testing.T) {
 	}
 	const most = 3 // seconds that a machine with other work on it may take
 	for _, v := range found.Viewers {
-		if !slices.Contains(v.Heights, 360) || v.Heights[len(v.Heights)-1] != 480 || v.Still > most {
+		if !slices.Equal(v.Heights, []int{480, 360, 480}) || v.Still > most {
 			t.Errorf("%s: the picture was %v high, and stood still for %.1f s", v.Delivery, v.Heights, v.Still)
 		}
 	}
