@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -283,8 +282,7 @@ func (s *tiers) numbers(t *testing.T) {
 		t.Errorf("served %d: %+v, %+v", s.served(), total, traffic)
 	}
 	// The edge has its shield ask; of an origin that it has not asked itself it says nothing.
-	atShield := func(o client.OriginState) bool { return o.Edge == "shield" && o.URL == s.origin.URL }
-	if len(traffic.Paths) == 0 || !slices.ContainsFunc(traffic.Origins, atShield) {
+	if o := traffic.Origins; len(traffic.Paths) == 0 || len(o) != 1 || o[0].Edge != "shield" || o[0].URL != s.origin.URL {
 		t.Errorf("paths %v, origins %v", traffic.Paths, traffic.Origins)
 	}
 	found := make(map[string]client.Edge)
