@@ -301,6 +301,9 @@ func checkAddress(ctx context.Context, o DoctorOptions) Finding {
 // would open them.
 func checkPorts(ctx context.Context, o DoctorOptions) Finding {
 	n := serving{ServeOptions: ServeOptions{Config: o.Config, Listen: o.Listen, Roles: o.Roles}}
+	if err := checkRoles(o.Roles); err != nil {
+		return Finding{Verdict: Bad, Found: fault.Message(err), Advice: "choose other --roles"}
+	}
 	nodes, bus, err := n.nodeAddresses()
 	if err != nil {
 		return Finding{Verdict: Bad, Found: fault.Message(err), Advice: "choose another address with --listen"}

@@ -101,6 +101,10 @@ func TestDoctorOnOtherPorts(t *testing.T) {
 	if got := checkPorts(t.Context(), o); got.Verdict != Bad || got.Advice == "" {
 		t.Errorf("no address: got %+v", got)
 	}
+	o = DoctorOptions{Config: DefaultConfig(), Listen: "127.0.0.1:0", Roles: []string{"nonsense"}}
+	if got := checkPorts(t.Context(), o); got.Verdict != Bad || !strings.Contains(got.Found, "nonsense") {
+		t.Errorf("a role that there is not: got %+v", got)
+	}
 }
 
 func TestDoctorOnLivePorts(t *testing.T) {

@@ -78,19 +78,27 @@ const (
 	unitGrace = 15 * time.Second
 )
 
+// checkRoles says whether a node may have roles.
+func checkRoles(roles []string) error {
+	for _, role := range roles {
+		if !slices.Contains(Roles(), role) {
+			return fault.New(fault.Invalid, "there is no role %q; choose from %s", role, strings.Join(Roles(), ", "))
+		}
+	}
+	if slices.Contains(roles, RoleLive) && !slices.Contains(roles, RoleControl) {
+		return fault.New(fault.Invalid, "the role live needs the role control on the same node")
+	}
+	return nil
+}
+
 // Serve runs the cloud, or one node of it, until ctx ends; then it drains and
 // returns nil. An error says which part failed.
 func Serve(ctx context.Context, o ServeOptions) error {
 	if len(o.Roles) == 0 {
 		o.Roles = DefaultRoles()
 	}
-	for _, role := range o.Roles {
-		if !slices.Contains(Roles(), role) {
-			return fault.New(fault.Invalid, "there is no role %q; choose from %s", role, strings.Join(Roles(), ", "))
-		}
-	}
-	if slices.Contains(o.Roles, RoleLive) && !slices.Contains(o.Roles, RoleControl) {
-		return fault.New(fault.Invalid, "the role live needs the role control on the same node")
+	if err := checkRoles(o.Roles); err != nil {
+		return err
 	}
 	if err := o.checkEdge(); err != nil {
 		return err
