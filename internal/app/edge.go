@@ -18,6 +18,7 @@ import (
 	"liuyun/internal/edge/cache"
 	"liuyun/internal/edge/origin"
 	"liuyun/internal/kit/h3"
+	"liuyun/internal/kit/lane"
 	"liuyun/internal/kit/obs"
 )
 
@@ -140,7 +141,7 @@ func (n *serving) addViewers(serve http.Handler, node string) error {
 // addEdgeListeners adds what viewers come to. By UDP they come to the same port as by TCP.
 func (n *serving) addEdgeListeners(serve http.Handler, listening func(net.Addr)) error {
 	if n.security.config == nil || !n.Config.Edge.HTTP3 {
-		n.add("edge", n.listener(n.Listen, n.security.config, serve, nil, listening), nil)
+		n.add("edge", n.listener(n.Listen, n.security.config, serve, n.edgeLane(serve), listening), nil)
 		return nil
 	}
 	secret, err := n.quicSecret()
@@ -170,6 +171,12 @@ func (n *serving) addEdgeListeners(serve http.Handler, listening func(net.Addr))
 		return server.Serve(ctx, socket, ready)
 	}, nil)
 	return nil
+}
+
+// edgeLane answers all that viewers ask for who come without encryption.
+func (n *serving) edgeLane(serve http.Handler) *lane.Lane {
+	all := func(string) bool { return true }
+	return &lane.Lane{Takes: all, Handler: serve, Watch: true, Header: headerTimeout, Idle: idleTimeout, Log: n.Log}
 }
 
 // quicSecret is what HTTP/3 has to know after a restart. It is made when it is not there,

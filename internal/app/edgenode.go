@@ -489,7 +489,7 @@ func (n *serving) addEdge(e *edgeNode) {
 		n.add("shield", n.listener(e.config.ShieldListen, secure, http.HandlerFunc(e.serveEdge), nil, func(net.Addr) {}), nil)
 	}
 	if plain := e.config.HTTPListen; plain != "" {
-		n.add("plain listener", n.listener(plain, nil, e.front, nil, func(net.Addr) {}), nil)
+		n.add("plain listener", n.listener(plain, nil, e.front, n.edgeLane(e.front), func(net.Addr) {}), nil)
 	}
 }
 

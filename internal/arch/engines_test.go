@@ -59,6 +59,7 @@ func families() []family {
 		{"go.uber.org/goleak", "internal/testkit", "for tests"},
 		{"github.com/rogpeppe/go-internal", "", "for tests"},
 		{"pgregory.net/rapid", "", "for tests"},
+		{"golang.org/x/net", "internal/kit/lane", "what net/http takes for a field of a request"},
 		{"golang.org/x/sync", "internal", "an extension of the standard library"},
 		{"golang.org/x/sys", "internal", "an extension of the standard library"},
 		{"golang.org/x/text", "internal", "an extension of the standard library"},

@@ -15,13 +15,17 @@ import (
 	"time"
 )
 
-// Lane says what is answered here. All fields must be set.
+// Lane says what is answered here. All fields but Watch must be set.
 type Lane struct {
 	// Takes reports whether requests for a path are answered here. Handler answers those
-	// that have no body, ask for no range, and set no condition. Their context is that of
-	// Listen: it does not end when the client goes.
+	// that have no body, ask for no range, and set no condition. It must not change their
+	// header.
 	Takes   func(path string) bool
 	Handler http.Handler
+	// Watch has the context of a request end with the answer or when the client goes, for
+	// a handler that asks for that: somebody reads the connection then. Without it the
+	// context is that of Listen.
+	Watch bool
 	// Header is how long a request may take to come, Idle how long none may come.
 	Header, Idle time.Duration
 	Log          *slog.Logger
@@ -205,6 +209,11 @@ func (s *Listener) answer(c *conn, r *http.Request) (more bool) {
 			}
 		}
 	}()
+	if s.lane.Watch {
+		p := &presence{base: r.Context(), c: c}
+		defer p.end()
+		r = r.WithContext(p)
+	}
 	w := &c.writer
 	w.begin(c)
 	s.lane.Handler.ServeHTTP(w, r)

@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"net"
@@ -9,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // conn is a connection whose requests are answered here.
@@ -64,7 +67,7 @@ func (c *conn) next(like *http.Request, l *Lane, wait time.Duration) (*http.Requ
 		}
 		end = bytes.Index(c.buffer[:c.filled], []byte(endOfRequest))
 	}
-	r := c.parse(like, l.Takes, c.buffer[:end+2])
+	r := c.parse(like, l.Takes, c.buffer[:end+len(endOfRequest)])
 	if r == nil {
 		return nil, errNotHere
 	}
@@ -93,8 +96,11 @@ const beginning = "GET /"
 const endOfRequest = "\r\n\r\n"
 
 // parse returns a request, like one that is given, of which it understands all, else
-// nil. The text ends with that of its last line.
+// nil.
 func (c *conn) parse(like *http.Request, takes func(string) bool, text []byte) *http.Request {
+	if bareLine(text) {
+		return nil
+	}
 	line, fields, _ := bytes.Cut(text, []byte("\r\n"))
 	target, ok := bytes.CutPrefix(line, []byte("GET "))
 	if !ok {
@@ -127,67 +133,44 @@ func plain(target []byte) bool {
 	return len(path) > 0 && path[0] == '/' && !bytes.ContainsAny(path, "%\\") && !bytes.Contains(path, []byte("//")) && !bytes.Contains(path, []byte("/."))
 }
 
-// understand reads the fields of a request, and reports whether all of them are such as
-// change nothing here.
+// understand reads the fields of a request as net/http does, and reports whether all of them
+// are such as change nothing here.
 func (c *conn) understand(fields []byte) bool {
 	if c.header != nil && bytes.Equal(fields, c.fields) {
 		return true
 	}
-	header, host := make(http.Header), ""
-	for rest := fields; len(rest) > 0; {
-		var line []byte
-		line, rest, _ = bytes.Cut(rest, []byte("\r\n"))
-		name, value, found := bytes.Cut(line, []byte(":"))
-		if !found || !isToken(name) {
-			return false
-		}
-		value = bytes.Trim(value, " \t")
-		if !isText(value) {
-			return false
-		}
-		key := textproto.CanonicalMIMEHeaderKey(string(name))
-		switch key {
-		case "Host":
-			if host != "" || len(value) == 0 {
-				return false
-			}
-			host = string(value)
-			continue
-		case "Connection":
-			if !bytes.EqualFold(value, []byte("keep-alive")) {
-				return false
-			}
-		case "Range", "Content-Length", "Transfer-Encoding", "Te", "Trailer", "Upgrade", "Expect", "Http2-Settings",
-			"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range":
-			return false
-		}
-		header[key] = append(header[key], string(value))
-	}
-	if host == "" {
+	read, err := textproto.NewReader(bufio.NewReaderSize(bytes.NewReader(fields), len(fields))).ReadMIMEHeader()
+	if err != nil {
 		return false
 	}
-	c.fields, c.header, c.host = append(c.fields[:0], fields...), header, host
+	header := http.Header(read)
+	hosts := header["Host"]
+	delete(header, "Host")
+	if len(hosts) != 1 || hosts[0] == "" || !httpguts.ValidHostHeader(hosts[0]) {
+		return false
+	}
+	for name, values := range header {
+		if !httpguts.ValidHeaderFieldName(name) || !ordinary(name, values) {
+			return false
+		}
+		for _, value := range values {
+			if !httpguts.ValidHeaderFieldValue(value) {
+				return false
+			}
+		}
+	}
+	c.fields, c.header, c.host = append(c.fields[:0], fields...), header, hosts[0]
 	return true
 }
 
-// isToken reports whether it is a name of a field (RFC 9110, 5.6.2).
-func isToken(name []byte) bool {
-	for _, b := range name {
-		switch {
-		case b >= 'a' && b <= 'z', b >= 'A' && b <= 'Z', b >= '0' && b <= '9', bytes.IndexByte([]byte("!#$%&'*+-.^_`|~"), b) >= 0:
-		default:
-			return false
-		}
-	}
-	return len(name) > 0
-}
-
-// isText reports whether it is the value of a field, all of it printable.
-func isText(value []byte) bool {
-	for _, b := range value {
-		if b < ' ' && b != '\t' || b == 0x7f {
-			return false
-		}
+// ordinary reports whether a field changes nothing here.
+func ordinary(name string, values []string) bool {
+	switch name {
+	case "Connection":
+		return len(values) == 1 && strings.EqualFold(values[0], "keep-alive")
+	case "Pragma", "Range", "Content-Length", "Transfer-Encoding", "Te", "Trailer", "Upgrade", "Expect", "Http2-Settings",
+		"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range":
+		return false
 	}
 	return true
 }

@@ -38,10 +38,15 @@ func (w *writer) begin(c *conn) {
 // Header are the fields of the answer.
 func (w *writer) Header() http.Header { return w.header }
 
-// WriteHeader sets the status. What is below 200 is not sent.
+// WriteHeader sets the status. One below 200 is sent at once, and an answer follows it.
 func (w *writer) WriteHeader(status int) {
-	if w.status == 0 && status >= http.StatusOK {
+	switch {
+	case w.status != 0 || w.begun || w.failed != nil:
+	case status >= http.StatusOK:
 		w.status = status
+	case status != http.StatusSwitchingProtocols:
+		w.c.out = append(w.fields(statusLine(w.c.out[:0], status)), "\r\n"...)
+		_ = w.put(append(w.c.pieces[:0], w.c.out)) // it is kept for the answer
 	}
 }
 
@@ -122,20 +127,7 @@ func (w *writer) head() []byte {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
-	b := append(w.c.out[:0], "HTTP/1.1 "...)
-	b = append(strconv.AppendInt(b, int64(w.status), 10), ' ')
-	b = append(append(b, http.StatusText(w.status)...), "\r\n"...)
-	for name, values := range w.header {
-		if name == "Content-Length" || name == "Transfer-Encoding" || name == "Connection" {
-			continue
-		}
-		for _, value := range values {
-			if strings.ContainsAny(value, "\r\n") {
-				continue
-			}
-			b = append(append(append(append(b, name...), ": "...), value...), "\r\n"...)
-		}
-	}
+	b := w.fields(statusLine(w.c.out[:0], w.status))
 	if _, set := w.header["Date"]; !set {
 		b = append(time.Now().UTC().AppendFormat(append(b, "Date: "...), http.TimeFormat), "\r\n"...)
 	}
@@ -149,16 +141,42 @@ func (w *writer) head() []byte {
 	return w.c.out
 }
 
+func statusLine(b []byte, status int) []byte {
+	b = append(strconv.AppendInt(append(b, "HTTP/1.1 "...), int64(status), 10), ' ')
+	return append(append(b, http.StatusText(status)...), "\r\n"...)
+}
+
+// fields appends those that a handler has set. How the body is framed is not for it to say,
+// and no fields follow the body: who wants them asks by TE, and is not here.
+func (w *writer) fields(b []byte) []byte {
+	for name, values := range w.header {
+		switch name {
+		case "Content-Length", "Transfer-Encoding", "Connection", "Trailer":
+			continue
+		}
+		for _, value := range values {
+			if strings.ContainsAny(value, "\r\n") {
+				continue
+			}
+			b = append(append(append(append(b, name...), ": "...), value...), "\r\n"...)
+		}
+	}
+	return b
+}
+
 // Flush sends what is held.
-func (w *writer) Flush() {
+func (w *writer) Flush() { _ = w.FlushError() } // it is kept for the next
+
+// FlushError sends what is held. It fails where the client is gone.
+func (w *writer) FlushError() error {
 	if w.failed != nil {
-		return
+		return w.failed
 	}
 	if !w.begun {
 		w.measure()
 		w.chunked = w.length < 0
 	}
-	_ = w.send(nil) // it is kept for the next
+	return w.send(nil)
 }
 
 // ReadFrom sends what a reader has; a file goes by sendfile where its length is known.
