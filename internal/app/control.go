@@ -20,6 +20,7 @@ import (
 	"liuyun/internal/control/notify"
 	"liuyun/internal/control/sched"
 	"liuyun/internal/control/site"
+	"liuyun/internal/edge/front"
 	"liuyun/internal/kit/blob"
 	"liuyun/internal/kit/bus"
 	"liuyun/internal/kit/guard"
@@ -51,6 +52,15 @@ type control struct {
 	api      *web.API
 	metrics  *obs.Registry
 	log      *slog.Logger
+	// front counts what this node answers, where it is an edge too; else nil.
+	front *front.Front
+}
+
+// answered counts an answer with a film or a stream to a viewer of this node.
+func (c *control) answered(bytes int64) {
+	if c.front != nil {
+		c.front.NoteOwn(bytes)
+	}
 }
 
 // buildControlNode makes a node that keeps records, and encodes unless it is told
@@ -122,6 +132,7 @@ func (n *serving) buildControlNode(ctx context.Context, who *self) error {
 	if err != nil {
 		return err
 	}
+	c.front = e.front
 	e.measure(c.metrics)
 	n.addEdge(e)
 	n.addListener(c, who, e.front)
@@ -206,7 +217,10 @@ func (n *serving) buildServices(ctx context.Context, c *control, who *self, node
 			return c.usage.Add(tx, tenant, meter.Usage{EncodedSeconds: length.Seconds(), CPUSeconds: cpu})
 		},
 		Received: func(tx *store.Tx, tenant string) error { return c.usage.Add(tx, tenant, meter.Usage{Uploads: 1}) },
-		Served:   c.usage.ServedBytes,
+		Served: func(tenant string, bytes int64) {
+			c.usage.ServedBytes(tenant, bytes)
+			c.answered(bytes)
+		},
 	})
 	c.streams = n.buildLive(c, who, signer)
 	c.uploads, err = vod.NewUploads(vod.UploadDeps{Assets: c.assets, Blob: c.objects, Config: n.Config.Upload, Show: c.assets.Show, Log: n.Log})

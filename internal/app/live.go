@@ -31,7 +31,7 @@ func (n *serving) buildLive(c *control, who *self, signer *guard.Signer) *live.S
 		Tools:  func(ctx context.Context) (*ffmpeg.Tools, error) { return ffmpeg.Find(ctx, n.Config.FFmpeg) },
 		Assets: recordings{c.assets}, Objects: c.objects, Published: c.assets.Published,
 		Room:   func() error { return n.Config.Blob.Reserve(n.data.Path()).CheckRoom(0) },
-		Served: c.usage.ServedBytes, Watching: c.sites.Watching,
+		Served: c.usage.ServedBytes, Answered: c.answered, Watching: c.sites.Watching,
 	})
 }
 

@@ -112,6 +112,37 @@ func TestMedia(t *testing.T) {
 	}
 }
 
+// A machine that is all in one shows on the map what it gives its own viewers.
+func TestOwnMedia(t *testing.T) {
+	t.Parallel()
+	c := startCloud(t, "control,worker,edge")
+	film := c.film(t, client.Public)
+	var bytes int
+	play := func(t *testing.T, path string) string {
+		t.Helper()
+		in, text := ask(t, http.DefaultClient, c.URL+path)
+		if in.StatusCode != http.StatusOK {
+			t.Fatalf("%s: status %d", path, in.StatusCode)
+		}
+		bytes += len(text)
+		return text
+	}
+	_, segment := c.addresses(t, play, film.Playback.HLS)
+	eventually(t, patience, "the map has what was played", func() bool {
+		play(t, segment)
+		for e, err := range c.Edges.List(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Requests > 0 && e.Egress > 0 && e.HitRatio == 1 && e.Ingress == 0 {
+				return true
+			}
+		}
+		return false
+	})
+	c.used(t, usageTime, func() int64 { return int64(bytes) })
+}
+
 // film makes an asset that is ready.
 func (c *cloud) film(t *testing.T, policy client.Policy) client.Asset {
 	t.Helper()

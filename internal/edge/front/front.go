@@ -180,6 +180,11 @@ func (f *Front) Note(site string, o Outcome) {
 	}
 }
 
+// NoteOwn counts an answer with a film or a stream of this very machine, where a control node
+// is an edge too. It is there without asking an origin, so it is a hit. Who watches and
+// who pays is counted elsewhere.
+func (f *Front) NoteOwn(bytes int64) { f.tally.noteOwn(bytes) }
+
 // Fetched counts bytes that came from origins and shields for a site.
 func (f *Front) Fetched(site string, bytes int64) { f.tally.fetched(site, bytes) }
 

@@ -102,7 +102,7 @@ func (t *tally) note(site string, o *Outcome) {
 		if tenant == "" {
 			tenant = s.tenant
 		}
-		c := &s.cells[rand.Uint32()&uint32(t.cells-1)]
+		c := t.cell(s)
 		c.requests.Add(1)
 		c.bytes.Add(o.Bytes)
 		if o.Cache == "hit" {
@@ -122,11 +122,23 @@ func (t *tally) note(site string, o *Outcome) {
 	}
 }
 
+// noteOwn counts an answer of the cloud's own.
+func (t *tally) noteOwn(bytes int64) {
+	c := t.cell((*t.sites.Load())[edge.Cloud])
+	c.requests.Add(1)
+	c.hits.Add(1)
+	c.bytes.Add(bytes)
+	c.status[0].Add(1)
+}
+
 func (t *tally) fetched(site string, bytes int64) {
 	if s := (*t.sites.Load())[site]; s != nil {
-		s.cells[rand.Uint32()&uint32(t.cells-1)].fetched.Add(bytes)
+		t.cell(s).fetched.Add(bytes)
 	}
 }
+
+// cell is one of a site's, any.
+func (t *tally) cell(s *siteTally) *cell { return &s.cells[rand.Uint32()&uint32(t.cells-1)] }
 
 // notePath counts a path with its host, unless another request of the site is just doing that: which
 // are asked for most, those that are left say too.

@@ -55,6 +55,7 @@ func TestTally(t *testing.T) {
 				o := &Outcome{Status: 200 + 100*(n%5), Bytes: 3, Cache: []string{"hit", "miss"}[n%2]}
 				ta.note("a", o)
 				ta.fetched("a", 1)
+				ta.noteOwn(5)
 				ta.note("unknown", &Outcome{Bytes: 1, Tenant: "t2"})
 				if i == 0 && n%100 == 0 {
 					ta.follow(sites(&edge.Site{ID: "a", Tenant: "t1"}, &edge.Site{ID: fmt.Sprint(n)}))
@@ -67,6 +68,11 @@ func TestTally(t *testing.T) {
 	want := edge.Counts{Requests: 8000, Hits: 4000, Bytes: 24000, Fetched: 8000, Status: map[string]int64{"2xx": 1600, "3xx": 1600, "4xx": 1600, "5xx": 1600}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+	got = (*ta.sites.Load())[edge.Cloud].sum().since(totals{})
+	want = edge.Counts{Requests: 8000, Hits: 8000, Bytes: 40000, Status: map[string]int64{"2xx": 8000}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error("own:", diff)
 	}
 	if diff := cmp.Diff(map[string]int64{"t1": 24000, "t2": 8000}, ta.takeTenants()); diff != "" {
 		t.Error(diff)

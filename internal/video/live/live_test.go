@@ -77,7 +77,7 @@ func newCloud(t *testing.T) *cloud {
 	c := &cloud{bus: &told{}}
 	c.Service = New(Deps{
 		DB: db, Bus: c.bus, Signer: guard.NewSigner(make([]byte, 32)), Config: DefaultConfig(), Log: log, Node: "nod_1", Folder: t.TempDir(),
-		SignedFor: time.Hour, Reach: func(l string) string { return l }, Room: func() error { return nil }, Served: func(string, int64) {},
+		SignedFor: time.Hour, Reach: func(l string) string { return l }, Room: func() error { return nil }, Served: func(string, int64) {}, Answered: func(int64) {},
 	})
 	api := web.New(web.Options{Title: "t", Version: "1", Authenticate: authenticate, Log: log})
 	c.Routes(api)

@@ -56,6 +56,8 @@ type Deps struct {
 	Room func() error
 	// Served counts bytes that viewers were sent. It must be quick.
 	Served func(tenant string, bytes int64)
+	// Answered counts an answer to a viewer who asks by HTTP. It must be quick.
+	Answered func(bytes int64)
 	// Watching is how many watch a stream by edges of the cloud; nil where there are none.
 	Watching func(stream string) int
 }

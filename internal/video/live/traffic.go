@@ -76,6 +76,9 @@ func (s *Service) served(tenant string, crowd *audience, by way, bytes int64) {
 	}
 	if tenant != "" {
 		s.Served(tenant, bytes)
+		if by == byHTTP {
+			s.Answered(bytes)
+		}
 	}
 	crowd.sent[by].Add(bytes)
 	s.traffic.sent[by].Add(bytes)
