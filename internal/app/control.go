@@ -58,7 +58,7 @@ type control struct {
 
 // answered counts an answer with a film or a stream to a viewer of this node.
 func (c *control) answered(bytes int64) {
-	if c.front != nil {
+	if c.front != nil && bytes > 0 {
 		c.front.NoteOwn(bytes)
 	}
 }

@@ -40,6 +40,9 @@ func (x *exchange) send(b *body, s span) error {
 
 // begin begins the answer.
 func (x *exchange) begin(status int) {
+	if _, typed := x.w.Header()["Content-Type"]; !typed {
+		x.w.Header()["Content-Type"] = nil // net/http would guess one
+	}
 	x.site.curtail(x.w.Header(), x.out)
 	if x.site.Finish != nil {
 		x.site.Finish(x.r, status, x.w.Header())
@@ -134,6 +137,7 @@ func (c *Cache) pass(x *exchange, why string) {
 func (c *Cache) passOn(x *exchange, why string) {
 	w, r, site := x.w, x.r, x.site
 	x.out.By = byPass
+	w.Header()["Content-Type"] = nil // net/http would guess one where the origin gives none
 	c.counts.passed.Add(1)
 	asOf := c.marks.latest.Load()
 	proxy := &httputil.ReverseProxy{
@@ -150,6 +154,9 @@ func (c *Cache) passOn(x *exchange, why string) {
 		},
 		Transport: passing{site.Transport, w, r}, FlushInterval: -1, ErrorLog: slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
 		ModifyResponse: func(in *http.Response) error {
+			if in.StatusCode < http.StatusOK && in.StatusCode != http.StatusSwitchingProtocols {
+				return errStatus(in.StatusCode)
+			}
 			delete(in.Header, altSvc)
 			stamp(in.Header, asOf)
 			in.Header["Cache-Status"] = appendMember(in.Header["Cache-Status"], c.name+"; fwd="+why+"; fwd-status="+strconv.Itoa(in.StatusCode))

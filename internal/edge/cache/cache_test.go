@@ -553,6 +553,46 @@ func TestKernelSends(t *testing.T) {
 	}
 }
 
+// rawOrigin answers each connection with a text as it is.
+func rawOrigin(t *testing.T, text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		io.WriteString(c, text)
+		c.Close()
+	}
+}
+
+// A status that is none of an answer is none here, by whichever way it came.
+func TestNoStatus(t *testing.T) {
+	t.Parallel()
+	for _, line := range []string{"101 Switching Protocols", "099 None", "000 None"} {
+		e := newEdge(t, Policy{}, rawOrigin(t, "HTTP/1.1 "+line+"\r\nSet-Cookie: a=b\r\nCache-Control: max-age=60\r\n\r\n"))
+		if got := e.get("/a"); got.status != http.StatusBadGateway || got.header.Get("Set-Cookie") != "" {
+			t.Errorf("%s: %v, %v", line, got, got.header)
+		}
+		if got := e.do(http.MethodPost, "/a", "x"); got.status != http.StatusBadGateway || got.header.Get("Set-Cookie") != "" {
+			t.Errorf("%s, passed on: %v, %v", line, got, got.header)
+		}
+	}
+}
+
+// Nobody guesses what something is of which the origin does not say it.
+func TestUntyped(t *testing.T) {
+	t.Parallel()
+	for _, control := range []string{"max-age=60", "no-store"} {
+		e := newEdge(t, Policy{}, rawOrigin(t, "HTTP/1.1 200 OK\r\nCache-Control: "+control+"\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>"))
+		for _, method := range []string{http.MethodGet, http.MethodGet, http.MethodPost} {
+			if got := e.do(method, "/a", ""); got.status != http.StatusOK || got.header["Content-Type"] != nil {
+				t.Errorf("%s, %s: %v, %v", control, method, got, got.header)
+			}
+		}
+	}
+}
+
 // An origin that begins no answer, or stops in the middle of one, is given up.
 func TestStalledOrigin(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -125,6 +126,10 @@ func (c *Cache) fly(f *flight, out *http.Request, cancel context.CancelCauseFunc
 	requested := time.Now()
 	in, err := f.site.Transport.RoundTrip(out)
 	received := time.Now()
+	if err == nil && in.StatusCode < http.StatusOK { // what comes before an answer is heard of elsewhere
+		_ = in.Body.Close() // it is not read
+		err = errStatus(in.StatusCode)
+	}
 	if err != nil {
 		f.err = err
 		c.land(f)
@@ -173,6 +178,11 @@ func (c *Cache) fly(f *flight, out *http.Request, cancel context.CancelCauseFunc
 	o.response.Store(head)
 	c.receive(f, in, o, requested, cancel)
 	return false
+}
+
+// errStatus is what an origin is said to fail with whose status is none of an answer.
+func errStatus(status int) error {
+	return fmt.Errorf("the origin answers with status %d, which nobody has asked for", status)
 }
 
 // handedBody ends the request with its body.

@@ -8,10 +8,13 @@ package lane
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -39,8 +42,9 @@ type Listener struct {
 	rest chan net.Conn
 	over chan struct{} // closed when it is
 
+	closing atomic.Bool // set while mu is held
+
 	mu      sync.Mutex
-	closing bool
 	conns   map[*conn]bool // whether it is busy
 	failed  error          // of accepting
 	serving sync.WaitGroup
@@ -74,7 +78,7 @@ func (s *Listener) acceptAll() {
 			s.pass(socket)
 			continue
 		}
-		c := &conn{TCPConn: tcp, remote: tcp.RemoteAddr().String()}
+		c := &conn{TCPConn: tcp, remote: tcp.RemoteAddr().String(), closing: &s.closing}
 		if !s.add(c) {
 			tcp.Close()
 			continue
@@ -123,7 +127,7 @@ func (s *Listener) Close() error {
 	s.fail(net.ErrClosed)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closing = true
+	s.closing.Store(true)
 	for c, busy := range s.conns {
 		if !busy {
 			c.Close()
@@ -149,7 +153,7 @@ func (s *Listener) Shutdown(ctx context.Context) {
 func (s *Listener) add(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing {
+	if s.closing.Load() {
 		return false
 	}
 	s.conns[c] = false
@@ -167,7 +171,7 @@ func (s *Listener) forget(c *conn) {
 func (s *Listener) setBusy(c *conn, busy bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing && !busy {
+	if s.closing.Load() && !busy {
 		return false
 	}
 	s.conns[c] = busy
@@ -182,7 +186,7 @@ func (s *Listener) serve(c *conn) {
 		r, err := c.next(s.like, s.lane, wait)
 		switch {
 		case errors.Is(err, errNotHere):
-			c.SetReadDeadline(time.Time{})
+			c.SetDeadline(time.Time{})
 			s.forget(c)
 			s.pass(&passed{TCPConn: c.TCPConn, first: c.buffer[:c.filled]})
 			return
@@ -191,8 +195,12 @@ func (s *Listener) serve(c *conn) {
 			return
 		}
 		s.setBusy(c, true)
-		if !s.answer(c, r) || !s.setBusy(c, false) {
+		if !s.answer(c, r) {
 			c.Close()
+			return
+		}
+		if !s.setBusy(c, false) {
+			c.finish()
 			return
 		}
 		wait = s.lane.Idle
@@ -205,7 +213,7 @@ func (s *Listener) answer(c *conn, r *http.Request) (more bool) {
 		if problem := recover(); problem != nil {
 			more = false
 			if problem != http.ErrAbortHandler {
-				s.lane.Log.Error("a handler of the fast lane panicked", "path", r.URL.Path, "problem", problem)
+				s.lane.Log.Error("a handler of the fast lane panicked", "path", r.URL.Path, "problem", problem, "stack", string(debug.Stack()))
 			}
 		}
 	}()
@@ -219,6 +227,22 @@ func (s *Listener) answer(c *conn, r *http.Request) (more bool) {
 	s.lane.Handler.ServeHTTP(w, r)
 	return w.end()
 }
+
+// taken is how long a client has to take the last answer.
+const taken = 500 * time.Millisecond
+
+// finish ends a connection whose answers are all given. What comes after them is read, or
+// the client might lose the last one.
+func (c *conn) finish() {
+	defer c.Close()
+	if c.CloseWrite() != nil || c.SetReadDeadline(time.Now().Add(taken)) != nil {
+		return
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(c, largestRest)) // nobody asks for it any more
+}
+
+// largestRest is how much of that is read.
+const largestRest = 256 << 10
 
 // passed is a connection of which something was read.
 type passed struct {

@@ -76,6 +76,29 @@ func answers(by string, files string, release <-chan struct{}) http.Handler {
 		w.Header().Set("By", by)
 		io.WriteString(w, "here")
 	})
+	mux.HandleFunc("/play/odd", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["Content-Length "], w.Header()["Two"] = []string{"50"}, []string{"a\r\nb: c"}
+		w.Header().Set("By", by)
+		io.WriteString(w, "ok")
+	})
+	mux.HandleFunc("/play/timed", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("By", by)
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
+			fmt.Fprint(w, err)
+			return
+		}
+		io.WriteString(w, "in time")
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		for time.Sleep(40 * time.Millisecond); ; {
+			if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+				return
+			}
+		}
+	})
+	mux.HandleFunc("/play/switches", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusSwitchingProtocols) })
+	mux.HandleFunc("/play/none/99", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(99) })
 	mux.HandleFunc("/play/panics", func(http.ResponseWriter, *http.Request) { panic("on purpose") })
 	return mux
 }
@@ -215,6 +238,33 @@ func TestEarly(t *testing.T) {
 	}
 }
 
+// What no field of an answer may be is not sent as one.
+func TestFields(t *testing.T) {
+	s := open(t, nil)
+	list, bodies := s.ask(t, "GET /play/odd HTTP/1.1\r\nHost: here\r\n\r\n", 1)
+	r := list[0]
+	if bodies[0] != "ok" || r.ContentLength != 2 || r.Header.Get("Two") != "a  b: c" || r.Header.Get("B") != "" || len(r.Header) != 4 || r.Header.Get("By") != "lane" {
+		t.Errorf("%q, %v", bodies[0], r.Header)
+	}
+}
+
+// An answer ends when its time is over, and with it the connection; so it does where there is
+// no answer.
+func TestNoAnswer(t *testing.T) {
+	s := open(t, nil)
+	for path, most := range map[string]int64{"/play/timed": 1 << 20, "/play/switches": 0, "/play/none/99": 0, "/play/panics": 0} {
+		c, err := net.Dial("tcp", s.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: here\r\n\r\n", path)
+		if n, _ := io.Copy(io.Discard, c); n > most || most > 0 && n == 0 {
+			t.Errorf("%s: %d bytes", path, n)
+		}
+	}
+}
+
 // watched is a lane that tells handlers when their clients go. Each request is given to the
 // channel with what it waits by.
 func watched(t *testing.T) (address string, requests chan *http.Request, answer chan string) {
@@ -237,7 +287,13 @@ func watched(t *testing.T) (address string, requests chan *http.Request, answer 
 			}
 		})}
 	s := l.Listen(context.WithValue(t.Context(), http.ServerContextKey, "mine"), socket)
-	t.Cleanup(func() { s.Shutdown(context.Background()) })
+	server, ended := &http.Server{ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}, make(chan error, 1)
+	go func() { ended <- server.Serve(s) }()
+	t.Cleanup(func() {
+		s.Shutdown(context.Background())
+		server.Close()
+		<-ended
+	})
 	return socket.Addr().String(), requests, answer
 }
 
@@ -284,6 +340,24 @@ func TestWatch(t *testing.T) {
 		t.Error("a request is over, and its context is not")
 	}
 	io.WriteString(c, ask)
+	<-requests
+	io.WriteString(c, "BAD\r\n") // which is not waited for, and not for the lane
+	answer <- "last"
+	read("last")
+	if more, err := in.ReadString('\n'); !strings.HasPrefix(more, "HTTP/1.1 400 ") {
+		t.Errorf("a line that is none is answered with %q, %v", more, err)
+	}
+}
+
+// A client that leaves is seen by who waits for it.
+func TestLeaves(t *testing.T) {
+	address, requests, _ := watched(t)
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	io.WriteString(c, "GET /wait HTTP/1.1\r\nHost: here\r\n\r\n")
 	last := <-requests
 	if last.Context().Err() != nil {
 		t.Error("a context has ended before the client goes")
@@ -341,8 +415,8 @@ func TestShutdown(t *testing.T) {
 			return
 		}
 		defer r.Body.Close()
-		if body, err := io.ReadAll(r.Body); err != nil || string(body) != "at last" {
-			t.Errorf("got %q, %v", body, err)
+		if body, err := io.ReadAll(r.Body); err != nil || string(body) != "at last" || !r.Close {
+			t.Errorf("got %q, %v; the last one: %v", body, err, r.Close)
 		}
 	})
 	for busy := false; !busy; time.Sleep(time.Millisecond) {
@@ -411,7 +485,8 @@ func FuzzRequest(f *testing.F) {
 	for _, seed := range []string{
 		"GET /play/a?b=c HTTP/1.1\r\nHost: x\r\n\r\n", "GET /play/a HTTP/1.1\r\nHost: x\r\nA: b\r\nA:c\r\n\r\n", "GET /play/ HTTP/1.1\r\nHost : x\r\n\r\n",
 		"GET /play/a HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n", "GET  /play/a HTTP/1.1\r\nHost: x\r\n\r\n", "GET /play/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
-		"GET /play/a HTTP/1.1\r\nHost: x\n\nGET /b HTTP/1.1\r\n\r\n", "GET /a HTTP/1.1\r\nHost: x\r\nPragma: no-cache\r\n\r\n", "GET /play/../b HTTP/1.1\r\nHost: x\r\n\r\n", "GET /play/a HTTP/1.1\r\nHost: x y\r\n\r\n", "GET /play/a?# HTTP/1.1\r\nHost: \xff\r\n\r\n",
+		"GET /play/a HTTP/1.1\r\nHost: x\n\nGET /b HTTP/1.1\r\n\r\n", "GET /a HTTP/1.1\r\nHost: x\r\nPragma: no-cache\r\n\r\n", "GET /f(1)'[2].jpg HTTP/1.1\r\nHost: x\r\n\r\n", "GET /a? HTTP/1.1\r\nHost: x\r\n\r\n", "GET /a?? HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /play/../b HTTP/1.1\r\nHost: x\r\n\r\n", "GET /play/a HTTP/1.1\r\nHost: x y\r\n\r\n", "GET /play/a?# HTTP/1.1\r\nHost: \xff\r\n\r\n",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -429,7 +504,7 @@ func FuzzRequest(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q is taken, and net/http says %v", text, err)
 		}
-		if want.Method != r.Method || want.URL.Path != r.URL.Path || want.URL.RawQuery != r.URL.RawQuery || want.Host != r.Host || want.RequestURI != r.RequestURI || want.ContentLength != 0 {
+		if want.Method != r.Method || !reflect.DeepEqual(want.URL, r.URL) || want.Host != r.Host || want.RequestURI != r.RequestURI || want.ContentLength != 0 {
 			t.Errorf("%q: got %+v, want %+v", text, r, want)
 		}
 		if !reflect.DeepEqual(r.Header, want.Header) {

@@ -39,7 +39,7 @@ func (p *presence) Done() <-chan struct{} {
 	return p.inner.Done()
 }
 
-// Err says that Done is closed.
+// Err says that Done is closed. That the client is gone is seen once Done was asked for.
 func (p *presence) Err() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

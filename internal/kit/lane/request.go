@@ -9,6 +9,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
@@ -17,9 +18,10 @@ import (
 // conn is a connection whose requests are answered here.
 type conn struct {
 	*net.TCPConn
-	remote string
-	buffer []byte
-	filled int // bytes of buffer
+	remote  string
+	closing *atomic.Bool // of the listener
+	buffer  []byte
+	filled  int // bytes of buffer
 
 	// What the fields of the last request said: those of the next are usually the same,
 	// byte for byte.
@@ -44,8 +46,15 @@ func (c *conn) next(like *http.Request, l *Lane, wait time.Duration) (*http.Requ
 	if c.buffer == nil {
 		c.buffer = make([]byte, largest)
 	}
-	end := bytes.Index(c.buffer[:c.filled], []byte(endOfRequest))
-	for first := true; end < 0; first = false {
+	end := -1
+	for first := true; ; first = false {
+		got := c.buffer[:c.filled]
+		if !bytes.HasPrefix(got, []byte(beginning)[:min(len(beginning), len(got))]) || bareLine(got) {
+			return nil, errNotHere
+		}
+		if end = bytes.Index(got, []byte(endOfRequest)); end >= 0 {
+			break
+		}
 		if first || wait != l.Header {
 			if c.filled > 0 {
 				wait = l.Header
@@ -62,10 +71,6 @@ func (c *conn) next(like *http.Request, l *Lane, wait time.Duration) (*http.Requ
 			return nil, err
 		}
 		c.filled += n
-		if !bytes.HasPrefix(c.buffer[:c.filled], []byte(beginning)[:min(len(beginning), c.filled)]) || bareLine(c.buffer[:c.filled]) {
-			return nil, errNotHere
-		}
-		end = bytes.Index(c.buffer[:c.filled], []byte(endOfRequest))
 	}
 	r := c.parse(like, l.Takes, c.buffer[:end+len(endOfRequest)])
 	if r == nil {
@@ -110,13 +115,13 @@ func (c *conn) parse(like *http.Request, takes func(string) bool, text []byte) *
 		return nil
 	}
 	uri := string(target)
-	path, query, _ := strings.Cut(uri, "?")
-	if !takes(path) || !c.understand(fields) {
+	address, err := url.ParseRequestURI(uri)
+	if err != nil || !takes(address.Path) || !c.understand(fields) {
 		return nil
 	}
 	r := new(http.Request)
 	*r = *like
-	r.URL = &url.URL{Path: path, RawQuery: query}
+	r.URL = address
 	r.Header, r.Host, r.RemoteAddr, r.RequestURI = c.header, c.host, c.remote, uri
 	return r
 }

@@ -2,12 +2,15 @@ package lane
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // writer is the http.ResponseWriter of a connection. What has a Content-Length leaves
@@ -21,6 +24,7 @@ type writer struct {
 	length  int64  // of the body; −1 is unknown
 	written int64
 	chunked bool
+	timed   bool // has a deadline
 	failed  error
 }
 
@@ -28,6 +32,9 @@ type writer struct {
 const shortest = 2048
 
 func (w *writer) begin(c *conn) {
+	if w.timed {
+		_ = c.SetWriteDeadline(time.Time{}) // if it cannot be, writing cannot either
+	}
 	if w.header == nil {
 		w.header = make(http.Header)
 	}
@@ -38,13 +45,20 @@ func (w *writer) begin(c *conn) {
 // Header are the fields of the answer.
 func (w *writer) Header() http.Header { return w.header }
 
-// WriteHeader sets the status. One below 200 is sent at once, and an answer follows it.
+// WriteHeader sets the status. One below 200 is sent at once, and an answer follows it;
+// but after 101 comes something else, which nobody has asked for here, and the connection
+// ends.
 func (w *writer) WriteHeader(status int) {
+	if status < 100 || status > 999 {
+		panic(fmt.Sprintf("lane: %d is no status", status)) // as in net/http
+	}
 	switch {
 	case w.status != 0 || w.begun || w.failed != nil:
 	case status >= http.StatusOK:
 		w.status = status
-	case status != http.StatusSwitchingProtocols:
+	case status == http.StatusSwitchingProtocols:
+		w.failed = errSwitch
+	default:
 		w.c.out = append(w.fields(statusLine(w.c.out[:0], status)), "\r\n"...)
 		_ = w.put(append(w.c.pieces[:0], w.c.out)) // it is kept for the answer
 	}
@@ -131,6 +145,9 @@ func (w *writer) head() []byte {
 	if _, set := w.header["Date"]; !set {
 		b = append(time.Now().UTC().AppendFormat(append(b, "Date: "...), http.TimeFormat), "\r\n"...)
 	}
+	if w.c.closing.Load() {
+		b = append(b, "Connection: close\r\n"...)
+	}
 	switch {
 	case w.chunked:
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
@@ -146,6 +163,9 @@ func statusLine(b []byte, status int) []byte {
 	return append(append(b, http.StatusText(status)...), "\r\n"...)
 }
 
+// oneLine keeps a value from being two fields.
+var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
+
 // fields appends those that a handler has set. How the body is framed is not for it to say,
 // and no fields follow the body: who wants them asks by TE, and is not here.
 func (w *writer) fields(b []byte) []byte {
@@ -154,14 +174,23 @@ func (w *writer) fields(b []byte) []byte {
 		case "Content-Length", "Transfer-Encoding", "Connection", "Trailer":
 			continue
 		}
+		if !httpguts.ValidHeaderFieldName(name) {
+			continue
+		}
 		for _, value := range values {
 			if strings.ContainsAny(value, "\r\n") {
-				continue
+				value = oneLine.Replace(value)
 			}
 			b = append(append(append(append(b, name...), ": "...), value...), "\r\n"...)
 		}
 	}
 	return b
+}
+
+// SetWriteDeadline bounds how long this answer may take to leave.
+func (w *writer) SetWriteDeadline(deadline time.Time) error {
+	w.timed = true
+	return w.c.SetWriteDeadline(deadline)
 }
 
 // Flush sends what is held.
@@ -201,6 +230,9 @@ func (w *writer) ReadFrom(from io.Reader) (int64, error) {
 }
 
 type onlyWriter struct{ io.Writer }
+
+// errSwitch is what an answer fails with that wants to be another protocol.
+var errSwitch = errors.New("the protocol cannot be changed here")
 
 // errShort is what an answer fails with that has fewer bytes than it has said.
 var errShort = errors.New("the answer is shorter than its length")
