@@ -8,9 +8,11 @@
 // in milliseconds, begins: milliseconds from the offer to the first picture, height,
 // narrow: [{rate in Mb/s, 0 for as much as there is, height, seconds, lost packets}]}.
 
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
+import os from 'node:os';
+import path from 'node:path';
 import { launch } from './lib/chromium.mjs';
 import { Line } from './lib/line.mjs';
 import { accept, offer, publish, watch } from './lib/webrtc.mjs';
@@ -184,16 +186,18 @@ async function stays(stream) {
 /** Who watches by a line that carries less than what is on show is given less, and more when it carries that again. */
 async function narrow() {
   const stream = await ask('POST', '/v1/streams', { name: 'By a narrow line', ladder: ['360p'] });
-  // Noise needs all the bits that it may have.
-  const encoder = spawn(job.ffmpeg, [
-    '-nostdin', '-v', 'error', '-re', '-f', 'lavfi', '-i', 'testsrc2=size=640x480:rate=25,noise=alls=60:allf=t',
-    '-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-threads', '1', '-g', '50', '-pix_fmt', 'yuv420p', '-b:v', '2M', '-maxrate', '2M', '-bufsize', '1M',
-    '-f', 'flv', `${stream.ingest.rtmp.url}/${stream.ingest.rtmp.key}`,
-  ], { stdio: 'ignore' });
+  // Noise needs all the bits that it may have. It is made before, and has few pictures, so
+  // that a machine with other work on it keeps up with the smaller rendition.
+  const film = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'narrow-')), 'film.flv');
+  execFileSync(job.ffmpeg, [
+    '-nostdin', '-v', 'error', '-f', 'lavfi', '-i', 'testsrc2=size=640x480:rate=10,noise=alls=60:allf=t', '-t', '30',
+    '-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-threads', '1', '-g', '20', '-pix_fmt', 'yuv420p', '-b:v', '2M', '-maxrate', '2M', '-bufsize', '1M', film,
+  ]);
+  const encoder = spawn(job.ffmpeg, ['-nostdin', '-v', 'error', '-re', '-stream_loop', '-1', '-i', film, '-c', 'copy', '-f', 'flv', `${stream.ingest.rtmp.url}/${stream.ingest.rtmp.key}`], { stdio: 'ignore' });
   const viewer = await open(context);
   let line;
   try {
-    await until('the smaller rendition', async () => (await ask('GET', `/v1/streams/${stream.id}`)).health?.rungs?.length === 1);
+    await until('the smaller rendition', async () => (await ask('GET', `/v1/streams/${stream.id}`)).health?.rungs?.[0]?.state === 'made');
     const { sdp, port } = await viewer.evaluate(offer, { url: new URL(stream.playback.whep, job.url).href });
     line = await Line.to(port);
     await viewer.evaluate(accept, { sdp, port: line.port });
@@ -204,12 +208,13 @@ async function narrow() {
         .catch(() => { throw new Error(`${height} lines are not on show by a line of ${rate} bits a second`); });
       answer.narrow.push({ rate: rate === Infinity ? 0 : rate / 1e6, height, seconds: Math.round(performance.now() - begun) / 1000, lost: line.lost });
       const first = await viewer.evaluate(() => window.seen());
-      await until(`pictures of ${height} lines`, async () => await viewer.evaluate(() => window.seen()) >= first + 75);
+      await until(`pictures of ${height} lines`, async () => await viewer.evaluate(() => window.seen()) >= first + 30);
     }
   } finally {
     await viewer.close();
     line?.close();
     encoder.kill('SIGKILL');
+    fs.rmSync(path.dirname(film), { recursive: true });
   }
 }
 
