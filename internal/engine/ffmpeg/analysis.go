@@ -191,7 +191,9 @@ func (t *Tiles) filters(p Picture, timeBase timebase.Rational) []string {
 }
 
 // pairPictures reads frames of size bytes from luma and their times from the
-// framecrc lines that come beside them.
+// framecrc lines that come beside them. One may end before the other where ffmpeg was
+// killed: what is left of that is read too, or the run would not come to its own end, which
+// says why.
 func pairPictures(luma, times io.Reader, size int, picture func(pts int64, luma []byte) error) error {
 	lines := bufio.NewScanner(times)
 	lines.Buffer(make([]byte, 0, 4096), 4096)
@@ -207,13 +209,18 @@ func pairPictures(luma, times io.Reader, size int, picture func(pts int64, luma 
 			return err
 		}
 		if _, err := io.ReadFull(pictures, frame); err != nil {
+			_, _ = io.Copy(io.Discard, times) // the first error counts
 			return fmt.Errorf("read picture at %d: %w", pts, err)
 		}
 		if err := picture(pts, frame); err != nil {
 			return err
 		}
 	}
-	return lines.Err()
+	if err := lines.Err(); err != nil {
+		return err
+	}
+	_, err := io.Copy(io.Discard, pictures)
+	return err
 }
 
 // framecrcTime reads the presentation time out of a line of ffmpeg's framecrc

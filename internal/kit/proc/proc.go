@@ -35,7 +35,8 @@ type Command struct {
 	// Pipes receive what the child writes to the descriptors after Files, one
 	// each. Every pipe is copied by a goroutine of its own, so that a slow one
 	// holds up only the child. A Write that fails ends the child, and Run
-	// returns its error inside an *Error.
+	// returns its error inside an *Error. A [io.PipeWriter] is closed when the
+	// child has closed its end, before Run returns.
 	Pipes []io.Writer
 	// Stdout and Stderr receive the child's output in the same way. Nil
 	// discards; the end of stderr is kept for Error.Stderr in any case.

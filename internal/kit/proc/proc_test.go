@@ -435,3 +435,32 @@ func TestStdin(t *testing.T) {
 		}
 	}
 }
+
+// Who reads one pipe to its end and then another does not wait for ever, though nobody
+// takes what is in the other meanwhile.
+func TestPipesEnd(t *testing.T) {
+	t.Parallel()
+	largeReader, large := io.Pipe()
+	smallReader, small := io.Pipe()
+	var got int64
+	read := make(chan error, 1)
+	go func() {
+		if _, err := io.Copy(io.Discard, smallReader); err != nil {
+			read <- err
+			return
+		}
+		var err error
+		got, err = io.Copy(io.Discard, largeReader)
+		read <- err
+	}()
+	cmd := sh("exec 4>&-; head -c 200000 /dev/zero >&3; kill -9 $$")
+	cmd.Pipes = []io.Writer{large, small}
+	_, err := proc.Run(t.Context(), cmd)
+	var failed *proc.Error
+	if !errors.As(err, &failed) || failed.Signal != syscall.SIGKILL || failed.Reason == proc.OutputFailed {
+		t.Errorf("it ended with %v", err)
+	}
+	if err := <-read; err != nil || got != 200000 {
+		t.Errorf("read %d bytes: %v", got, err)
+	}
+}

@@ -94,9 +94,13 @@ func (ch *child) openPipes(cancel context.CancelCauseFunc) error {
 	return nil
 }
 
-// copyPipe copies until the last writing end is closed, and closes r.
+// copyPipe copies until the last writing end is closed, and closes r, and w where that is
+// an [io.Pipe]: its reader may wait for that end before it takes what holds up another.
 func copyPipe(w io.Writer, r *os.File, cancel context.CancelCauseFunc) {
 	defer r.Close()
+	if pipe, ok := w.(*io.PipeWriter); ok {
+		defer pipe.Close()
+	}
 	// Hidden behind plain interfaces: no splice, which would count as one write.
 	_, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, make([]byte, 64<<10))
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
