@@ -125,6 +125,8 @@ type Program interface {
 	// is a hub stream of one track, whose key frames are those of the source and whose
 	// pictures have the same PTS. It may change while a stream goes on.
 	Rungs() []Rung
+	// Laddered reports whether Rungs are asked for; when a stream begins, none is there yet.
+	Laddered() bool
 	// Opus returns the sound as Opus: that of the source, or one that is made for all
 	// who ask for it, from now until the last has called release. A stream without sound is
 	// NotFound.

@@ -154,7 +154,7 @@ const (
 	mostRate  = 100_000_000
 )
 
-// watching returns the connection of a viewer, and, where there is a choice of
+// watching returns the connection of a viewer, and, where there is or will be a choice of
 // renditions, what estimates its bandwidth.
 func (e *engine) watching(log logging.LoggerFactory, estimate bool) (*webrtc.PeerConnection, estimator, error) {
 	// Reports of arrivals cost a viewer and the server a tenth of all, and only an

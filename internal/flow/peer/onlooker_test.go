@@ -42,3 +42,27 @@ func TestOnlooker(t *testing.T) {
 		t.Errorf("a viewer who leaves: %v", err)
 	}
 }
+
+// Who comes before the renditions of a stream do is given what they can carry later too: the
+// connection is asked from its beginning how much that is.
+func TestComesBeforeRenditions(t *testing.T) {
+	t.Parallel()
+	for _, ladder := range []bool{false, true} {
+		h := newHouse(t, nil)
+		h.desk.ladder = ladder
+		pc := client(t, nil, webrtc.Configuration{})
+		s := newSending(t, pc)
+		post(t, pc, h.url+"/whip", goodKey)
+		s.run(t)
+		testkit.Until(t, 30*time.Second, "a period with two tracks", func() bool {
+			item, err := h.desk.out.Read().Next(expired())
+			return err == nil && len(item.Tracks) == 2
+		})
+		viewer := client(t, nil, webrtc.Configuration{})
+		newWatching(t, viewer)
+		post(t, viewer, h.url+"/play/"+streamID+"/whep", "")
+		if asked := strings.Contains(viewer.RemoteDescription().SDP, "transport-cc"); asked != ladder {
+			t.Errorf("with a ladder, %v: asked, %v", ladder, asked)
+		}
+	}
+}

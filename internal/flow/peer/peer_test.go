@@ -40,6 +40,7 @@ type desk struct {
 	on     *deskInput
 	opens  int
 	rungs  []ingest.Rung
+	ladder bool
 	closed bool // to viewers
 }
 
@@ -102,6 +103,12 @@ func (d *desk) Rungs() []ingest.Rung {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.rungs
+}
+
+func (d *desk) Laddered() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ladder
 }
 
 func (d *desk) Opus(context.Context) (*hub.Stream, func(), error) { return d.out, func() {}, nil }

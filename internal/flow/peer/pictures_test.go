@@ -83,6 +83,7 @@ type program struct {
 
 func (p *program) Source() *hub.Stream   { return p.source }
 func (p *program) Rungs() []ingest.Rung  { return p.rungs }
+func (p *program) Laddered() bool        { return len(p.rungs) > 0 }
 func (p *program) Enter() (leave func()) { return func() {} }
 func (p *program) Opus(context.Context) (*hub.Stream, func(), error) {
 	return p.source, func() {}, nil

@@ -155,7 +155,7 @@ func (v *viewer) begin(ctx context.Context, e *engine, o *offer) (string, error)
 	if len(choices) == 0 && sound == nil {
 		return "", errNothing()
 	}
-	pc, estimate, err := e.watching(quietLog{v.log}, len(choices) > 1)
+	pc, estimate, err := e.watching(quietLog{v.log}, o.video && v.program.Laddered())
 	if err != nil {
 		return "", err
 	}

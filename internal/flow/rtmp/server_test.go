@@ -54,6 +54,7 @@ func (d *desk) Source() *hub.Stream { return d.out }
 func (d *desk) Enter() func()       { return func() {} }
 
 func (d *desk) Rungs() []ingest.Rung { return nil }
+func (d *desk) Laddered() bool       { return false }
 func (d *desk) Opus(context.Context) (*hub.Stream, func(), error) {
 	return nil, nil, errors.New("no Opus")
 }

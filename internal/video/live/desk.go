@@ -77,6 +77,8 @@ func (p *program) Source() *hub.Stream { return p.session.source }
 
 func (p *program) Rungs() []ingest.Rung { return p.session.renditions.ladder.Rungs() }
 
+func (p *program) Laddered() bool { return p.session.renditions.laddered() }
+
 func (p *program) Opus(ctx context.Context) (*hub.Stream, func(), error) {
 	return p.session.renditions.sound(ctx)
 }

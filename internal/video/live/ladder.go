@@ -142,6 +142,13 @@ func (r *renditions) set(names []string) {
 	r.start()
 }
 
+// laddered reports whether renditions are asked for.
+func (r *renditions) laddered() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.names) > 0
+}
+
 // start has the ladder make what is asked for. Streams without one cost nothing.
 func (r *renditions) start() {
 	if r.ctx == nil || r.over || len(r.names) == 0 && !r.running {

@@ -236,5 +236,8 @@ func (d *Desk) Enter() (leave func()) { return func() {} }
 // Rungs are none.
 func (d *Desk) Rungs() []ingest.Rung { return nil }
 
+// Laddered is false.
+func (d *Desk) Laddered() bool { return false }
+
 // Opus is the stream.
 func (d *Desk) Opus(context.Context) (*hub.Stream, func(), error) { return d.Out, func() {}, nil }
