@@ -183,7 +183,8 @@ func (s *Listener) serve(c *conn) {
 	defer s.forget(c)
 	wait := s.lane.Header // of a new connection, for its first request
 	for {
-		r, err := c.next(s.like, s.lane, wait)
+		r, p := s.request(c)
+		err := c.next(r, s.lane, wait)
 		switch {
 		case errors.Is(err, errNotHere):
 			c.SetDeadline(time.Time{})
@@ -195,7 +196,7 @@ func (s *Listener) serve(c *conn) {
 			return
 		}
 		s.setBusy(c, true)
-		if !s.answer(c, r) {
+		if !s.answer(c, r, p) {
 			c.Close()
 			return
 		}
@@ -207,8 +208,19 @@ func (s *Listener) serve(c *conn) {
 	}
 }
 
+// request is the next one of a connection, with what it has in common with all others.
+func (s *Listener) request(c *conn) (*http.Request, *presence) {
+	if !s.lane.Watch {
+		r := new(http.Request)
+		*r = *s.like
+		return r, nil
+	}
+	p := &presence{base: s.like.Context(), c: c}
+	return s.like.WithContext(p), p
+}
+
 // answer reports whether another request may follow.
-func (s *Listener) answer(c *conn, r *http.Request) (more bool) {
+func (s *Listener) answer(c *conn, r *http.Request, p *presence) (more bool) {
 	defer func() {
 		if problem := recover(); problem != nil {
 			more = false
@@ -217,10 +229,8 @@ func (s *Listener) answer(c *conn, r *http.Request) (more bool) {
 			}
 		}
 	}()
-	if s.lane.Watch {
-		p := &presence{base: r.Context(), c: c}
+	if p != nil {
 		defer p.end()
-		r = r.WithContext(p)
 	}
 	w := &c.writer
 	w.begin(c)

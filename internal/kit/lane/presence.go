@@ -52,7 +52,8 @@ func (p *presence) Err() error {
 	return p.base.Err()
 }
 
-// Value is that of Listen's context.
+// Value is that of Listen's context, by the inner one where that is: contexts that are made
+// of this need no goroutine then.
 func (p *presence) Value(key any) any {
 	p.mu.Lock()
 	in := p.inner

@@ -40,9 +40,9 @@ const largest = 4096
 // errNotHere is what next returns for what is for the server behind.
 var errNotHere = errors.New("not for the lane")
 
-// next reads the next request. The first byte may take as long as wait, the others as
+// next makes r the next request. The first byte may take as long as wait, the others as
 // long as the lane says.
-func (c *conn) next(like *http.Request, l *Lane, wait time.Duration) (*http.Request, error) {
+func (c *conn) next(r *http.Request, l *Lane, wait time.Duration) error {
 	if c.buffer == nil {
 		c.buffer = make([]byte, largest)
 	}
@@ -50,7 +50,7 @@ func (c *conn) next(like *http.Request, l *Lane, wait time.Duration) (*http.Requ
 	for first := true; ; first = false {
 		got := c.buffer[:c.filled]
 		if !bytes.HasPrefix(got, []byte(beginning)[:min(len(beginning), len(got))]) || bareLine(got) {
-			return nil, errNotHere
+			return errNotHere
 		}
 		if end = bytes.Index(got, []byte(endOfRequest)); end >= 0 {
 			break
@@ -60,24 +60,23 @@ func (c *conn) next(like *http.Request, l *Lane, wait time.Duration) (*http.Requ
 				wait = l.Header
 			}
 			if err := c.SetReadDeadline(time.Now().Add(wait)); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		if c.filled == len(c.buffer) {
-			return nil, errNotHere
+			return errNotHere
 		}
 		n, err := c.Read(c.buffer[c.filled:])
 		if err != nil {
-			return nil, err
+			return err
 		}
 		c.filled += n
 	}
-	r := c.parse(like, l.Takes, c.buffer[:end+len(endOfRequest)])
-	if r == nil {
-		return nil, errNotHere
+	if !c.parse(r, l.Takes, c.buffer[:end+len(endOfRequest)]) {
+		return errNotHere
 	}
 	c.filled = copy(c.buffer, c.buffer[end+len(endOfRequest):c.filled])
-	return r, nil
+	return nil
 }
 
 // bareLine reports whether a line ends without a carriage return.
@@ -100,30 +99,25 @@ const beginning = "GET /"
 // endOfRequest is what each ends with that has no body.
 const endOfRequest = "\r\n\r\n"
 
-// parse returns a request, like one that is given, of which it understands all, else
-// nil.
-func (c *conn) parse(like *http.Request, takes func(string) bool, text []byte) *http.Request {
-	if bareLine(text) {
-		return nil
-	}
+// parse makes r the request of a text without bare lines, and reports whether it understands
+// all of that.
+func (c *conn) parse(r *http.Request, takes func(string) bool, text []byte) bool {
 	line, fields, _ := bytes.Cut(text, []byte("\r\n"))
 	target, ok := bytes.CutPrefix(line, []byte("GET "))
 	if !ok {
-		return nil
+		return false
 	}
 	if target, ok = bytes.CutSuffix(target, []byte(" HTTP/1.1")); !ok || !plain(target) {
-		return nil
+		return false
 	}
 	uri := string(target)
 	address, err := url.ParseRequestURI(uri)
 	if err != nil || !takes(address.Path) || !c.understand(fields) {
-		return nil
+		return false
 	}
-	r := new(http.Request)
-	*r = *like
 	r.URL = address
 	r.Header, r.Host, r.RemoteAddr, r.RequestURI = c.header, c.host, c.remote, uri
-	return r
+	return true
 }
 
 // plain reports whether a target is a path and a query that mean what they say: nothing
