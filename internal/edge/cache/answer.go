@@ -40,9 +40,6 @@ func (x *exchange) send(b *body, s span) error {
 
 // begin begins the answer.
 func (x *exchange) begin(status int) {
-	if _, typed := x.w.Header()["Content-Type"]; !typed {
-		x.w.Header()["Content-Type"] = nil // net/http would guess one
-	}
 	x.site.curtail(x.w.Header(), x.out)
 	if x.site.Finish != nil {
 		x.site.Finish(x.r, status, x.w.Header())
@@ -137,7 +134,6 @@ func (c *Cache) pass(x *exchange, why string) {
 func (c *Cache) passOn(x *exchange, why string) {
 	w, r, site := x.w, x.r, x.site
 	x.out.By = byPass
-	w.Header()["Content-Type"] = nil // net/http would guess one where the origin gives none
 	c.counts.passed.Add(1)
 	asOf := c.marks.latest.Load()
 	proxy := &httputil.ReverseProxy{

@@ -35,6 +35,7 @@ type exchange struct {
 // abort the connection.
 func (c *Cache) Serve(w http.ResponseWriter, r *http.Request, site *Site, out *Outcome) {
 	*out = Outcome{By: byPass}
+	w.Header()["Content-Type"] = nil // net/http would guess one where the origin gives none
 	if loops(r, c.identity) {
 		out.Status = http.StatusLoopDetected
 		http.Error(w, "this cache has been asked by itself: its origin is set to what it serves", http.StatusLoopDetected)
