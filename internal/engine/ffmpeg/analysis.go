@@ -88,19 +88,12 @@ func (t *Tools) Analyse(ctx context.Context, run Command, a Analysis, each func(
 		return err
 	})
 	usage, err := t.Run(ctx, run)
-	lumaWriter.CloseWithError(endOf(err))
-	timeWriter.CloseWithError(endOf(err))
+	lumaWriter.Close() // where nothing was started
+	timeWriter.Close()
 	if pairErr := pair.Wait(); err == nil {
 		err = pairErr
 	}
 	return usage, err
-}
-
-func endOf(err error) error {
-	if err == nil {
-		return io.EOF
-	}
-	return err
 }
 
 // AnalysisArgs are the arguments of the pass.
