@@ -48,6 +48,7 @@ type rendition struct {
 		Encodes float64 `json:"encodes"`
 		Shots   []struct {
 			First    int     `json:"first"`
+			Rest     bool    `json:"rest"`
 			Pictures int     `json:"pictures"`
 			Quality  float64 `json:"quality"`
 			Expected *struct {

@@ -274,7 +274,11 @@ func (b *bench) searchAnew(ctx context.Context, c clip, kind string, base float6
 	if rung.Search != nil {
 		s.Encodes = rung.Search.Encodes
 		for _, shot := range rung.Search.Shots {
-			s.Shots = append(s.Shots, searchShot{shot.First, shot.Pictures})
+			if shot.Rest {
+				s.Shots[len(s.Shots)-1].Count += shot.Pictures
+			} else {
+				s.Shots = append(s.Shots, searchShot{shot.First, shot.Pictures})
+			}
 			if shot.Expected != nil {
 				s.Errors = append(s.Errors, shot.Expected.Quality-shot.Quality)
 			}

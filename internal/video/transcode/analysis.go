@@ -39,8 +39,9 @@ type analysis struct {
 const (
 	timesName    = "times.bin"
 	lumaName     = "luma.bin"
-	framesName   = "frames.bin" // what each picture shows: analyse.Frame
-	looksName    = "looks.bin"  // where people look: analyse.TimedLook
+	framesName   = "frames.bin"  // what each picture shows: analyse.Frame
+	looksName    = "looks.bin"   // where people look: analyse.TimedLook
+	changesName  = "changes.bin" // how much each picture changes: analyse.Frame.Residual, float32
 	tilesName    = "tiles.yuv"
 	analysisName = "analysis.json"
 	sheetPattern = "sprite-%05d.jpg"
@@ -70,7 +71,7 @@ func (a *analysis) texture(from, to int) float64 {
 
 // analyse decodes the source once, or takes what an earlier run found.
 func (j *job) analyse(ctx context.Context, a ffmpeg.Analysis) (*analysis, error) {
-	hash := specHash(j.tools.Class, j.fingerprint, append(j.tools.AnalysisArgs(a), fmt.Sprint("analysis 3", j.plan.board, j.options.Saliency.on())))
+	hash := specHash(j.tools.Class, j.fingerprint, append(j.tools.AnalysisArgs(a), fmt.Sprint("analysis 4", j.plan.board, j.options.Saliency.on())))
 	folder, _, err := j.work.once(ctx, hash, func(scratch string) error {
 		list, err := j.analyseStretches(ctx, a)
 		if err != nil {
@@ -215,7 +216,39 @@ func (j *joiner) finish(film analyse.Film) error {
 	if err := writeTimes(filepath.Join(j.folder, timesName), j.found.Times); err != nil {
 		return err
 	}
+	if err := j.writeChanges(); err != nil {
+		return err
+	}
 	return writeJSON(filepath.Join(j.folder, analysisName), &j.found)
+}
+
+func (j *joiner) writeChanges() error {
+	data := make([]byte, 0, changeBytes*len(j.frames))
+	for _, f := range j.frames {
+		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(f.Residual))
+	}
+	return writeFile(filepath.Join(j.folder, changesName), data)
+}
+
+const changeBytes = 4
+
+// changes reads how much the source frames [from, to) change, each against the one
+// before it.
+func (a *analysis) changes(from, to int) ([]float32, error) {
+	file, err := os.Open(filepath.Join(a.folder, changesName))
+	if err != nil {
+		return nil, fmt.Errorf("open the analysis: %w", err)
+	}
+	defer file.Close()
+	data := make([]byte, changeBytes*max(0, to-from))
+	if _, err := file.ReadAt(data, int64(from)*changeBytes); err != nil {
+		return nil, fmt.Errorf("read the analysis: %w", err)
+	}
+	list := make([]float32, len(data)/changeBytes)
+	for i := range list {
+		list[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[changeBytes*i:]))
+	}
+	return list, nil
 }
 
 // looksOf reads the looks of the source frames [from, to).

@@ -13,6 +13,7 @@ import (
 	"liuyun/internal/av/quality"
 	"liuyun/internal/base/fault"
 	"liuyun/internal/engine/ffmpeg"
+	"liuyun/internal/video/transcode/analyse"
 	"liuyun/internal/video/transcode/search"
 )
 
@@ -143,12 +144,23 @@ type shotSearch struct {
 	smallest  bool // its pictures are compared with the source as the smallest rung's
 
 	spans [][2]int
-	shots [][]int      // of each unit
+	parts [][]part     // of each unit
 	tries [][]*attempt // of each unit
 
 	treatments map[int]*treatment // of the unit that begins at a frame
 	chosen     map[int]*attempt
 }
+
+// part is a shot, or what it is before a rise (see analyse.Rise), or from there on.
+type part struct {
+	first int // frame in the timeline
+	// lean is by how much CRF the part leans from the others before it is encoded, by
+	// the rise: above 0 from it on.
+	lean float64
+}
+
+// rest reports whether the part is the same shot as the one before it.
+func (p part) rest() bool { return p.lean > 0 }
 
 // attempt is one encode of a unit.
 type attempt struct {
@@ -163,11 +175,14 @@ func (s *shotSearch) run(ctx context.Context) error {
 	s.tries = make([][]*attempt, len(s.spans))
 	units := make([][]search.Shot, len(s.spans))
 	for i, span := range s.spans {
-		shots := s.plan.shotsIn(span[0], span[1], s.rendition.Rung.Step)
-		s.shots = append(s.shots, shots)
-		for k := range shots {
+		parts, err := s.partsIn(span[0], span[1])
+		if err != nil {
+			return err
+		}
+		s.parts = append(s.parts, parts)
+		for k, part := range parts {
 			from, to := s.pictures(i, k)
-			units[i] = append(units[i], search.Shot{Pictures: to - from, Texture: s.texture(i, k)})
+			units[i] = append(units[i], search.Shot{Pictures: to - from, Texture: s.texture(i, k), Lean: part.lean})
 		}
 	}
 	goal := search.Goal{Quality: s.options.Target, Bits: float64(s.options.Bits) * s.plan.duration().Seconds()}
@@ -194,23 +209,71 @@ func (s *shotSearch) run(ctx context.Context) error {
 	return nil
 }
 
+// riseLean is how far the parts of a shot lean from its middle at most. What is calm is
+// seen for longer and shown again by what comes after it, and change is dear: of
+// shots with rises the best difference is twice the logarithm of the rise.
+const riseLean = 2.5 // CRF
+
+// partsIn are the shots in the unit [from, to), and their rises.
+func (s *shotSearch) partsIn(from, to int) ([]part, error) {
+	step := s.rendition.Rung.Step
+	var parts []part
+	shots := s.plan.shotsIn(from, to, step)
+	for k, first := range shots {
+		end := to
+		if k+1 < len(shots) {
+			end = shots[k+1]
+		}
+		at, factor, err := s.rise(first, end)
+		if err != nil {
+			return nil, err
+		}
+		if at-first < leastShot*step || end-at < leastShot*step {
+			parts = append(parts, part{first: first})
+			continue
+		}
+		lean := min(math.Log(factor), riseLean)
+		parts = append(parts, part{first, -lean}, part{at, lean})
+	}
+	return parts, nil
+}
+
+// rise is the frame of the timeline from which on far more changes in [from, to), and
+// by what factor; from and 1 where there is none.
+func (s *shotSearch) rise(from, to int) (at int, factor float64, err error) {
+	shows := s.plan.timeline.Shows[from:to]
+	first, last := int(shows[0]), int(shows[len(shows)-1])
+	of, err := s.analysis.changes(first, last+1)
+	if err != nil {
+		return 0, 0, err
+	}
+	changes := make([]float32, len(shows))
+	for i := 1; i < len(shows); i++ {
+		for n := shows[i-1] + 1; n <= shows[i]; n++ { // none where a picture is shown once more
+			changes[i] += of[int(n)-first]
+		}
+	}
+	found, factor := analyse.Rise(changes)
+	return from + found, factor, nil
+}
+
 // pictures are those of shot k of unit i, at the rendition's rate from the unit's
 // first.
 func (s *shotSearch) pictures(i, k int) (from, to int) {
 	step, first := s.rendition.Rung.Step, s.spans[i][0]
 	end := s.spans[i][1]
-	if k+1 < len(s.shots[i]) {
-		end = s.shots[i][k+1]
+	if k+1 < len(s.parts[i]) {
+		end = s.parts[i][k+1].first
 	}
-	return framesAt(s.shots[i][k]-first, step), framesAt(end-first, step)
+	return framesAt(s.parts[i][k].first-first, step), framesAt(end-first, step)
 }
 
 // texture is how much structure the pictures of shot k of unit i have, 0 if the
 // analysis knows of none.
 func (s *shotSearch) texture(i, k int) float64 {
-	from, to := s.shots[i][k], s.spans[i][1]
-	if k+1 < len(s.shots[i]) {
-		to = s.shots[i][k+1]
+	from, to := s.parts[i][k].first, s.spans[i][1]
+	if k+1 < len(s.parts[i]) {
+		to = s.parts[i][k+1].first
 	}
 	shows := s.plan.timeline.Shows[from:to]
 	return s.analysis.texture(int(shows[0]), int(shows[len(shows)-1])+1)
@@ -220,7 +283,10 @@ func (s *shotSearch) texture(i, k int) float64 {
 func (s *shotSearch) try(ctx context.Context, asked []search.Encode) error {
 	tasks := make([]*task, len(asked))
 	for n, e := range asked {
-		t := &attempt{treatment: treatment{shots: s.shots[e.Unit], crf: e.CRF, base: s.rendition.Template.Quality}, expected: e.Expected}
+		t := &attempt{treatment: treatment{crf: e.CRF, base: s.rendition.Template.Quality}, expected: e.Expected}
+		for _, part := range s.parts[e.Unit] {
+			t.treatment.shots = append(t.treatment.shots, part.first)
+		}
 		span := s.spans[e.Unit]
 		t.unit = s.unit(span[0], span[1])
 		out := s.plan.output(s.rendition, span)
@@ -253,10 +319,10 @@ func (s *shotSearch) try(ctx context.Context, asked []search.Encode) error {
 func (s *shotSearch) samples(unit int) []int {
 	var at []int
 	bytes := max(1, s.rendition.Template.LumaBytes())
-	for k := range s.shots[unit] {
+	for k := range s.parts[unit] {
 		from, to := s.pictures(unit, k)
 		wanted := min((to-from)/measureEvery, measureClosely+max(0, to-from-measureClosely*measureEvery)/measureFar)
-		count := max(1, min(wanted, mostSampled/(2*bytes*len(s.shots[unit]))))
+		count := max(1, min(wanted, mostSampled/(2*bytes*len(s.parts[unit]))))
 		for n := range count {
 			if picture := max(from+1, from+(2*n+1)*(to-from)/(2*count)); picture < to {
 				at = append(at, picture)
@@ -284,7 +350,7 @@ func (s *shotSearch) weigh(unit int, t *attempt) error {
 	if err != nil {
 		return err
 	}
-	for k := range s.shots[unit] {
+	for k := range s.parts[unit] {
 		from, to := s.pictures(unit, k)
 		probe := search.Probe{CRF: t.treatment.crf[k], Quality: unmeasured}
 		for _, size := range sizes[from:min(to, len(sizes))] {
@@ -332,7 +398,7 @@ func (s *shotSearch) report() *SearchReport {
 		for k, probe := range t.came.Shots {
 			from, to := s.pictures(i, k)
 			shot := ShotReport{
-				First: s.shots[i][k], Pictures: to - from, CRF: probe.CRF, Tries: len(s.tries[i]),
+				First: s.parts[i][k].first, Rest: s.parts[i][k].rest(), Pictures: to - from, CRF: probe.CRF, Tries: len(s.tries[i]),
 				Quality: rounded(probe.Quality), Bits: int64(probe.Bits),
 			}
 			if k < len(t.expected) {

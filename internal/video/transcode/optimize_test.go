@@ -17,6 +17,7 @@ import (
 	queue "liuyun/internal/kit/job"
 	"liuyun/internal/testkit"
 	"liuyun/internal/video/transcode/analyse"
+	"liuyun/internal/video/transcode/timeline"
 )
 
 // shots is a clip of five that are unlike each other, each three seconds long.
@@ -191,10 +192,99 @@ func TestTexture(t *testing.T) {
 	}
 }
 
+// calmThenLively is one shot that stands still for two seconds, and moves for two.
+func calmThenLively() testkit.Clip {
+	return testkit.Clip{Name: "calm-then-lively.mp4", Args: []string{
+		"-f", "lavfi", "-i", "mandelbrot=size=320x180:rate=25:end_scale=0.01,loop=loop=49:size=1:start=0,trim=duration=4,setpts=PTS-STARTPTS",
+		"-c:v", "libx264", "-preset", "ultrafast", "-qp", "0", "-g", "25", "-pix_fmt", "yuv420p",
+	}}
+}
+
+// Where far more begins to change in a shot, the rest of it has a CRF of its own,
+// above that of the calm part.
+func TestOptimizeAtRises(t *testing.T) {
+	t.Parallel()
+	file, err := OpenFile(testkit.Generate(t, calmThenLively()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	options := DefaultOptions()
+	options.Preset, options.Ladder, options.Optimize = "veryfast", "180:20M", OptimizeQuick
+	service := Service{Tools: findTools(t)}
+	report, err := service.Encode(t.Context(), file, filepath.Join(t.TempDir(), "out"), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := report.Renditions[0].Search.Shots
+	if len(report.Content) != 1 || len(parts) != 2 {
+		t.Fatalf("got %d shots, %+v; want one in two parts", len(report.Content), parts)
+	}
+	calm, lively := parts[0], parts[1]
+	if calm.Rest || !lively.Rest || lively.First < 48 || lively.First > 52 || lively.CRF < calm.CRF+2 {
+		t.Errorf("got %+v and %+v, want the second to begin at about 50 and to be coarser", calm, lively)
+	}
+}
+
+// Frames of the timeline that show a picture once more change nothing, and what is
+// left out counts where the next one is shown.
+func TestRisesInTheTimeline(t *testing.T) {
+	t.Parallel()
+	changes := make([]float32, 60) // of source frames: calm up to frame 30
+	for i := range changes {
+		changes[i] = 0.02
+		if i >= 30 {
+			changes[i] = 2
+		}
+	}
+	j := joiner{folder: t.TempDir()}
+	for _, v := range changes {
+		j.frames = append(j.frames, analyse.Frame{Residual: v})
+	}
+	if err := j.writeChanges(); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name        string
+		each, every int // a source frame is shown so often; one of so many
+		step        int
+		from        int
+		want        []int // first frames of the parts
+	}{
+		{"as they are", 1, 1, 1, 0, []int{0, 30}},
+		{"each twice", 2, 1, 1, 0, []int{0, 60}},
+		{"every other one", 1, 2, 1, 0, []int{0, 15}},
+		{"from the middle of the calm part", 1, 1, 1, 10, []int{10, 30}},
+		{"no calm part of half a second", 1, 1, 1, 25, []int{25}},
+		{"one in two pictures is encoded", 1, 1, 2, 0, []int{0, 30}},
+		{"one in three pictures is encoded", 1, 1, 3, 0, []int{0}},
+	} {
+		var shows []int32
+		for i := 0; i < len(changes); i += tt.every {
+			for range tt.each {
+				shows = append(shows, int32(i))
+			}
+		}
+		s := &shotSearch{job: &job{plan: &plan{timeline: &timeline.Timeline{Shows: shows}}, analysis: &analysis{folder: j.folder}}, rendition: &rendition{}}
+		s.rendition.Rung.Step = tt.step
+		parts, err := s.partsIn(tt.from, len(shows))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int
+		for _, p := range parts {
+			got = append(got, p.first)
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}
+
 // Long shots are measured in fewer of their pictures, none in its first one.
 func TestSamples(t *testing.T) {
 	t.Parallel()
-	s := &shotSearch{rendition: &rendition{}, spans: [][2]int{{100, 100 + 12 + 72 + 752}}, shots: [][]int{{100, 112, 184}}}
+	s := &shotSearch{rendition: &rendition{}, spans: [][2]int{{100, 100 + 12 + 72 + 752}}, parts: [][]part{{{first: 100}, {first: 112}, {first: 184}}}}
 	s.rendition.Rung.Step, s.rendition.Template = 1, ffmpeg.Output{Width: 320, Height: 180}
 	counts := [3]int{}
 	for _, at := range s.samples(0) {

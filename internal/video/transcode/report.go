@@ -128,10 +128,12 @@ type SearchReport struct {
 	Shots   []ShotReport `json:"shots"`
 }
 
-// ShotReport is one shot of a search. Expected is missing where the first encode
-// was taken.
+// ShotReport is one shot of a search, or a part of one: where far more begins to
+// change within a shot, the rest of it is on its own. Expected is missing where the
+// first encode was taken.
 type ShotReport struct {
-	First    int       `json:"first"` // frame
+	First    int       `json:"first"`          // frame
+	Rest     bool      `json:"rest,omitempty"` // the same shot as the one before
 	Pictures int       `json:"pictures"`
 	CRF      float64   `json:"crf"`
 	Tries    int       `json:"tries"` // encodes of it, all together

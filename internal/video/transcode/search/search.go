@@ -6,11 +6,12 @@ import (
 	"slices"
 )
 
-// Shot is a range of pictures that has one CRF.
+// Shot is a range of pictures that has one CRF: a shot, or a part of one.
 type Shot struct {
 	Pictures int
 	Motion   float64 // mean of VMAF's motion, known with the first encode
 	Texture  float64 // see analyse.Shot; 0 is unknown
+	Lean     float64 // CRF that it should have more than its like, before it was encoded
 }
 
 // Goal is what the whole has to reach: a mean quality, or a sum of bits. The zero
@@ -218,10 +219,11 @@ const (
 
 // lean is how far from the middle a shot that was not encoded yet should be.
 func (s *Search) lean(shot Shot) float64 {
-	if shot.Texture <= 0 || s.texture <= 0 {
-		return 0
+	lean := 0.0
+	if shot.Texture > 0 && s.texture > 0 {
+		lean = min(max(leanByTexture*math.Log(shot.Texture/s.texture), -mostLean), mostLean)
 	}
-	return min(max(leanByTexture*math.Log(shot.Texture/s.texture), -mostLean), mostLean)
+	return lean + shot.Lean
 }
 
 // Add tells what an encode came to.

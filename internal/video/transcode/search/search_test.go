@@ -177,6 +177,15 @@ func TestTextureLeans(t *testing.T) {
 	}
 }
 
+// What is known besides of a part of a shot comes on top.
+func TestPartsLean(t *testing.T) {
+	t.Parallel()
+	shots := []Shot{{Pictures: 100, Texture: 4, Lean: -1.5}, {Pictures: 30, Texture: 4, Lean: 1.5}, {Pictures: 100, Texture: 4}}
+	if diff := cmp.Diff([]float64{23.5, 26.5, 25}, New([][]Shot{shots}, Settings{Base: 25, Effort: Quick}).Next()[0].CRF); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // Prices fall with the CRF, and the curve goes through a single probe.
 func TestCurve(t *testing.T) {
 	t.Parallel()
