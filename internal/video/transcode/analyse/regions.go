@@ -13,7 +13,7 @@ type Strength float64
 // The strengths that a user may choose. At Strong nothing loses more than 3 steps
 // of QP.
 const (
-	Auto   Strength = 0.35
+	Auto   Strength = 0.42
 	Strong Strength = 0.5
 )
 
