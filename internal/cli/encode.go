@@ -242,7 +242,13 @@ func (s *session) tellReport(dir string, r *transcode.Report, spent *client.Asse
 	for _, v := range r.Renditions {
 		fmt.Fprintf(out, "  %-12s %4d×%-4d %6.2f fps  mean %6s  peak %6s\n", v.ID, v.Width, v.Height, v.FrameRate, rateText(v.Mean), rateText(v.Peak))
 		if found := v.Search; found != nil {
-			fmt.Fprintf(out, "  %-12s quality %.1f in %s, %.2f encodes of it to find them\n", "", found.Quality, count(len(found.Shots), "shot"), found.Encodes)
+			shots := 0
+			for _, shot := range found.Shots {
+				if !shot.Rest {
+					shots++
+				}
+			}
+			fmt.Fprintf(out, "  %-12s quality %.1f in %s, %.2f encodes of it to find them\n", "", found.Quality, count(shots, "shot"), found.Encodes)
 		}
 	}
 	for _, a := range r.Audio {

@@ -25,7 +25,7 @@ import (
 
 // resultVersion is raised when the same options give other bytes than before,
 // for a reason that no hash of arguments shows (packaging, manifests, what a search decides).
-const resultVersion = "4"
+const resultVersion = "5"
 
 // Service makes adaptive streams. All fields but Tools may be left zero.
 type Service struct {

@@ -217,7 +217,8 @@ const (
 	mostLean      = 4
 )
 
-// lean is how far from the middle a shot that was not encoded yet should be.
+// lean is how far from the middle a shot that was not encoded yet should be. With both
+// it may be half a CRF more than reach.
 func (s *Search) lean(shot Shot) float64 {
 	lean := 0.0
 	if shot.Texture > 0 && s.texture > 0 {
