@@ -239,8 +239,12 @@ func (t *Tools) answer(ctx context.Context, q *question) ([]byte, error) {
 	return out.buf, nil
 }
 
-// childEnv is all that a child sees of the environment.
-func childEnv() []string { return []string{"LC_ALL=C", "AV_LOG_FORCE_NOCOLOR=1"} }
+// childEnv is all that a child sees of the environment. Debian's ffmpeg loads OpenBLAS
+// where that is installed, which has nothing to do here: it would start a thread for each
+// core at each start, and wait for ever where there is no memory for one.
+func childEnv() []string {
+	return []string{"LC_ALL=C", "AV_LOG_FORCE_NOCOLOR=1", "OPENBLAS_NUM_THREADS=1"}
+}
 
 // listed reads the tables that ffmpeg prints of filters: flags, name, description.
 // A row counts when its flags begin with one of first.
