@@ -21,14 +21,7 @@ func TestOnlooker(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "404") {
 		t.Errorf("no such stream: %v", err)
 	}
-	pc := client(t, nil, webrtc.Configuration{})
-	s := newSending(t, pc)
-	post(t, pc, h.url+"/whip", goodKey)
-	s.run(t)
-	testkit.Until(t, 30*time.Second, "a period with two tracks", func() bool {
-		item, err := h.desk.out.Read().Next(expired())
-		return err == nil && len(item.Tracks) == 2
-	})
+	h.publish(t, "/whip")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var got atomic.Int64
@@ -50,14 +43,7 @@ func TestComesBeforeRenditions(t *testing.T) {
 	for _, ladder := range []bool{false, true} {
 		h := newHouse(t, nil)
 		h.desk.ladder = ladder
-		pc := client(t, nil, webrtc.Configuration{})
-		s := newSending(t, pc)
-		post(t, pc, h.url+"/whip", goodKey)
-		s.run(t)
-		testkit.Until(t, 30*time.Second, "a period with two tracks", func() bool {
-			item, err := h.desk.out.Read().Next(expired())
-			return err == nil && len(item.Tracks) == 2
-		})
+		h.publish(t, "/whip")
 		viewer := client(t, nil, webrtc.Configuration{})
 		newWatching(t, viewer)
 		post(t, viewer, h.url+"/play/"+streamID+"/whep", "")

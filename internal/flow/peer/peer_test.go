@@ -420,18 +420,25 @@ func (w *watching) check(t *testing.T) {
 	}
 }
 
-// A publisher's pictures and sound reach a viewer who comes late, whole and in order.
-func TestPublishAndWatch(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t, nil)
+// publish sends pictures and sound by an address, and comes back when both are there.
+func (h *house) publish(t *testing.T, path string) (session string) {
+	t.Helper()
 	pc := client(t, nil, webrtc.Configuration{})
 	s := newSending(t, pc)
-	_, session := post(t, pc, h.url+"/whip?backup=1", goodKey)
+	_, session = post(t, pc, h.url+path, goodKey)
 	s.run(t)
 	testkit.Until(t, 30*time.Second, "a period with two tracks", func() bool {
 		item, err := h.desk.out.Read().Next(expired())
 		return err == nil && len(item.Tracks) == 2
 	})
+	return session
+}
+
+// A publisher's pictures and sound reach a viewer who comes late, whole and in order.
+func TestPublishAndWatch(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	session := h.publish(t, "/whip?backup=1")
 	c := h.desk.input().connection
 	if c.Protocol != "whip" || !c.Backup || c.Encoder == "" || c.Kick == nil || c.Refresh == nil || c.Quality == nil {
 		t.Errorf("the connection is %+v", c)

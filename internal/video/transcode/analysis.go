@@ -20,9 +20,10 @@ import (
 // analysis is what was found by decoding the source's pictures once. Signatures
 // stay on the disk: two hours of them are 100 MB.
 type analysis struct {
-	Times  []int64 `json:"-"` // presentation times in the order the decoder gave them, ticks
-	Shots  []int   `json:"shots"`
-	Poster int     `json:"poster"` // the source frame that makes the best poster
+	Times   []int64   `json:"-"` // presentation times in the order the decoder gave them, ticks
+	Changes []float32 `json:"-"` // how much each source frame changes: analyse.Frame.Residual
+	Shots   []int     `json:"shots"`
+	Poster  int       `json:"poster"` // the source frame that makes the best poster
 	// Damaged are the stretches, [from, to) in source frames, in which the
 	// decoder met broken data.
 	Damaged [][2]int `json:"damaged"`
@@ -39,9 +40,9 @@ type analysis struct {
 const (
 	timesName    = "times.bin"
 	lumaName     = "luma.bin"
-	framesName   = "frames.bin"  // what each picture shows: analyse.Frame
-	looksName    = "looks.bin"   // where people look: analyse.TimedLook
-	changesName  = "changes.bin" // how much each picture changes: analyse.Frame.Residual, float32
+	framesName   = "frames.bin" // what each picture shows: analyse.Frame
+	looksName    = "looks.bin"  // where people look: analyse.TimedLook
+	changesName  = "changes.bin"
 	tilesName    = "tiles.yuv"
 	analysisName = "analysis.json"
 	sheetPattern = "sprite-%05d.jpg"
@@ -86,7 +87,10 @@ func (j *job) analyse(ctx context.Context, a ffmpeg.Analysis) (*analysis, error)
 	if err := readJSON(filepath.Join(folder, analysisName), found); err != nil {
 		return nil, err
 	}
-	found.Times, err = readTimes(filepath.Join(folder, timesName))
+	if found.Times, err = readNumbers[int64](filepath.Join(folder, timesName)); err != nil {
+		return nil, err
+	}
+	found.Changes, err = readNumbers[float32](filepath.Join(folder, changesName))
 	return found, err
 }
 
@@ -213,42 +217,17 @@ func (j *joiner) finish(film analyse.Film) error {
 	}
 	j.found.Shots, j.found.Poster = j.shots.Finish(), j.poster.best()
 	j.found.Described = film.Shots(j.frames, j.found.Shots, j.seen)
-	if err := writeTimes(filepath.Join(j.folder, timesName), j.found.Times); err != nil {
+	if err := writeNumbers(filepath.Join(j.folder, timesName), j.found.Times); err != nil {
 		return err
 	}
-	if err := j.writeChanges(); err != nil {
+	changes := make([]float32, len(j.frames))
+	for i, f := range j.frames {
+		changes[i] = f.Residual
+	}
+	if err := writeNumbers(filepath.Join(j.folder, changesName), changes); err != nil {
 		return err
 	}
 	return writeJSON(filepath.Join(j.folder, analysisName), &j.found)
-}
-
-func (j *joiner) writeChanges() error {
-	data := make([]byte, 0, changeBytes*len(j.frames))
-	for _, f := range j.frames {
-		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(f.Residual))
-	}
-	return writeFile(filepath.Join(j.folder, changesName), data)
-}
-
-const changeBytes = 4
-
-// changes reads how much the source frames [from, to) change, each against the one
-// before it.
-func (a *analysis) changes(from, to int) ([]float32, error) {
-	file, err := os.Open(filepath.Join(a.folder, changesName))
-	if err != nil {
-		return nil, fmt.Errorf("open the analysis: %w", err)
-	}
-	defer file.Close()
-	data := make([]byte, changeBytes*max(0, to-from))
-	if _, err := file.ReadAt(data, int64(from)*changeBytes); err != nil {
-		return nil, fmt.Errorf("read the analysis: %w", err)
-	}
-	list := make([]float32, len(data)/changeBytes)
-	for i := range list {
-		list[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[changeBytes*i:]))
-	}
-	return list, nil
 }
 
 // looksOf reads the looks of the source frames [from, to).
@@ -345,20 +324,21 @@ const posterReach = 5.0
 
 func (p *posterFinder) best() int { return p.at }
 
-func writeTimes(path string, times []int64) error {
+// writeNumbers writes a list that readNumbers reads.
+func writeNumbers[T int64 | float32](path string, list []T) error {
 	file, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
 	out := bufio.NewWriterSize(file, 64<<10)
-	if err := binary.Write(out, binary.LittleEndian, times); err != nil {
+	if err := binary.Write(out, binary.LittleEndian, list); err != nil {
 		return err
 	}
 	return out.Flush()
 }
 
-func readTimes(path string) ([]int64, error) {
+func readNumbers[T int64 | float32](path string) ([]T, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -368,9 +348,9 @@ func readTimes(path string) ([]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	times := make([]int64, info.Size()/8)
-	if err := binary.Read(io.Reader(bufio.NewReader(file)), binary.LittleEndian, times); err != nil {
-		return nil, fmt.Errorf("read %s: %w", timesName, err)
+	list := make([]T, info.Size()/int64(binary.Size(T(0))))
+	if err := binary.Read(io.Reader(bufio.NewReader(file)), binary.LittleEndian, list); err != nil {
+		return nil, fmt.Errorf("read %s: %w", filepath.Base(path), err)
 	}
-	return times, nil
+	return list, nil
 }

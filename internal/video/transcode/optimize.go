@@ -175,10 +175,7 @@ func (s *shotSearch) run(ctx context.Context) error {
 	s.tries = make([][]*attempt, len(s.spans))
 	units := make([][]search.Shot, len(s.spans))
 	for i, span := range s.spans {
-		parts, err := s.partsIn(span[0], span[1])
-		if err != nil {
-			return err
-		}
+		parts := s.partsIn(span[0], span[1])
 		s.parts = append(s.parts, parts)
 		for k, part := range parts {
 			from, to := s.pictures(i, k)
@@ -215,7 +212,7 @@ func (s *shotSearch) run(ctx context.Context) error {
 const riseLean = 2.5 // CRF
 
 // partsIn are the shots in the unit [from, to), and their rises.
-func (s *shotSearch) partsIn(from, to int) ([]part, error) {
+func (s *shotSearch) partsIn(from, to int) []part {
 	step := s.rendition.Rung.Step
 	var parts []part
 	shots := s.plan.shotsIn(from, to, step)
@@ -224,10 +221,7 @@ func (s *shotSearch) partsIn(from, to int) ([]part, error) {
 		if k+1 < len(shots) {
 			end = shots[k+1]
 		}
-		at, factor, err := s.rise(first, end)
-		if err != nil {
-			return nil, err
-		}
+		at, factor := s.rise(first, end)
 		if at-first < leastShot*step || end-at < leastShot*step {
 			parts = append(parts, part{first: first})
 			continue
@@ -235,26 +229,21 @@ func (s *shotSearch) partsIn(from, to int) ([]part, error) {
 		lean := min(math.Log(factor), riseLean)
 		parts = append(parts, part{first, -lean}, part{at, lean})
 	}
-	return parts, nil
+	return parts
 }
 
 // rise is the frame of the timeline from which on far more changes in [from, to), and
 // by what factor; from and 1 where there is none.
-func (s *shotSearch) rise(from, to int) (at int, factor float64, err error) {
+func (s *shotSearch) rise(from, to int) (at int, factor float64) {
 	shows := s.plan.timeline.Shows[from:to]
-	first, last := int(shows[0]), int(shows[len(shows)-1])
-	of, err := s.analysis.changes(first, last+1)
-	if err != nil {
-		return 0, 0, err
-	}
 	changes := make([]float32, len(shows))
 	for i := 1; i < len(shows); i++ {
 		for n := shows[i-1] + 1; n <= shows[i]; n++ { // none where a picture is shown once more
-			changes[i] += of[int(n)-first]
+			changes[i] += s.analysis.Changes[n]
 		}
 	}
 	found, factor := analyse.Rise(changes)
-	return from + found, factor, nil
+	return from + found, factor
 }
 
 // pictures are those of shot k of unit i, at the rendition's rate from the unit's

@@ -237,13 +237,6 @@ func TestRisesInTheTimeline(t *testing.T) {
 			changes[i] = 2
 		}
 	}
-	j := joiner{folder: t.TempDir()}
-	for _, v := range changes {
-		j.frames = append(j.frames, analyse.Frame{Residual: v})
-	}
-	if err := j.writeChanges(); err != nil {
-		t.Fatal(err)
-	}
 	for _, tt := range []struct {
 		name        string
 		each, every int // a source frame is shown so often; one of so many
@@ -255,7 +248,7 @@ func TestRisesInTheTimeline(t *testing.T) {
 		{"each twice", 2, 1, 1, 0, []int{0, 60}},
 		{"every other one", 1, 2, 1, 0, []int{0, 15}},
 		{"from the middle of the calm part", 1, 1, 1, 10, []int{10, 30}},
-		{"no calm part of half a second", 1, 1, 1, 25, []int{25}},
+		{"a calm part of five pictures", 1, 1, 1, 25, []int{25}},
 		{"one in two pictures is encoded", 1, 1, 2, 0, []int{0, 30}},
 		{"one in three pictures is encoded", 1, 1, 3, 0, []int{0}},
 	} {
@@ -265,14 +258,10 @@ func TestRisesInTheTimeline(t *testing.T) {
 				shows = append(shows, int32(i))
 			}
 		}
-		s := &shotSearch{job: &job{plan: &plan{timeline: &timeline.Timeline{Shows: shows}}, analysis: &analysis{folder: j.folder}}, rendition: &rendition{}}
+		s := &shotSearch{job: &job{plan: &plan{timeline: &timeline.Timeline{Shows: shows}}, analysis: &analysis{Changes: changes}}, rendition: &rendition{}}
 		s.rendition.Rung.Step = tt.step
-		parts, err := s.partsIn(tt.from, len(shows))
-		if err != nil {
-			t.Fatal(err)
-		}
 		var got []int
-		for _, p := range parts {
+		for _, p := range s.partsIn(tt.from, len(shows)) {
 			got = append(got, p.first)
 		}
 		if diff := cmp.Diff(tt.want, got); diff != "" {

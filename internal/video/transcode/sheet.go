@@ -39,7 +39,7 @@ func newSheetMaker(folder string, board *storyboard, spec *ffmpeg.Tiles, timeBas
 
 // add lays out the tiles of a stretch that are of pictures before end.
 func (m *sheetMaker) add(p *stretch, end int64) error {
-	times, err := readTimes(filepath.Join(p.folder, timesName))
+	times, err := readNumbers[int64](filepath.Join(p.folder, timesName))
 	if err != nil {
 		return err
 	}

@@ -282,7 +282,7 @@ func (w *stretchWriter) finish() error {
 			return err
 		}
 	}
-	return writeTimes(filepath.Join(w.folder, timesName), w.times)
+	return writeNumbers(filepath.Join(w.folder, timesName), w.times)
 }
 
 func (w *stretchWriter) close() {
@@ -302,7 +302,7 @@ type moment struct {
 // each calls f with every picture of the stretch in the order of the decoder. f
 // must not keep what it is given.
 func (s *stretch) each(f func(*moment) error) error {
-	times, err := readTimes(filepath.Join(s.folder, timesName))
+	times, err := readNumbers[int64](filepath.Join(s.folder, timesName))
 	if err != nil {
 		return err
 	}
@@ -391,7 +391,7 @@ func (r *records) look() (*analyse.TimedLook, error) {
 // shownIn is what the stretch shows in [from, to): how many pictures, and a hash
 // of their times and signatures. It reads no others.
 func (s *stretch) shownIn(from, to int64) (count int, sum [sha256.Size]byte, err error) {
-	times, err := readTimes(filepath.Join(s.folder, timesName))
+	times, err := readNumbers[int64](filepath.Join(s.folder, timesName))
 	if err != nil {
 		return 0, sum, err
 	}

@@ -126,7 +126,7 @@ func drawn(t *testing.T, s stretch, times []int64, level func(pts int64) byte, s
 			t.Fatal(err)
 		}
 	}
-	if err := writeTimes(filepath.Join(s.folder, timesName), times); err != nil {
+	if err := writeNumbers(filepath.Join(s.folder, timesName), times); err != nil {
 		t.Fatal(err)
 	}
 	return &s
