@@ -46,7 +46,7 @@ type Asset struct {
 	// else empty.
 	WaitingFor string  `json:"waiting_for"`
 	Progress   float64 `json:"progress"` // of the phase, from 0 to 1
-	Phase      string  `json:"phase"`    // upload, import, analyse, encode, package or record
+	Phase      string  `json:"phase"`    // upload, import, analyse, encode, package, record or compare
 	// Failure says why the asset failed; nil unless it did.
 	Failure    *Failure      `json:"error"`
 	Duration   float64       `json:"duration"` // seconds; 0 while unknown
@@ -61,6 +61,8 @@ type Asset struct {
 	Options    EncodeOptions `json:"options"`
 	// Spent is what its making took; nil where it was not counted.
 	Spent *AssetSpent `json:"spent"`
+	// Comparison is how far its comparison with its source is; nil where there was none.
+	Comparison *AssetComparison `json:"comparison"`
 	// Recording is what it is a recording of; nil unless it was a stream.
 	Recording *AssetRecording `json:"recording"`
 	CreatedAt time.Time       `json:"created_at"`
@@ -267,6 +269,119 @@ type Encoding struct {
 // Encoding returns what each shot of an asset that is ready was given.
 func (s Assets) Encoding(ctx context.Context, id string) (e Encoding, err error) {
 	return e, s.c.do(ctx, call{method: http.MethodGet, path: at(assetsPath, id) + "/encoding", out: &e})
+}
+
+// AssetComparison is how far the comparison of an asset with its source is.
+type AssetComparison struct {
+	Status   string   `json:"status"`   // queued, running, ready or failed
+	Progress float64  `json:"progress"` // from 0 to 1
+	Failure  *Failure `json:"error"`    // nil unless it failed
+	// Report is the URL of a page with all of it, which works until it expires; empty
+	// until it is ready. It may be a path: see [Client.Resolve].
+	Report  string     `json:"report"`
+	Expires *time.Time `json:"expires"`
+	// LeftOut are renditions that cannot be laid over the source.
+	LeftOut []struct {
+		Rendition string `json:"rendition"`
+		Message   string `json:"message"`
+	} `json:"left_out"`
+	CreatedAt time.Time  `json:"created_at"`
+	EndedAt   *time.Time `json:"ended_at"`
+}
+
+// CompareOptions say how to compare; the server decides what is left zero.
+type CompareOptions struct {
+	Every  int  `json:"every,omitempty"`  // one frame in so many
+	Frames *int `json:"frames,omitempty"` // how many of the worst frames the page shows, at most 12
+}
+
+// Compare has an asset that is ready compared with its source, unless that is being
+// done. Ask for the asset to see how far it is.
+func (s Assets) Compare(ctx context.Context, id string, o CompareOptions) (a Asset, err error) {
+	return a, s.c.post(ctx, at(assetsPath, id)+"/comparison", o, &a)
+}
+
+// DropComparison stops the comparison of an asset, or removes what it came to.
+func (s Assets) DropComparison(ctx context.Context, id string) (a Asset, err error) {
+	return a, s.c.do(ctx, call{method: http.MethodDelete, path: at(assetsPath, id) + "/comparison", out: &a})
+}
+
+// Comparison is how near the renditions of an asset come to its source. All times are
+// seconds.
+type Comparison struct {
+	Reference ComparedVideo `json:"reference"`
+	Every     int           `json:"every"` // one frame in so many was compared
+	Shots     []struct {
+		Start float64 `json:"start_s"`
+		End   float64 `json:"end_s"`
+	} `json:"shots"`
+	Encodes []struct {
+		ComparedVideo
+		Group  string `json:"group"` // encodes of one group are one curve of quality over bits
+		Scores []struct {
+			Metric  string  `json:"metric"` // VMAF, VMAF NEG, XPSNR, PSNR or SSIM
+			Unit    string  `json:"unit"`
+			Mean    float64 `json:"mean"`
+			P5      float64 `json:"p5"` // one frame in twenty is worse
+			Worst   float64 `json:"worst"`
+			WorstAt float64 `json:"worst_at_s"`
+		} `json:"scores"` // shots and worst frames go by the first
+		Shots []struct {
+			Bytes int64    `json:"bytes"`
+			Score *float64 `json:"score"` // nil where no frame was compared
+		} `json:"shots"` // as those of the reference
+	} `json:"encodes"`
+	BDRate []struct {
+		Group   string  `json:"group"`
+		Against string  `json:"against"`
+		Metric  string  `json:"metric"`
+		Percent float64 `json:"percent"` // below 0 is fewer bits for the same quality
+	} `json:"bd_rate"`
+}
+
+// ComparedVideo describes a file of a comparison.
+type ComparedVideo struct {
+	Name      string  `json:"name"`
+	Codec     string  `json:"codec"`
+	Width     int     `json:"width"`
+	Height    int     `json:"height"`
+	FrameRate float64 `json:"frame_rate"`
+	Duration  float64 `json:"duration_s"`
+	Bytes     int64   `json:"bytes"` // of the picture alone
+	BitRate   int64   `json:"bit_rate"`
+}
+
+// Comparison returns the numbers of the comparison of an asset that is ready.
+func (s Assets) Comparison(ctx context.Context, id string) (c Comparison, err error) {
+	return c, s.c.get(ctx, at(assetsPath, id)+"/comparison", nil, &c)
+}
+
+// Report writes the page of an asset's comparison to w. It asks for the asset first:
+// addresses of reports work for a while only.
+func (s Assets) Report(ctx context.Context, id string, w io.Writer) error {
+	a, err := s.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	if a.Comparison == nil || a.Comparison.Report == "" {
+		return &Error{Status: http.StatusNotFound, Code: NotFound, Title: "Not Found", Detail: "there is no comparison of this asset that is ready"}
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.c.Resolve(a.Comparison.Report), nil)
+	if err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	response, err := s.c.http.Do(request)
+	if err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return decode(response, nil)
+	}
+	if _, err := io.Copy(w, response.Body); err != nil {
+		return fmt.Errorf("client: read the report: %w", err)
+	}
+	return nil
 }
 
 // LargestSubtitle is the most bytes that a subtitle file may have.

@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -100,6 +101,27 @@ func TestAssets(t *testing.T) {
 	}
 	if e := must[client.Encoding](t)(c.Assets.Encoding(ctx, a.ID)); len(e.Shots) != 2 || len(e.Renditions) != 1 || len(e.Renditions[0].Bytes) != 2 {
 		t.Errorf("encoding: got %+v", e)
+	}
+	if _, err := c.Assets.Compare(ctx, a.ID, client.CompareOptions{Every: 5}); err != nil {
+		t.Error(err)
+	}
+	if err := c.Assets.Report(ctx, a.ID, io.Discard); client.CodeOf(err) != client.NotFound {
+		t.Errorf("the report of a comparison that runs: %v", err)
+	}
+	a = must[client.Asset](t)(c.Assets.Get(ctx, a.ID))
+	if m := a.Comparison; m == nil || m.Status != "ready" || len(m.LeftOut) != 1 || m.LeftOut[0].Rendition != "hevc-360p" {
+		t.Errorf("comparison: got %+v", m)
+	}
+	var page strings.Builder
+	if err := c.Assets.Report(ctx, a.ID, &page); err != nil || page.String() != "<!doctype html><title>A report</title>" {
+		t.Errorf("report: %v %q", err, page.String())
+	}
+	numbers := must[client.Comparison](t)(c.Assets.Comparison(ctx, a.ID))
+	if e := numbers.Encodes; len(e) != 1 || e[0].Name != "h264-360p" || e[0].Scores[0].P5 != 88.5 || *e[0].Shots[0].Score != 95.5 || e[0].Shots[1].Score != nil || numbers.Shots[1].End != 12.5 {
+		t.Errorf("numbers: got %+v", numbers)
+	}
+	if a = must[client.Asset](t)(c.Assets.DropComparison(ctx, a.ID)); a.Comparison != nil {
+		t.Errorf("dropped: got %+v", a.Comparison)
 	}
 	p := must[client.Playback](t)(c.Assets.SignedPlayback(ctx, a.ID, time.Hour))
 	if !strings.Contains(p.HLS, "/~token/") || p.Expires == nil {

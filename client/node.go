@@ -107,7 +107,7 @@ func (s Nodes) CreateJoinToken(ctx context.Context, roles []string, expiresIn ti
 // Job is a piece of work on an asset.
 type Job struct {
 	ID        string     `json:"id"`
-	Kind      string     `json:"kind"` // transcode, unit or import
+	Kind      string     `json:"kind"` // transcode, unit, import or compare
 	Asset     string     `json:"asset"`
 	State     string     `json:"state"` // waiting, running, done, failed or canceled
 	Progress  float64    `json:"progress"`

@@ -18,7 +18,7 @@ export default defineConfig({
   },
   // `npm run dev` shows /player.html with the media of `liuyun play DIR --listen 127.0.0.1:8080`,
   // /console/ and /embed/ with the API of `liuyun serve`.
-  server: { proxy: { '/media': server, '/v1': server, '/play': server } },
+  server: { proxy: { '/media': server, '/v1': server, '/play': server, '/reports': server } },
   build: {
     outDir: '../internal/console/dist',
     emptyOutDir: true,

@@ -23,6 +23,7 @@ import (
 	"liuyun/internal/kit/guard"
 	"liuyun/internal/kit/lane"
 	"liuyun/internal/video/live"
+	"liuyun/internal/video/vod"
 )
 
 // Limits of the listener: pages and programs of any origin reach it.
@@ -42,6 +43,7 @@ func (n *serving) handler(c *control) http.Handler {
 	mux.Handle("/docs", api)
 	mux.Handle("/docs/", api)
 	mux.Handle("/play/", byKind(c.streams.Play(), c.assets.Play()))
+	mux.Handle(vod.ReportsPath, c.assets.Reports())
 	for _, path := range []string{"/whip", "/whip/{session}"} {
 		mux.Handle("OPTIONS "+path, c.streams.WHIP()) // before a page of another origin publishes
 	}

@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"runtime"
 	"slices"
 
 	"liuyun/internal/base/fault"
@@ -16,7 +17,9 @@ import (
 	"liuyun/internal/kit/bus"
 	"liuyun/internal/kit/job"
 	"liuyun/internal/kit/proc"
+	"liuyun/internal/video/compare"
 	"liuyun/internal/video/transcode"
+	"liuyun/internal/video/transcode/analyse"
 	"liuyun/internal/video/vod"
 )
 
@@ -116,6 +119,7 @@ func (n *serving) hardware(ctx context.Context, tools *ffmpeg.Tools) (*ffmpeg.To
 
 // worker makes what takes jobs and does them. hardware may be nil.
 func (n *serving) worker(who *self, b *bus.Bus, objects blob.Backend, tools, hardware *ffmpeg.Tools, reserve blob.Reserve, figures func() *worker.Figures) (*job.Worker, error) {
+	tools = tools.Within(proc.ForChildren()) // encodes and comparisons together
 	cache, err := blob.NewCache(objects, n.data.Join(scratchName, "cache"), int64(n.Config.Blob.CacheBytes), reserve)
 	if err != nil {
 		return nil, err
@@ -123,9 +127,12 @@ func (n *serving) worker(who *self, b *bus.Bus, objects blob.Backend, tools, har
 	handlers := transcode.NewHandlers(transcode.Deps{
 		Tools: tools, Hardware: hardware, Objects: objects, Files: cache, Scratch: n.data.Join(scratchName, "transcode"), Room: reserve.CheckRoom,
 		VMAFModel: cmp.Or(n.Config.Quality.NEGModel, n.Config.Quality.Model), Bus: b, Figures: figures, Log: n.Log,
-		Memory: proc.ForChildren(),
 	})
 	if err := handlers.Clean(); err != nil {
+		return nil, err
+	}
+	comparer, err := n.comparer(objects, cache, tools, reserve)
+	if err != nil {
 		return nil, err
 	}
 	importer, err := vod.NewImporter(objects, n.Config.Import)
@@ -134,12 +141,31 @@ func (n *serving) worker(who *self, b *bus.Bus, objects blob.Backend, tools, har
 	}
 	kinds := handlers.Kinds()
 	kinds[ingest.Import] = importer.Kind(importSlots)
+	kinds[encode.Compare] = comparer.Kind()
 	room := func() error { return reserve.CheckRoom(0) }
 	var also []string
 	if hardware != nil {
 		also = []string{encode.HardwareClass, hardware.Class}
 	}
 	return &job.Worker{Bus: b, Node: who.id(), Class: tools.Class, Also: also, Kinds: kinds, Room: room, Grace: unitGrace, Log: n.Log}, nil
+}
+
+// comparer makes what compares assets with their sources. It measures on half of the
+// cores: encodes go on beside it.
+func (n *serving) comparer(objects blob.Store, files compare.Files, tools *ffmpeg.Tools, reserve blob.Reserve) (*compare.Handler, error) {
+	looks, err := analyse.Looks()
+	if err != nil {
+		return nil, err
+	}
+	d := compare.Deps{
+		Tools: tools, Objects: objects, Files: files, Scratch: n.data.Join(scratchName, "compare"), Room: reserve.CheckRoom,
+		Looks: looks, Workers: max(1, runtime.GOMAXPROCS(0)/2), Program: "liuyun " + n.Version, Log: n.Log,
+	}
+	for _, m := range n.Config.Quality.Models() {
+		d.Models = append(d.Models, m.Path)
+	}
+	h := compare.NewHandler(d)
+	return h, h.Clean()
 }
 
 // checkTools returns what says why ffmpeg cannot do the work of a node that started

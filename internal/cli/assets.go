@@ -1,23 +1,27 @@
 package cli
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"liuyun/client"
 	"liuyun/internal/base/fault"
+	"liuyun/internal/contract/encode"
 )
 
 func newAssets(s *session) *cobra.Command {
 	return s.newGroup("assets", "Manage the videos of a cloud", "Assets are the videos of a cloud. Without a word it lists them.",
 		"  liuyun assets\n  liuyun assets get ast_…\n  liuyun assets import https://example.org/talk.mp4",
-		s.assetsList(), s.assetsGet(), s.assetsImport(), s.assetsRetry(), s.assetsSubtitles(), s.assetsDelete())
+		s.assetsList(), s.assetsGet(), s.assetsImport(), s.assetsRetry(), s.assetsCompare(), s.assetsSubtitles(), s.assetsDelete())
 }
 
 func (s *session) assetsList() *cobra.Command {
@@ -111,6 +115,88 @@ func (s *session) assetsRetry() *cobra.Command {
 			a, err := c.Assets.Retry(ctx, args[0])
 			return s.tellAsset(c, a, err)
 		}})
+}
+
+func (s *session) assetsCompare() *cobra.Command {
+	o, frames, page := client.CompareOptions{}, 0, ""
+	cmd := s.newAction(action{use: "compare ID", short: "Compare an asset with its source",
+		example: "  liuyun assets compare ast_…\n  liuyun assets compare ast_… --report talk.html --frames 8", args: cobra.ExactArgs(1),
+		run: func(ctx context.Context, c *client.Client, args []string) error {
+			o.Frames = &frames
+			a, err := c.Assets.Compare(ctx, args[0], o)
+			if err != nil {
+				return err
+			}
+			if a.Comparison != nil && a.Comparison.Status == "running" {
+				fmt.Fprintln(s.env.Stderr, "note: it is being compared already; --every and --frames are those that were asked for then")
+			}
+			return s.awaitComparison(ctx, c, a, page)
+		}})
+	cmd.Long = `Compare has a worker measure each rendition of an asset against the source, frame by
+frame, and make a page of it, which the console shows too. It stays until that is done;
+when it is stopped, the worker goes on.`
+	cmd.Flags().IntVar(&o.Every, "every", 0, "compare one frame in `N`; 0 chooses N so that some thousands are compared")
+	cmd.Flags().IntVar(&frames, "frames", 6, "show so many of the worst frames in the report")
+	cmd.Flags().StringVar(&page, "report", "", "write the page to `FILE`")
+	return cmd
+}
+
+// awaitComparison follows the comparison of an asset until it is done, and tells what
+// it came to.
+func (s *session) awaitComparison(ctx context.Context, c *client.Client, a client.Asset, page string) (err error) {
+	bar := s.newProgress()
+	defer bar.finish()
+	ticker := time.NewTicker(waitInterval)
+	defer ticker.Stop()
+	for {
+		made := a.Comparison
+		switch {
+		case made == nil:
+			return fault.New(fault.Canceled, "the comparison was stopped by somebody else")
+		case made.Failure != nil:
+			return fault.New(fault.Code(made.Failure.Code), "%s cannot be compared: %s", printable(a.Name), printable(made.Failure.Message))
+		case made.Status == "ready":
+			bar.finish()
+			return s.tellAssetComparison(ctx, c, a, page)
+		}
+		bar.updateShare(printable(a.Name)+": "+made.Status, made.Progress)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+		if a, err = c.Assets.Get(ctx, a.ID); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *session) tellAssetComparison(ctx context.Context, c *client.Client, a client.Asset, page string) error {
+	if page != "" {
+		var text bytes.Buffer
+		if err := c.Assets.Report(ctx, a.ID, &text); err != nil {
+			return err
+		}
+		if err := writeReport(page, text.Bytes()); err != nil {
+			return err
+		}
+	}
+	numbers, err := c.Assets.Comparison(ctx, a.ID)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(numbers)
+	if err != nil {
+		return err
+	}
+	var told encode.Comparison // of the same shape
+	if err := json.Unmarshal(text, &told); err != nil {
+		return err
+	}
+	for _, one := range a.Comparison.LeftOut {
+		fmt.Fprintf(s.env.Stderr, "note: %s is left out: %s\n", printable(one.Rendition), printable(one.Message))
+	}
+	return s.tellComparison(told, page)
 }
 
 func (s *session) assetsDelete() *cobra.Command {

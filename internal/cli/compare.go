@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"fmt"
-	"image"
 	"math"
 	"os"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"liuyun/internal/base/fault"
 	"liuyun/internal/base/file"
+	"liuyun/internal/contract/encode"
 	"liuyun/internal/engine/ffmpeg"
 	"liuyun/internal/video/compare"
 	"liuyun/internal/video/compare/report"
@@ -53,7 +53,7 @@ else and can be sent to others.`,
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.Models, "vmaf-model", nil, "measure VMAF with the model in `FILE` (vmaf_v0.6.1.json, vmaf_v0.6.1neg.json, …); may be repeated")
 	flags.StringVar(&f.report, "report", "", "write an HTML page to `FILE`")
-	flags.IntVar(&f.Every, "every", 1, "compare one frame in `N`")
+	flags.IntVar(&f.Every, "every", 1, "compare one frame in `N`; 0 chooses N so that some thousands are compared")
 	flags.IntVar(&f.Moments, "frames", 4, "show so many of the worst frames in the report")
 	return cmd
 }
@@ -80,11 +80,19 @@ func (s *session) compare(cmd *cobra.Command, reference string, encodes []string
 		if err := report.Write(&page, d); err != nil {
 			return err
 		}
-		if err := file.WriteWhole(f.report, page.Bytes(), 0o644); err != nil {
-			return fault.Wrap(err, fault.Invalid, "the report cannot be written to %s: choose a file in a folder that is there", f.report)
+		if err := writeReport(f.report, page.Bytes()); err != nil {
+			return err
 		}
 	}
-	return s.tellComparison(d, f.report)
+	return s.tellComparison(compare.Numbers(d), f.report)
+}
+
+// writeReport writes a page for people.
+func writeReport(name string, page []byte) error {
+	if err := file.WriteWhole(name, page, 0o644); err != nil {
+		return fault.Wrap(err, fault.Invalid, "the report cannot be written to %s: choose a file in a folder that is there", name)
+	}
+	return nil
 }
 
 // measure opens everything, and leaves nothing behind.
@@ -103,20 +111,16 @@ func (s *session) measure(cmd *cobra.Command, reference string, names []string, 
 		return nil, err
 	}
 	defer base.Close()
-	encodes, err := compare.Encodes(names, scratch)
+	encodes, err := compare.Encodes(cmd.Context(), names, scratch)
 	if err != nil {
 		return nil, err
 	}
 	defer compare.CloseAll(encodes)
 	bar := s.newProgress()
 	defer bar.finish()
-	predictor, err := analyse.NewPredictor()
+	looks, err := analyse.Looks()
 	if err != nil {
 		return nil, err
-	}
-	looks := func(picture image.Image) (int, int, []float32, error) {
-		m, err := predictor.PredictImage(picture)
-		return analyse.Columns, analyse.Rows, m[:], err
 	}
 	service := compare.Service{Tools: tools, OnProgress: bar.updateShare, Looks: looks}
 	return service.Compare(cmd.Context(), base, encodes, scratch, o)
@@ -124,133 +128,59 @@ func (s *session) measure(cmd *cobra.Command, reference string, names []string, 
 
 // comparison is what compare says to scripts.
 type comparison struct {
-	Type      string           `json:"type"` // "comparison"
-	Reference comparedVideo    `json:"reference"`
-	Every     int              `json:"every"`
-	Shots     []comparedShot   `json:"shots"`
-	Encodes   []comparedEncode `json:"encodes"`
-	BDRate    []comparedSaving `json:"bd_rate"`
-	Report    string           `json:"report,omitempty"` // the file
-}
-
-type comparedVideo struct {
-	Name      string  `json:"name"`
-	Codec     string  `json:"codec"`
-	Width     int     `json:"width"`
-	Height    int     `json:"height"`
-	FrameRate float64 `json:"frame_rate"`
-	Duration  float64 `json:"duration_s"`
-	Bytes     int64   `json:"bytes"` // of the picture
-	BitRate   int64   `json:"bit_rate"`
-}
-
-type comparedShot struct {
-	Start float64 `json:"start_s"`
-	End   float64 `json:"end_s"`
-}
-
-type comparedEncode struct {
-	comparedVideo
-	Group  string          `json:"group,omitempty"`
-	Scores []comparedScore `json:"scores"`
-	Shots  []comparedSpent `json:"shots"` // as those of the reference
-}
-
-type comparedScore struct {
-	Metric  string  `json:"metric"`
-	Unit    string  `json:"unit,omitempty"`
-	Mean    float64 `json:"mean"`
-	P5      float64 `json:"p5"`
-	Worst   float64 `json:"worst"`
-	WorstAt float64 `json:"worst_at_s"`
-}
-
-type comparedSpent struct {
-	Bytes int64    `json:"bytes"`
-	Score *float64 `json:"score,omitempty"` // mean of the first metric
-}
-
-type comparedSaving struct {
-	Group   string  `json:"group"`
-	Against string  `json:"against"`
-	Metric  string  `json:"metric"`
-	Percent float64 `json:"percent"`
-}
-
-func videoOf(v report.Video) comparedVideo {
-	c := comparedVideo{v.Name, v.Codec, v.Width, v.Height, v.FrameRate, v.Duration, v.Bytes, 0}
-	if v.Duration > 0 {
-		c.BitRate = int64(math.Round(8 * float64(v.Bytes) / v.Duration))
-	}
-	return c
-}
-
-func newComparison(d *report.Data, page string) comparison {
-	c := comparison{
-		Type: "comparison", Reference: videoOf(d.Reference), Every: d.Every, Report: page,
-		Shots: []comparedShot{}, Encodes: []comparedEncode{}, BDRate: []comparedSaving{},
-	}
-	for _, s := range d.Shots {
-		c.Shots = append(c.Shots, comparedShot(s))
-	}
-	for _, e := range d.Encodes {
-		one := comparedEncode{comparedVideo: videoOf(e.Video), Group: e.Group, Scores: []comparedScore{}, Shots: []comparedSpent{}}
-		for k, score := range e.Scores {
-			m := d.Metrics[k]
-			one.Scores = append(one.Scores, comparedScore{m.Name, m.Unit, score.Mean, score.P5, score.Worst, score.WorstAt})
-		}
-		for _, spent := range e.Shots {
-			shot := comparedSpent{Bytes: spent.Bytes}
-			if !math.IsNaN(spent.Score) {
-				shot.Score = &spent.Score
-			}
-			one.Shots = append(one.Shots, shot)
-		}
-		c.Encodes = append(c.Encodes, one)
-	}
-	for _, s := range d.Savings {
-		c.BDRate = append(c.BDRate, comparedSaving{s.Group, s.Against, s.Metric, s.Rate})
-	}
-	return c
+	Type string `json:"type"` // "comparison"
+	encode.Comparison
+	Report string `json:"report,omitempty"` // the file
 }
 
 // tellComparison writes what came of a comparison: to people a table.
-func (s *session) tellComparison(d *report.Data, page string) error {
+func (s *session) tellComparison(c encode.Comparison, page string) error {
 	if s.json {
-		return s.writeJSON(newComparison(d, page))
+		return s.writeJSON(comparison{"comparison", c, page})
 	}
 	out := s.env.Stdout
-	r := d.Reference
-	fmt.Fprintf(out, "%s: %s, %d×%d, %.2f fps, %s, %s\n", r.Name, r.Codec, r.Width, r.Height, r.FrameRate, durationText(r.Duration), count(len(d.Shots), "shot"))
+	r := c.Reference
+	fmt.Fprintf(out, "%s: %s, %d×%d, %.2f fps, %s, %s\n", printable(r.Name), r.Codec, r.Width, r.Height, r.FrameRate, durationText(r.Duration), count(len(c.Shots), "shot"))
 	rows := [][]string{{"", "size", "bit rate"}}
-	for _, m := range d.Metrics {
-		name := m.Name
-		if m.Unit != "" {
-			name += " " + m.Unit
+	for i, e := range c.Encodes {
+		row := []string{printable(e.Name), sizeText(e.Bytes), rateText(e.BitRate)}
+		for _, score := range e.Scores {
+			if i == 0 {
+				rows[0] = append(rows[0], strings.TrimSpace(score.Metric+" "+score.Unit), "5 %")
+			}
+			row = append(row, scoreText(score, score.Mean), scoreText(score, score.P5))
 		}
-		rows[0] = append(rows[0], name, "5 %")
-	}
-	rows[0] = append(rows[0], "worst "+d.Metrics[0].Name)
-	for _, e := range d.Encodes {
-		row := []string{e.Name, sizeText(e.Bytes), rateText(videoOf(e.Video).BitRate)}
-		for k, score := range e.Scores {
-			digits := d.Metrics[k].Digits
-			row = append(row, fmt.Sprintf("%.*f", digits, score.Mean), fmt.Sprintf("%.*f", digits, score.P5))
+		if len(e.Scores) == 0 { // what a server sent is not to be relied on
+			rows = append(rows, row)
+			continue
 		}
 		worst := e.Scores[0]
-		row = append(row, fmt.Sprintf("%.*f at %s", d.Metrics[0].Digits, worst.Worst, momentText(worst.WorstAt)))
-		rows = append(rows, row)
+		if i == 0 {
+			rows[0] = append(rows[0], "worst "+worst.Metric)
+		}
+		rows = append(rows, append(row, scoreText(worst, worst.Worst)+" at "+momentText(worst.WorstAt)))
 	}
 	for _, line := range alignColumns(rows) {
 		fmt.Fprintln(out, "  "+line)
 	}
-	for _, saving := range d.Savings {
-		fmt.Fprintf(out, "%s against %s: %+.1f %% bits for the same %s (BD-rate)\n", saving.Group, saving.Against, saving.Rate, saving.Metric)
+	for _, saving := range c.BDRate {
+		fmt.Fprintf(out, "%s against %s: %+.1f %% bits for the same %s (BD-rate)\n", printable(saving.Group), printable(saving.Against), saving.Percent, saving.Metric)
 	}
 	if page != "" {
 		fmt.Fprintf(out, "Open the report: %s\n", page)
 	}
 	return nil
+}
+
+// scoreText has as many digits as a measure deserves.
+func scoreText(s encode.ComparedScore, value float64) string {
+	switch {
+	case s.Metric == "SSIM":
+		return fmt.Sprintf("%.4f", value)
+	case s.Unit == "dB":
+		return fmt.Sprintf("%.2f", value)
+	}
+	return fmt.Sprintf("%.1f", value)
 }
 
 // momentText is a time in a video as m:ss.s.

@@ -110,6 +110,18 @@ func (n node) ready(t *testing.T, id string) client.Asset {
 	return asset
 }
 
+// compared waits until the comparison of an asset has a status.
+func (n node) compared(t *testing.T, id, status string) client.AssetComparison {
+	t.Helper()
+	a := n.until(t, id, "a comparison that is "+status, func(a client.Asset) bool {
+		return a.Comparison != nil && (a.Comparison.Status == status || a.Comparison.Status == "failed")
+	})
+	if a.Comparison.Status != status {
+		t.Fatalf("the comparison failed: %v", a.Comparison.Failure)
+	}
+	return *a.Comparison
+}
+
 // read gets what an address of an asset gives.
 func (n node) read(t *testing.T, address string) (status int, body []byte) {
 	t.Helper()

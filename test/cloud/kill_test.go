@@ -3,7 +3,9 @@ package cloud
 import (
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,4 +90,33 @@ func TestKillDuringUpload(t *testing.T) {
 		t.Errorf("resumed at byte %d of %d, after %d were sent", first, info.Size(), half)
 	}
 	n.ready(t, a.ID)
+}
+
+// A comparison begins again after the server was killed that made it, and comes to its
+// end; nothing of the first try stays in the way.
+func TestKillComparison(t *testing.T) {
+	n := start(t)
+	a := n.upload(t, film(t), client.UploadOptions{Options: slow()})
+	n.ready(t, a.ID)
+	if _, err := n.Assets.Compare(t.Context(), a.ID, client.CompareOptions{Every: 1}); err != nil {
+		t.Fatal(err)
+	}
+	n.compared(t, a.ID, "running")
+	n.Kill()
+	n = resume(t, n.Data)
+	if made := n.compared(t, a.ID, "ready"); made.Report == "" || len(made.LeftOut) > 0 {
+		t.Errorf("it came to %+v", made)
+	}
+	numbers, err := n.Assets.Comparison(t.Context(), a.ID)
+	if err != nil || len(numbers.Encodes) != 2 || numbers.Every != 1 || numbers.Encodes[0].Scores[0].Mean <= numbers.Encodes[1].Scores[0].Mean {
+		t.Errorf("numbers %+v, %v", numbers, err)
+	}
+	var page strings.Builder
+	if err := n.Assets.Report(t.Context(), a.ID, &page); err != nil || !strings.Contains(page.String(), "</html>") {
+		t.Errorf("a page of %d bytes, %v", page.Len(), err)
+	}
+	left, err := os.ReadDir(filepath.Join(n.Data, "scratch", "compare"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("%d things are left in scratch, %v", len(left), err)
+	}
 }

@@ -14,8 +14,8 @@ import (
 // most are begun again when it is lost.
 const slots = 2
 
-// A machine that joined encodes what the control node got, and what it makes has
-// the bytes of the command line.
+// A machine that joined encodes what the control node got, what it makes has the bytes
+// of the command line, and it compares that with the source.
 func TestJoinedWorker(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, "127.0.0.1")
@@ -25,6 +25,10 @@ func TestJoinedWorker(t *testing.T) {
 	a = c.ready(t, a.ID)
 	sameMedia(t, c.result(t, a.ID), encodeAlone(t, source, "--preset", "ultrafast", "--ladder", "180,90"))
 	c.plays(t, a.Playback.HLS, 300)
+	if _, err := c.Assets.Compare(t.Context(), a.ID, client.CompareOptions{Every: 10}); err != nil {
+		t.Fatal(err)
+	}
+	c.compared(t, a.ID, "ready")
 	for _, job := range c.jobs(t, a.ID, "") {
 		if job.Node != w.Node || job.Attempt != 1 {
 			t.Errorf("%s job %s was done by node %q in attempt %d, want %s in 1", job.Kind, job.ID, job.Node, job.Attempt, w.Node)

@@ -7,14 +7,14 @@
 
 import fs from 'node:fs';
 import { launch } from './lib/chromium.mjs';
-import { chooseQuality, embed, play, remove, seek, subtitle } from './lib/console-asset.mjs';
+import { chooseQuality, compare, embed, play, remove, seek, subtitle } from './lib/console-asset.mjs';
 import { find, progress, signIn, signOut, spoiled, upload } from './lib/console-assets.mjs';
 import { documentation, keys, nodes, tenants, usage, webhooks } from './lib/console-manage.mjs';
 import { openSite } from './lib/console-site.mjs';
 import { edges, sites } from './lib/console-sites.mjs';
 import { Visitor } from './lib/console-visitor.mjs';
 
-const story = { signIn, upload, progress, play, seek, chooseQuality, subtitle, embed, spoiled, find, keys, webhooks, sites, edges, nodes, usage, tenants, remove, documentation, signOut };
+const story = { signIn, upload, progress, play, seek, chooseQuality, subtitle, embed, compare, spoiled, find, keys, webhooks, sites, edges, nodes, usage, tenants, remove, documentation, signOut };
 
 const job = JSON.parse(fs.readFileSync(0, 'utf8'));
 const { browser, close } = await launch(job.chromium);

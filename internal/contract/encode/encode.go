@@ -14,6 +14,9 @@ const (
 	// Unit encodes and checks one range of one source, or analyses one. Its payload
 	// is the encoder's own business; the answer is a UnitResult.
 	Unit = "unit"
+	// Compare measures what was made of an asset against its source: a CompareRequest
+	// in, a CompareResult out.
+	Compare = "compare"
 )
 
 // HardwareClass is the class of Transcode jobs whose Options have Hardware: that of

@@ -26,7 +26,7 @@ func New(db *store.DB, jobs *job.Queue) *Service { return &Service{db, jobs} }
 // Job is a job as the API shows it.
 type Job struct {
 	ID        string       `json:"id"`
-	Kind      string       `json:"kind" enum:"transcode,unit,import" doc:"Transcode is all of an asset, a unit is a piece of it."`
+	Kind      string       `json:"kind" enum:"transcode,unit,import,compare" doc:"Transcode is all of an asset, a unit is a piece of it."`
 	Asset     string       `json:"asset"`
 	State     job.State    `json:"state" enum:"waiting,running,done,failed,canceled"`
 	Hold      string       `json:"waiting_for" doc:"What a waiting job waits for besides a worker: storage while a disk is full, else empty."`

@@ -136,14 +136,20 @@ func (t *Tools) Fits(what string, bytes int64) error {
 
 func gigabytes(bytes int64) string { return fmt.Sprintf("%.1f GB", float64(bytes)/1e9) }
 
-// reserve waits until there is memory for a unit. Who waits holds no child's turn.
+// reserve waits until there is memory for a unit.
 func (t *Tools) reserve(ctx context.Context, u Unit) (release func(), err error) {
+	return t.Reserve(ctx, u.Memory())
+}
+
+// Reserve waits until there are so many bytes of memory besides what runs. Who waits
+// holds no child's turn.
+func (t *Tools) Reserve(ctx context.Context, bytes int64) (release func(), err error) {
 	if t.memory == nil {
 		return func() {}, nil
 	}
 	// What is above all there is runs alone: what a machine cannot hold is refused where
 	// it is planned, and what is predicted is not exact.
-	bytes := min(u.Memory(), t.memorySize)
+	bytes = min(bytes, t.memorySize)
 	if err := t.memory.Acquire(ctx, bytes); err != nil {
 		return nil, fault.Wrap(err, fault.Canceled, "stopped on request")
 	}

@@ -5,8 +5,6 @@ import (
 	"math"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
-
 	"liuyun/internal/base/fault"
 	"liuyun/internal/engine/ffmpeg"
 )
@@ -31,6 +29,19 @@ func (s *side) seconds(n int) float64 {
 	return float64(s.times[n]-s.times[0]) * s.video.TimeBase.Float()
 }
 
+// Video is a file that was looked at, so that it can be compared with many others.
+type Video struct{ side side }
+
+// Open looks at a file, without decoding it: its picture, and when each frame is shown.
+// input must stay open for as long as the video is used.
+func (c *Comparer) Open(ctx context.Context, input ffmpeg.Input) (*Video, error) {
+	v := &Video{side{input: input}}
+	if err := c.inspect(ctx, &v.side); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
 // pair is what will be compared, and at which size and depth.
 type pair struct {
 	ref, dis             side
@@ -38,17 +49,10 @@ type pair struct {
 	rate                 float64 // frames a second, of the reference
 }
 
-// align looks at both files, without decoding them, and refuses what would give
-// numbers that mean nothing.
-func (c *Comparer) align(ctx context.Context, ref, dis ffmpeg.Input, o Options) (*pair, error) {
-	p := &pair{ref: side{input: ref}, dis: side{input: dis}}
-	group, groupContext := errgroup.WithContext(ctx)
-	for _, s := range []*side{&p.ref, &p.dis} {
-		group.Go(func() error { return c.inspect(groupContext, s) })
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
+// align lays one over the other, and refuses what would give numbers that mean
+// nothing.
+func align(ref, dis *Video, o Options) (*pair, error) {
+	p := &pair{ref: ref.side, dis: dis.side}
 	if err := p.sameShape(o); err != nil {
 		return nil, err
 	}

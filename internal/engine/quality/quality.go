@@ -141,14 +141,24 @@ func (c *Comparer) choose(o Options) (Provider, error) {
 
 // CheckPair says what of two files does not fit, without decoding them: nil, or what
 // Compare would refuse them for at its beginning.
-func (c *Comparer) CheckPair(ctx context.Context, ref, dis ffmpeg.Input) error {
-	_, err := c.align(ctx, ref, dis, Options{})
+func CheckPair(ref, dis *Video) error {
+	_, err := align(ref, dis, Options{})
 	return err
+}
+
+// Memory is about how many bytes Compare needs: two decoders, and what scores.
+func Memory(ref, dis *Video, o Options) int64 {
+	p, err := align(ref, dis, o)
+	if err != nil {
+		return 0
+	}
+	decoders := ffmpeg.Unit{Picture: p.ref.picture}.Memory() + ffmpeg.Unit{Picture: p.dis.picture}.Memory()
+	return decoders + int64(o.workers(p)+buffered)*int64(p.width*p.height*meterBytes)
 }
 
 // Compare scores dis against ref. A fault.Invalid says what does not fit: no
 // picture, another shape, other frames, other times.
-func (c *Comparer) Compare(ctx context.Context, ref, dis ffmpeg.Input, o Options) (*Report, error) {
+func (c *Comparer) Compare(ctx context.Context, ref, dis *Video, o Options) (*Report, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
@@ -160,7 +170,7 @@ func (c *Comparer) Compare(ctx context.Context, ref, dis ffmpeg.Input, o Options
 	if err != nil {
 		return nil, err
 	}
-	pair, err := c.align(ctx, ref, dis, o)
+	pair, err := align(ref, dis, o)
 	if err != nil {
 		return nil, err
 	}
@@ -168,11 +178,7 @@ func (c *Comparer) Compare(ctx context.Context, ref, dis ffmpeg.Input, o Options
 		models = nil
 	}
 	run := comparison{also: alsoMetrics(o.Also), Comparer: c, pair: pair, options: o, models: models, every: max(1, o.Every)}
-	run.workers = o.Workers
-	if run.workers == 0 {
-		run.workers = runtime.GOMAXPROCS(0)
-	}
-	run.workers = max(1, min(run.workers, meterBudget/(pair.width*pair.height*meterBytes)))
+	run.workers = o.workers(pair)
 	switch provider {
 	case FFmpegLibvmaf, VMAFProgram:
 		err = run.external(ctx, provider)
@@ -192,12 +198,22 @@ func (c *Comparer) Compare(ctx context.Context, ref, dis ffmpeg.Input, o Options
 	return report, nil
 }
 
-// What the meters of all workers may take together, and what one needs for a
-// sample.
+// What the meters of all workers may take together, what one needs for a sample, and
+// about how many meters the frames that wait for one are worth.
 const (
 	meterBudget = 2 << 30
 	meterBytes  = 17
+	buffered    = 1
 )
+
+// workers is how many frames are scored at once.
+func (o Options) workers(p *pair) int {
+	n := o.Workers
+	if n == 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	return max(1, min(n, meterBudget/(p.width*p.height*meterBytes)))
+}
 
 // comparison is one run of Compare.
 type comparison struct {

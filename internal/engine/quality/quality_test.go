@@ -87,6 +87,20 @@ func unpacked(t *testing.T, name string) (ref, dis string, want []map[string]flo
 	return ref, dis, want
 }
 
+// compareInputs opens both and compares them.
+func compareInputs(t *testing.T, c *Comparer, ref, dis ffmpeg.Input, o Options) (*Report, error) {
+	t.Helper()
+	reference, err := c.Open(t.Context(), ref)
+	if err != nil {
+		return nil, err
+	}
+	other, err := c.Open(t.Context(), dis)
+	if err != nil {
+		return nil, err
+	}
+	return c.Compare(t.Context(), reference, other, o)
+}
+
 // Through decoders, pipes and workers the numbers are libvmaf's, for all frames
 // and for every n-th.
 func TestScoresAreLibvmafs(t *testing.T) {
@@ -98,7 +112,7 @@ func TestScoresAreLibvmafs(t *testing.T) {
 			t.Run(string(provider)+"/"+strconv.Itoa(every), func(t *testing.T) {
 				t.Parallel()
 				o := Options{Models: models(t), Also: []string{PSNR, SSIM}, Every: every, Provider: provider, Scratch: t.TempDir()}
-				report, err := c.Compare(t.Context(), input(t, ref), input(t, dis), o)
+				report, err := compareInputs(t, c, input(t, ref), input(t, dis), o)
 				if provider != Own && fault.CodeOf(err) == fault.Unavailable {
 					t.Skip(err)
 				}
@@ -141,7 +155,7 @@ func TestSizesAreAligned(t *testing.T) {
 	small := makeFrom(t, ref, "small.mkv", "-an", "-vf", "scale=320:180", "-c:v", "libx264", "-preset", "ultrafast", "-crf", "20")
 	same := makeFrom(t, ref, "same.ts", "-an", "-c:v", "copy")
 	mean := func(dis string, o Options) float64 {
-		report, err := c.Compare(t.Context(), input(t, ref), input(t, dis), o)
+		report, err := compareInputs(t, c, input(t, ref), input(t, dis), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,10 +190,18 @@ func TestWhatDoesNotFit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if err := c.CheckPair(t.Context(), input(t, ref), input(t, dis.path)); fault.CodeOf(err) != fault.Invalid {
+			reference, err := c.Open(t.Context(), input(t, ref))
+			if err != nil {
+				t.Fatal(err)
+			}
+			other, err := c.Open(t.Context(), input(t, dis.path))
+			if err == nil {
+				err = CheckPair(reference, other)
+			}
+			if fault.CodeOf(err) != fault.Invalid {
 				t.Errorf("before anything is decoded: %v", err)
 			}
-			_, err := c.Compare(t.Context(), input(t, ref), input(t, dis.path), Options{})
+			_, err = compareInputs(t, c, input(t, ref), input(t, dis.path), Options{})
 			if fault.CodeOf(err) != fault.Invalid || !strings.Contains(fault.Message(err), dis.says) {
 				t.Errorf("%v, want a fault of %q that says %q", err, fault.Invalid, dis.says)
 			}
@@ -205,7 +227,7 @@ func TestOptionsThatAreRefused(t *testing.T) {
 		"a model not there":      {Provider: Own, Models: []Model{{"vmaf", broken + "2"}}},
 		"fewer than every frame": {Every: -1},
 	} {
-		_, err := c.Compare(t.Context(), ref, ref, o)
+		_, err := compareInputs(t, c, ref, ref, o)
 		if code := fault.CodeOf(err); code != fault.Invalid && code != fault.NotFound {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -220,7 +242,7 @@ func TestProgramsThatDoNotWork(t *testing.T) {
 	for name, code := range map[string]fault.Code{"false": fault.Unavailable, "true": fault.Internal} {
 		broken := &Comparer{tools: c.tools, program: testkit.Program(t, name)}
 		o := Options{Models: models(t), Provider: VMAFProgram, Scratch: t.TempDir()}
-		if _, err := broken.Compare(t.Context(), input(t, ref), input(t, ref), o); fault.CodeOf(err) != code {
+		if _, err := compareInputs(t, broken, input(t, ref), input(t, ref), o); fault.CodeOf(err) != code {
 			t.Errorf("%s: %v, want a fault of %q", name, err, code)
 		}
 		if left, err := os.ReadDir(o.Scratch); err != nil || len(left) > 0 {
@@ -287,4 +309,25 @@ func FuzzReadLog(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What a comparison is said to need grows with its pictures and with how many are
+// scored at once, and is bounded by the box.
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	video := func(width, height int) *Video {
+		return &Video{side{video: &ffmpeg.VideoStream{}, picture: ffmpeg.Picture{Width: width, Height: height}}}
+	}
+	const mb = 1 << 20
+	hd := Memory(video(1920, 1080), video(960, 540), Options{Workers: 1})
+	if hd < 100*mb || hd > 400*mb {
+		t.Errorf("1080p needs %d MB", hd/mb)
+	}
+	if more := Memory(video(1920, 1080), video(960, 540), Options{Workers: 4}); more <= hd+80*mb {
+		t.Errorf("four workers need %d MB, one %d MB", more/mb, hd/mb)
+	}
+	whole, boxed := Memory(video(7680, 4320), video(3840, 2160), Options{Workers: 1}), Memory(video(7680, 4320), video(3840, 2160), Options{Workers: 1, Width: 3840, Height: 3840})
+	if boxed >= whole || boxed < 700*mb || whole > 2000*mb {
+		t.Errorf("8K needs %d MB, in a box %d MB", whole/mb, boxed/mb)
+	}
 }

@@ -250,6 +250,11 @@ func document(v any) (string, error) {
 	return string(data), nil
 }
 
+// Cancel cancels a job, unless it has ended. Its worker is told at once.
+func (q *Queue) Cancel(tx *store.Tx, id string) error {
+	return q.cancel(tx, `id = ? AND state IN ('waiting', 'running')`, id)
+}
+
 // CancelGroup cancels every job of the group that has not ended. Workers that are
 // at one are told at once; see [Queue.Busy] for when they have stopped.
 func (q *Queue) CancelGroup(tx *store.Tx, tenant, group string) error {

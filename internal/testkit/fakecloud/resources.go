@@ -141,7 +141,7 @@ func (c *Cloud) newAsset(name string) Object {
 	o := Object{"id": c.newID("ast"), "name": name, "status": "created", "waiting_for": nil, "progress": 0.0, "phase": "upload", "error": nil,
 		"duration": 0, "size": 0, "stored": 0, "tracks": []Object{}, "renditions": []Object{}, "subtitles": []Object{},
 		"playback":   Object{"policy": "public", "hls": "", "dash": "", "mp4": []string{}, "embed": "", "expires": nil},
-		"thumbnails": Object{"poster": "", "storyboard": ""}, "warnings": []Object{}, "options": Object{}, "spent": nil, "created_at": clock, "updated_at": clock,
+		"thumbnails": Object{"poster": "", "storyboard": ""}, "warnings": []Object{}, "options": Object{}, "spent": nil, "comparison": nil, "created_at": clock, "updated_at": clock,
 		"ready_at": nil, "rev": 1}
 	c.add("assets", o)
 	c.tell("asset.created", o)
@@ -150,6 +150,17 @@ func (c *Cloud) newAsset(name string) Object {
 
 // work moves an asset one step on.
 func (c *Cloud) work(o Object) {
+	if made, _ := o["comparison"].(Object); made != nil {
+		switch {
+		case made["status"] == "queued":
+			made["status"], made["progress"] = "running", 0.5
+		case strings.Contains(fmt.Sprint(o["name"]), "odd"):
+			made["status"], made["error"] = "failed", Object{"code": "invalid", "message": "the frames are not the same"}
+		default:
+			made["status"], made["progress"], made["report"], made["ended_at"] = "ready", 1.0, "/reports/token/"+fmt.Sprint(o["id"]), clock
+			made["left_out"] = []Object{{"rendition": "hevc-360p", "message": "one is HDR and the other is not"}}
+		}
+	}
 	switch o["status"] {
 	case "queued":
 		o["status"], o["phase"], o["progress"] = "processing", "encode", 0.5
@@ -192,6 +203,24 @@ func (c *Cloud) act(r *http.Request, o Object, collection string, rest []string,
 			"shots":      []Object{{"start": 0, "end": 4.5}, {"start": 4.5, "end": 12.5}},
 			"renditions": []Object{{"id": "h264-360p", "shot_bytes": []int{400_000, 900_000}}},
 		}
+	case "assets POST comparison":
+		if o["status"] != "ready" {
+			return fail(409, "conflict", "it can be compared when it is ready")
+		}
+		o["comparison"] = Object{"status": "queued", "progress": 0.0, "error": nil, "report": "", "expires": nil, "left_out": []Object{}, "created_at": clock, "ended_at": nil}
+		return 202, o
+	case "assets GET comparison":
+		video := func(name string, bytes int) Object {
+			return Object{"name": name, "codec": "H.264", "width": 640, "height": 360, "frame_rate": 25, "duration_s": 12.5, "bytes": bytes, "bit_rate": bytes * 8 * 2 / 25}
+		}
+		encode := video("h264-360p", 780_000)
+		encode["scores"] = []Object{{"metric": "VMAF", "mean": 93.25, "p5": 88.5, "worst": 71.25, "worst_at_s": 4.52}, {"metric": "SSIM", "mean": 0.98765, "p5": 0.95, "worst": 0.9, "worst_at_s": 4.52}}
+		encode["shots"] = []Object{{"bytes": 400_000, "score": 95.5}, {"bytes": 380_000}}
+		return 200, Object{"reference": video(fmt.Sprint(o["name"]), 9_000_000), "every": 1, "encodes": []Object{encode}, "bd_rate": []Object{},
+			"shots": []Object{{"start_s": 0, "end_s": 4.5}, {"start_s": 4.5, "end_s": 12.5}}}
+	case "assets DELETE comparison":
+		o["comparison"] = nil
+		return 200, o
 	case "assets PUT subtitles":
 		text, _ := io.ReadAll(r.Body)
 		if len(text) == 0 {

@@ -100,7 +100,7 @@ func TestWorst(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	t.Parallel()
-	for _, o := range []Options{{Every: 0}, {Every: 1001}, {Every: 1, Moments: -1}, {Every: 1, Moments: 25}, {Every: 1, Models: make([]string, 5)}} {
+	for _, o := range []Options{{Every: -1}, {Every: 1001}, {Every: 1, Moments: -1}, {Every: 1, Moments: 25}, {Every: 1, Models: make([]string, 5)}} {
 		if err := o.Validate(); fault.CodeOf(err) != fault.Invalid {
 			t.Errorf("%+v: %v", o, err)
 		}

@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,7 +43,7 @@ func Reference(name string) (*Entry, error) {
 // encode made, which stands for each of its renditions, or a folder of video
 // files. Renditions are put together in the folder scratch, which the caller
 // removes after the entries are closed. On an error nothing stays open.
-func Encodes(names []string, scratch string) (all []*Entry, err error) {
+func Encodes(ctx context.Context, names []string, scratch string) (all []*Entry, err error) {
 	defer func() {
 		if err != nil {
 			CloseAll(all)
@@ -52,7 +53,7 @@ func Encodes(names []string, scratch string) (all []*Entry, err error) {
 	for _, name := range names {
 		info, statErr := os.Stat(name)
 		if statErr == nil && info.IsDir() {
-			found, folderErr := openFolder(name, scratch)
+			found, folderErr := openFolder(ctx, name, scratch)
 			all = append(all, found...)
 			if folderErr != nil {
 				return all, folderErr
@@ -124,27 +125,65 @@ func openFile(name string) (*os.File, error) {
 
 // made is what of a report.json counts here.
 type made struct {
-	Renditions []struct {
-		ID       string `json:"id"`
-		Codec    string `json:"codec"`
-		Playlist string `json:"playlist"`
-	} `json:"renditions"`
+	Plan struct {
+		ShotStarts []float64 `json:"shot_starts_s"`
+	} `json:"plan"`
+	Renditions []madeRendition `json:"renditions"`
 }
+
+type madeRendition struct {
+	ID       string `json:"id"`
+	Codec    string `json:"codec"`
+	Playlist string `json:"playlist"`
+}
+
+// reportName is the file that says what is in a folder.
+const reportName = "report.json"
+
+// folder is one that liuyun encode made, wherever it is.
+type folder interface {
+	// names are the files below a folder of it, in order.
+	names(ctx context.Context, folder string) ([]string, error)
+	open(ctx context.Context, name string) (io.ReadCloser, error)
+}
+
+// localFolder is one of this machine.
+type localFolder struct{ *os.Root }
+
+func (f localFolder) names(_ context.Context, folder string) ([]string, error) {
+	return fs.Glob(f.FS(), folder+"/*")
+}
+
+func (f localFolder) open(_ context.Context, name string) (io.ReadCloser, error) { return f.Open(name) }
 
 // mostReport bounds the report.json that is read, bytes.
 const mostReport = 64 << 20
 
 // openFolder opens what is in a folder, in the order of names or of the report.
-func openFolder(name, scratch string) ([]*Entry, error) {
+func openFolder(ctx context.Context, name, scratch string) ([]*Entry, error) {
 	root, err := os.OpenRoot(name)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Invalid, "the folder %s cannot be opened", name)
 	}
 	defer root.Close()
 	group := filepath.Base(filepath.Clean(name))
-	if report, err := root.Open("report.json"); err == nil {
+	if report, err := root.Open(reportName); err == nil {
 		defer report.Close()
-		return openRenditions(root, report, name, group, scratch)
+		m, err := readMade(report)
+		if err != nil {
+			return nil, fault.Wrap(err, fault.Invalid, "%s/%s makes no sense: encode into this folder anew", name, reportName)
+		}
+		if len(m.Renditions) == 0 {
+			return nil, fault.New(fault.Invalid, "%s has no picture in it to compare", name)
+		}
+		all, err := openRenditions(ctx, localFolder{root}, m.Renditions, scratch)
+		for _, e := range all {
+			e.Name, e.Group = group+"/"+e.Name, strings.TrimSpace(group+" "+e.Group)
+		}
+		if err != nil {
+			return all, fault.Wrap(err, fault.Invalid, "the folder %s is not complete", name)
+		}
+		return all, nil
 	}
 	files, err := fs.ReadDir(root.FS(), ".")
 	if err != nil {
@@ -170,30 +209,31 @@ func openFolder(name, scratch string) ([]*Entry, error) {
 // videoEndings are names of files that are taken out of a folder.
 var videoEndings = []string{".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ts", ".mxf", ".avi", ".ivf", ".nut"}
 
-func openRenditions(root *os.Root, report io.Reader, name, group, scratch string) ([]*Entry, error) {
-	var m made
-	if err := json.NewDecoder(io.LimitReader(report, mostReport)).Decode(&m); err != nil {
-		return nil, fault.Wrap(err, fault.Invalid, "%s/report.json makes no sense: encode into this folder anew", name)
-	}
-	if len(m.Renditions) == 0 {
-		return nil, fault.New(fault.Invalid, "%s has no picture in it to compare", name)
-	}
+// readMade reads a report.json.
+func readMade(report io.Reader) (m made, err error) {
+	err = json.NewDecoder(io.LimitReader(report, mostReport)).Decode(&m)
+	return m, err
+}
+
+// openRenditions puts renditions of a folder together in the folder scratch. Where
+// there are several codecs, these are the groups. What is open when it fails is
+// returned.
+func openRenditions(ctx context.Context, from folder, renditions []madeRendition, scratch string) (all []*Entry, err error) {
 	codecs := make(map[string]bool)
-	for _, r := range m.Renditions {
+	for _, r := range renditions {
 		codecs[r.Codec] = true
 	}
-	var all []*Entry
-	for _, r := range m.Renditions {
+	for _, r := range renditions {
 		if len(all) > mostEntries {
 			break
 		}
-		file, err := joinSegments(root, path.Dir(r.Playlist), scratch)
+		file, err := joinSegments(ctx, from, path.Dir(r.Playlist), scratch)
 		if err != nil {
-			return all, fault.Wrap(err, fault.Invalid, "%s: the rendition %s is not complete", name, r.ID)
+			return all, fmt.Errorf("rendition %s: %w", r.ID, err)
 		}
-		e := &Entry{File: file, Name: group + "/" + r.ID, Group: group}
+		e := &Entry{File: file, Name: r.ID}
 		if len(codecs) > 1 {
-			e.Group += " " + r.Codec
+			e.Group = r.Codec
 		}
 		all = append(all, e)
 	}
@@ -202,24 +242,24 @@ func openRenditions(root *os.Root, report io.Reader, name, group, scratch string
 
 // joinSegments puts a rendition together: its beginning and its segments, which are
 // one file cut into pieces.
-func joinSegments(root *os.Root, folder, scratch string) (*os.File, error) {
-	if !fs.ValidPath(folder) || folder == "." {
-		return nil, fmt.Errorf("%q is no folder of a rendition", folder)
+func joinSegments(ctx context.Context, from folder, name, scratch string) (*os.File, error) {
+	if !fs.ValidPath(name) || name == "." {
+		return nil, fmt.Errorf("%q is no folder of a rendition", name)
 	}
-	names, err := fs.Glob(root.FS(), folder+"/*.m4s")
+	names, err := from.names(ctx, name)
 	if err != nil {
 		return nil, err
 	}
+	names = slices.DeleteFunc(names, func(file string) bool { return path.Ext(file) != ".m4s" })
 	if len(names) == 0 {
-		return nil, fmt.Errorf("%s has no segments", folder)
+		return nil, fault.New(fault.NotFound, "%s has no segments", name)
 	}
-	slices.Sort(names)
 	out, err := os.CreateTemp(scratch, "rendition-*.mp4")
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range append([]string{folder + "/init.mp4"}, names...) {
-		if err = appendFile(out, root, name); err != nil {
+	for _, file := range append([]string{name + "/init.mp4"}, names...) {
+		if err = appendFile(ctx, out, from, file); err != nil {
 			out.Close()
 			return nil, err
 		}
@@ -227,8 +267,8 @@ func joinSegments(root *os.Root, folder, scratch string) (*os.File, error) {
 	return out, nil
 }
 
-func appendFile(out io.Writer, root *os.Root, name string) error {
-	in, err := root.Open(name)
+func appendFile(ctx context.Context, out io.Writer, from folder, name string) error {
+	in, err := from.open(ctx, name)
 	if err != nil {
 		return err
 	}

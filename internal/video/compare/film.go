@@ -19,6 +19,7 @@ import (
 // film is the picture of one entry: what its container says of every frame.
 type film struct {
 	*Entry
+	video   *quality.Video
 	stream  *ffmpeg.VideoStream
 	picture ffmpeg.Picture
 	shift   int64   // see ffmpeg.Media.SeekShift
@@ -64,8 +65,11 @@ func (f *film) bytes() (sum int64) {
 }
 
 // openFilm finds the picture of an entry and reads when its frames are shown.
-func openFilm(ctx context.Context, tools *ffmpeg.Tools, e *Entry) (*film, error) {
-	f := &film{Entry: e}
+func openFilm(ctx context.Context, tools *ffmpeg.Tools, comparer *quality.Comparer, e *Entry) (f *film, err error) {
+	f = &film{Entry: e}
+	if f.video, err = comparer.Open(ctx, f.input()); err != nil {
+		return nil, err
+	}
 	media, err := tools.Probe(ctx, f.input())
 	if err != nil {
 		return nil, err

@@ -46,13 +46,13 @@ func modelName(file string) string {
 }
 
 // measure scores the frames of an encode, in the order of metrics.
-func (s *Service) measure(ctx context.Context, comparer *engine.Comparer, base, f *film, models []engine.Model, every int, scratch string) ([]frameScore, error) {
-	found, err := comparer.Compare(ctx, base.input(), f.input(), engine.Options{
-		Models: models, Also: []string{engine.PSNR, engine.SSIM}, Every: every, Scratch: scratch,
-		OnProgress: func(done, total int) {
-			s.progress("compare "+f.Name, min(1, float64(done)/float64(max(1, total))))
-		},
-	})
+func (s *Service) measure(ctx context.Context, comparer *engine.Comparer, base, f *film, models []engine.Model, o Options, scratch string) ([]frameScore, error) {
+	options := base.options(o)
+	options.Models, options.Scratch = models, scratch
+	options.OnProgress = func(done, total int) {
+		s.progress("compare "+f.Name, min(1, float64(done)/float64(max(1, total))))
+	}
+	found, err := comparer.Compare(ctx, base.video, f.video, options)
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +70,15 @@ func (s *Service) measure(ctx context.Context, comparer *engine.Comparer, base, 
 		}
 	}
 	return frames, nil
+}
+
+// options are those of a comparison with the reference f but for what it measures.
+func (f *film) options(o Options) engine.Options {
+	options := engine.Options{Also: []string{engine.PSNR, engine.SSIM}, Every: o.Every, Workers: o.Workers}
+	if width, height := f.picture.Shown(); o.Box > 0 && max(width, height) > o.Box {
+		options.Width, options.Height = o.Box, o.Box
+	}
+	return options
 }
 
 // savings are the BD-rates of groups with curves against the first of them, for the

@@ -17,8 +17,8 @@ import (
 	"liuyun/internal/video/compare/report"
 )
 
-// encode makes a worse copy of a clip.
-func encode(t *testing.T, clip, out string, args ...string) {
+// makeEncode makes a worse copy of a clip.
+func makeEncode(t *testing.T, clip, out string, args ...string) {
 	t.Helper()
 	args = append([]string{"-v", "error", "-y", "-i", clip, "-an", "-c:v", "libx264", "-preset", "ultrafast", "-threads", "1"}, append(args, out)...)
 	if text, err := exec.Command(testkit.FFmpeg(t), args...).CombinedOutput(); err != nil {
@@ -45,7 +45,7 @@ func compareFiles(t *testing.T, s Service, o Options, reference string, names ..
 		return nil, err
 	}
 	defer base.Close()
-	encodes, err := Encodes(names, scratch)
+	encodes, err := Encodes(t.Context(), names, scratch)
 	if err != nil {
 		return nil, err
 	}
@@ -61,9 +61,9 @@ func TestCompare(t *testing.T) {
 	folder := t.TempDir()
 	clip := testkit.Generate(t, testkit.Numbered("25", 60, 30))
 	good, bad, half := filepath.Join(folder, "good.mp4"), filepath.Join(folder, "bad.mkv"), filepath.Join(folder, "half.ts")
-	encode(t, clip, good, "-crf", "20", "-bf", "2")
-	encode(t, clip, bad, "-crf", "40", "-g", "10")
-	encode(t, clip, half, "-crf", "30", "-vf", "scale=iw/2:ih/2")
+	makeEncode(t, clip, good, "-crf", "20", "-bf", "2")
+	makeEncode(t, clip, bad, "-crf", "40", "-g", "10")
+	makeEncode(t, clip, half, "-crf", "30", "-vf", "scale=iw/2:ih/2")
 	last := 0.0
 	s.OnProgress = func(_ string, share float64) { last = share }
 	d, err := compareFiles(t, s, Options{Every: 1, Moments: 3}, clip, good, bad, half)
@@ -181,7 +181,7 @@ func TestFolders(t *testing.T) {
 	write("broken/report.json", `{"renditions":[`)
 	write("empty/notes.txt", "n")
 	at := func(name string) string { return filepath.Join(folder, name) }
-	all, err := Encodes([]string{at("plain"), at("made"), at("plain/b.mp4")}, scratch)
+	all, err := Encodes(t.Context(), []string{at("plain"), at("made"), at("plain/b.mp4")}, scratch)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,16 +202,37 @@ func TestFolders(t *testing.T) {
 	for name, code := range map[string]fault.Code{
 		"evil": fault.Invalid, "short": fault.Invalid, "sound": fault.Invalid, "broken": fault.Invalid, "empty": fault.Invalid, "none": fault.NotFound,
 	} {
-		if all, err := Encodes([]string{at(name)}, scratch); fault.CodeOf(err) != code || len(all) > 0 {
+		if all, err := Encodes(t.Context(), []string{at(name)}, scratch); fault.CodeOf(err) != code || len(all) > 0 {
 			t.Errorf("%s: %d entries, error %v", name, len(all), err)
 		}
 	}
 	if _, err := Reference(at("plain")); fault.CodeOf(err) != fault.Invalid {
 		t.Errorf("a folder as the reference: %v", err)
 	}
-	same, err := Encodes([]string{at("plain/b.mp4"), at("plain/../plain/b.mp4")}, scratch)
+	same, err := Encodes(t.Context(), []string{at("plain/b.mp4"), at("plain/../plain/b.mp4")}, scratch)
 	if err != nil || same[0].Name != filepath.Clean(at("plain/b.mp4")) {
 		t.Errorf("names %v: %v", same[0].Name, err)
 	}
 	CloseAll(same)
+}
+
+// Films larger than the box are compared in it, others at their own size.
+func TestBox(t *testing.T) {
+	t.Parallel()
+	s := Service{Tools: tools(t)}
+	clip := testkit.Generate(t, testkit.Numbered("25", 20))
+	worse := filepath.Join(t.TempDir(), "worse.mp4")
+	makeEncode(t, clip, worse, "-crf", "35")
+	score := func(o Options) float64 {
+		o.Every = 5
+		d, err := compareFiles(t, s, o, clip, worse)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.Encodes[0].Scores[1].Mean
+	}
+	whole, roomy, small := score(Options{}), score(Options{Box: 640}), score(Options{Box: 320})
+	if roomy != whole || small == whole {
+		t.Errorf("PSNR %.3f, in a box that has room %.3f, in a small one %.3f", whole, roomy, small)
+	}
 }

@@ -31,7 +31,6 @@ type Deps struct {
 	// where those are on this machine.
 	Scratch string
 	Cores   int                 // children at a time; 0: one a core
-	Memory  int64               // bytes that encodes may need together; 0: not bounded
 	Room    func(n int64) error // fault.StorageFull when the disk has no room for n more bytes
 	Bus     Subscriber          // tells how far units are; nil: they count when they are done
 	// VMAFModel is a file with a model, see Options.Model; "" estimates quality.
@@ -83,9 +82,6 @@ func NewHandlers(d Deps) *Handlers {
 		h.log = slog.New(slog.DiscardHandler)
 	}
 	h.tools = d.Tools.AtMost(h.cores)
-	if d.Memory > 0 {
-		h.tools = h.tools.Within(d.Memory)
-	}
 	if d.Hardware != nil {
 		h.hardware = d.Hardware.Sharing(h.tools)
 	}

@@ -90,6 +90,18 @@ func (s *Service) Routes(api *web.API) {
 	spent.Description = "Lists of bytes are as long as that of shots. They are empty for assets that were recorded, or encoded by an earlier version."
 	web.Add(api, spent, s.apiEncoding)
 
+	compare := op("compare-asset", http.MethodPost, "/v1/assets/{id}/comparison", "Compare an asset with its source", write)
+	compare.Status = http.StatusAccepted
+	compare.Description = "A worker measures each rendition against the source, and makes a page of it. What it came to is in comparison of the asset; while one is being made it is answered as it is."
+	web.Add(api, compare, s.apiCompare)
+
+	compared := op("get-comparison", http.MethodGet, "/v1/assets/{id}/comparison", "Get how near an asset comes to its source", read)
+	web.Add(api, compared, s.apiComparison)
+
+	dropped := op("delete-comparison", http.MethodDelete, "/v1/assets/{id}/comparison", "Stop the comparison of an asset, or remove what it came to", write)
+	dropped.Status = http.StatusOK
+	web.Add(api, dropped, s.apiDropComparison)
+
 	link := op("sign-playback", http.MethodPost, "/v1/assets/{id}/playback", "Make addresses that play for a time", read)
 	web.Add(api, link, s.apiSign)
 

@@ -51,6 +51,7 @@ type asset struct {
 	Result           *encode.Result
 	Recorded         *recorded     // nil unless it was a stream
 	Spent            *worker.Spent // on it so far, nil while nothing is counted; kept apart, see addSpent
+	Comparison       *comparison   // nil where there was none
 	Garbage          []string      // blob prefixes that nobody needs any more
 	Created          time.Time
 	Updated          time.Time
@@ -74,7 +75,7 @@ type Asset struct {
 	Status     Status             `json:"status" enum:"created,uploading,queued,processing,recording,ready,failed"`
 	WaitingFor *string            `json:"waiting_for" doc:"What holds it up: storage while a disk is full, else null."`
 	Progress   float64            `json:"progress" minimum:"0" maximum:"1" doc:"Of the phase that runs."`
-	Phase      string             `json:"phase" enum:",upload,import,analyse,encode,package,record"`
+	Phase      string             `json:"phase" enum:",upload,import,analyse,encode,package,record,compare"`
 	Error      *job.Failure       `json:"error"`
 	Duration   float64            `json:"duration" doc:"Seconds."`
 	Size       int64              `json:"size" doc:"Bytes of the source."`
@@ -87,6 +88,7 @@ type Asset struct {
 	Warnings   []encode.Warning   `json:"warnings" nullable:"false"`
 	Options    encode.Options     `json:"options"`
 	Spent      *AssetSpent        `json:"spent" doc:"What its making took so far; null where it was not counted."`
+	Comparison *AssetComparison   `json:"comparison" doc:"How far the comparison with its source is; null where there was none."`
 	Recording  *AssetRecording    `json:"recording" doc:"What it is a recording of; null unless it was a stream."`
 	CreatedAt  time.Time          `json:"created_at"`
 	UpdatedAt  time.Time          `json:"updated_at"`

@@ -24,6 +24,10 @@ func (s *Service) document(tx *store.Tx, a *asset) (*Asset, error) {
 	if err := s.addProgress(tx, a, d); err != nil {
 		return nil, err
 	}
+	var err error
+	if d.Comparison, err = s.comparison(tx, a); err != nil {
+		return nil, err
+	}
 	d.Subtitles = append(d.Subtitles, subtitleStates(a)...)
 	var expires time.Time
 	if a.Policy == Signed {
@@ -73,19 +77,26 @@ func (s *Service) addProgress(tx *store.Tx, a *asset, d *Asset) error {
 	if a.Job == "" {
 		return nil
 	}
-	// Where objects have no room nobody begins anything; where only a worker has
-	// none, the job that found out is held until another takes it.
+	var err error
+	d.WaitingFor, err = s.hold(tx, a)
+	return err
+}
+
+// hold is what holds up the jobs of an asset, or nil. Where objects have no room nobody
+// begins anything; where only a worker has none, the job that found out is held until
+// another takes it.
+func (s *Service) hold(tx *store.Tx, a *asset) (*string, error) {
 	hold := job.HoldStorage
 	if s.Room() == nil {
 		var err error
 		if hold, err = s.Jobs.Hold(tx, a.Tenant, a.ID); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if hold != "" {
-		d.WaitingFor = &hold
+	if hold == "" {
+		return nil, nil
 	}
-	return nil
+	return &hold, nil
 }
 
 // addresses are where an asset plays; they hold until expires, or for ever.

@@ -15,8 +15,9 @@ import (
 	"liuyun/internal/kit/store"
 )
 
-// progressBoard is how far the assets are that are being made. It is told by the
-// bus, is in memory only, and lacks what was told before this process began.
+// progressBoard is how far the assets are that are being made, and comparisons, which
+// have the names of their jobs. It is told by the bus, is in memory only, and lacks what
+// was told before this process began.
 type progressBoard struct {
 	mu    sync.Mutex
 	known map[string]progressEntry
@@ -82,6 +83,10 @@ func (s *Service) watchProgress(ctx context.Context) error {
 		}
 		status := Processing
 		switch p.Kind {
+		case encode.Compare:
+			s.progress.put(p.Job, p.Progress, p.Phase)
+			s.tell(p.Tenant, Progress{ID: p.Group, Status: Ready, Progress: p.Progress, Phase: encode.Compare})
+			return
 		case encode.Transcode:
 		case ingest.Import:
 			status = Queued
@@ -140,7 +145,7 @@ func (s *Service) tellUnfinished(ctx context.Context) {
 
 // tell passes progress on to who watches; it may be lost.
 func (s *Service) tell(tenant string, p Progress) {
-	if p.Status != Uploading && s.Room() != nil {
+	if p.Status != Uploading && p.Status != Ready && s.Room() != nil {
 		hold := job.HoldStorage
 		p.WaitingFor = &hold
 	}

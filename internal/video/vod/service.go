@@ -63,6 +63,8 @@ func New(d Deps) *Service {
 	d.Jobs.OnEnd(encode.Transcode, s.ended)
 	d.Jobs.OnEnd(encode.Unit, s.unitEnded)
 	d.Jobs.OnEnd(ingest.Import, s.imported)
+	d.Jobs.OnStart(encode.Compare, s.comparisonStarted)
+	d.Jobs.OnEnd(encode.Compare, s.comparisonEnded)
 	return s
 }
 
@@ -152,6 +154,9 @@ func (s *Service) create(tx *store.Tx, a *asset) error {
 // enqueue asks for the stream of an asset whose source is here. A job for what
 // the asset was before is canceled.
 func (s *Service) enqueue(tx *store.Tx, a *asset) error {
+	if err := s.interruptComparison(tx, a); err != nil {
+		return err
+	}
 	if err := s.Jobs.CancelGroup(tx, a.Tenant, a.ID); err != nil {
 		return err
 	}

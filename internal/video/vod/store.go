@@ -59,11 +59,12 @@ func Migrations() store.Migrations {
 			energy DOUBLE PRECISION,
 			carbon DOUBLE PRECISION
 		)`},
+		{SQL: `ALTER TABLE assets ADD COLUMN comparison TEXT NOT NULL DEFAULT 'null'`},
 	}}
 }
 
 const assetColumns = `id, tenant, name, status, error, policy, options, received, size, stored, source, address, subtitles,
-	job, version, result, garbage, created, updated, ready, touched, deleted, rev, recorded`
+	job, version, result, garbage, created, updated, ready, touched, deleted, rev, recorded, comparison`
 
 // readColumns are those of an asset with what was spent on it, of fromAssets.
 const (
@@ -75,19 +76,19 @@ type scanner interface{ Scan(...any) error }
 
 func scanAsset(row scanner) (*asset, error) {
 	var a asset
-	var failure, options, subtitles, result, garbage, recorded string
+	var failure, options, subtitles, result, garbage, recorded, comparison string
 	var stored, created, updated, ready, touched, deleted int64
 	var spent worker.Spent
 	var cpu *float64
 	err := row.Scan(&a.ID, &a.Tenant, &a.Name, &a.Status, &failure, &a.Policy, &options, &a.Received, &a.Size, &stored, &a.Source, &a.Address, &subtitles,
-		&a.Job, &a.Version, &result, &garbage, &created, &updated, &ready, &touched, &deleted, &a.Rev, &recorded, &cpu, &spent.Cost, &spent.Energy, &spent.Carbon)
+		&a.Job, &a.Version, &result, &garbage, &created, &updated, &ready, &touched, &deleted, &a.Rev, &recorded, &comparison, &cpu, &spent.Cost, &spent.Energy, &spent.Carbon)
 	if err != nil {
 		return nil, err
 	}
 	for _, document := range []struct {
 		text string
 		into any
-	}{{failure, &a.Error}, {options, &a.Options}, {subtitles, &a.Subtitles}, {result, &a.Result}, {garbage, &a.Garbage}, {recorded, &a.Recorded}} {
+	}{{failure, &a.Error}, {options, &a.Options}, {subtitles, &a.Subtitles}, {result, &a.Result}, {garbage, &a.Garbage}, {recorded, &a.Recorded}, {comparison, &a.Comparison}} {
 		if err := json.Unmarshal([]byte(document.text), document.into); err != nil {
 			return nil, fmt.Errorf("asset %s: %w", a.ID, err)
 		}
@@ -103,11 +104,11 @@ func scanAsset(row scanner) (*asset, error) {
 
 func (a *asset) values() []any {
 	return []any{a.Tenant, a.Name, a.Status, encoded(a.Error), a.Policy, encoded(a.Options), a.Received, a.Size, a.stored(), a.Source, a.Address, encoded(a.Subtitles),
-		a.Job, a.Version, encoded(a.Result), encoded(a.Garbage), store.Time(a.Created), store.Time(a.Updated), store.Time(a.ReadyAt), store.Time(a.Touched), store.Time(a.Deleted), a.Rev, encoded(a.Recorded)}
+		a.Job, a.Version, encoded(a.Result), encoded(a.Garbage), store.Time(a.Created), store.Time(a.Updated), store.Time(a.ReadyAt), store.Time(a.Touched), store.Time(a.Deleted), a.Rev, encoded(a.Recorded), encoded(a.Comparison)}
 }
 
 func insertAsset(tx *store.Tx, a *asset) error {
-	_, err := tx.Exec(`INSERT INTO assets (`+assetColumns+`) VALUES (?`+strings.Repeat(`, ?`, 23)+`)`, append([]any{a.ID}, a.values()...)...)
+	_, err := tx.Exec(`INSERT INTO assets (`+assetColumns+`) VALUES (?`+strings.Repeat(`, ?`, 24)+`)`, append([]any{a.ID}, a.values()...)...)
 	return err
 }
 
@@ -187,10 +188,14 @@ func queryAssets(tx *store.Tx, rest string, args ...any) ([]*asset, error) {
 
 // stored is how many bytes are kept for the asset. The column is for sums.
 func (a *asset) stored() int64 {
-	if a.Result == nil {
-		return a.Received
+	sum := a.Received
+	if a.Result != nil {
+		sum += a.Result.Stored
 	}
-	return a.Received + a.Result.Stored
+	if a.Comparison != nil {
+		sum += a.Comparison.Stored
+	}
+	return sum
 }
 
 // Stored sums what a tenant keeps, or with "" each of them, in bytes.

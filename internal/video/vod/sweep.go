@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"liuyun/internal/contract/encode"
@@ -69,10 +70,11 @@ func (s *Service) sweepOnce(ctx context.Context, now time.Time) (busy bool, err 
 		return false, err
 	}
 	var problems []error
-	for _, a := range garbage {
-		problems = append(problems, s.collect(ctx, a))
-	}
 	busy = len(deleted) == sweepBatch
+	for _, a := range garbage {
+		waits, err := s.collect(ctx, a)
+		busy, problems = busy || waits, append(problems, err)
+	}
 	for _, a := range deleted {
 		waits, err := s.collectAll(ctx, a, now)
 		busy, problems = busy || waits, append(problems, err)
@@ -80,26 +82,39 @@ func (s *Service) sweepOnce(ctx context.Context, now time.Time) (busy bool, err 
 	return busy, errors.Join(problems...)
 }
 
-// collect removes what an asset has no use for any more.
-func (s *Service) collect(ctx context.Context, a *asset) error {
-	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		a, err = anyAsset(tx, a.ID) // another round may have taken long: a new job may need it again
+// collect removes what an asset has no use for any more, but comparisons that a worker
+// may still be writing: then it reports that there is more to remove.
+func (s *Service) collect(ctx context.Context, a *asset) (busy bool, err error) {
+	err = s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		if a, err = anyAsset(tx, a.ID); err != nil { // another round may have taken long: a new job may need it again
+			return err
+		}
+		busy, err = s.Jobs.Busy(tx, a.Tenant, a.ID)
 		return err
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
+	var removed []string
 	for _, prefix := range a.Garbage {
-		if err := s.Blob.DeleteAll(ctx, prefix); err != nil {
-			return err
+		if busy && strings.HasPrefix(prefix, comparisonFolders(a.ID)) {
+			continue
 		}
+		if err := s.Blob.DeleteAll(ctx, prefix); err != nil {
+			return false, err
+		}
+		removed = append(removed, prefix)
 	}
-	return s.DB.Write(ctx, func(tx *store.Tx) error {
+	busy = len(removed) < len(a.Garbage)
+	if len(removed) == 0 {
+		return busy, nil
+	}
+	return busy, s.DB.Write(ctx, func(tx *store.Tx) error {
 		now, err := anyAsset(tx, a.ID)
 		if err != nil {
 			return err
 		}
-		now.notGarbage(a.Garbage...)
+		now.notGarbage(removed...)
 		return saveAsset(tx, now) // no change that anybody sees
 	})
 }

@@ -139,6 +139,55 @@ export async function embed(v) {
   }
 }
 
+/** A worker compares the asset with its source; its page is part of ours, in our language and colours, and can do nothing to us. */
+export async function compare(v) {
+  const { page, says, job } = v;
+  const section = page.getByRole('region', { name: says.comparison });
+  await section.scrollIntoViewIfNeeded();
+  await v.look('not-compared');
+  await v.press(v.button(says.compareStart, section));
+  const element = await page.waitForSelector('.comparison iframe');
+  const frame = await element.contentFrame();
+  await frame.waitForSelector('.moment');
+  await page.waitForFunction(() => document.querySelector('.comparison iframe').clientHeight !== 900, undefined, { timeout: patience }); // what it is before the page says its height
+  const colours = () => [getComputedStyle(document.documentElement).getPropertyValue('--ground').trim(), document.documentElement.lang].join(' ');
+  const [ours, theirs] = [await page.evaluate(colours), await frame.evaluate(colours)];
+  v.expect(`the report is ${theirs}, the console ${ours}`, theirs === ours.replace(/ zh.*/, ' zh-Hans'));
+  const alone = await frame.evaluate(() => {
+    const barred = (what) => { try { what(); return false; } catch { return true; } };
+    return { origin, cookie: barred(() => document.cookie), parent: barred(() => parent.document.title), inside: document.documentElement.scrollHeight - innerHeight, wide: document.documentElement.scrollWidth - innerWidth };
+  });
+  v.expect(`the report is ${JSON.stringify(alone)}`, alone.origin === 'null' && alone.cookie && alone.parent && alone.inside <= 1 && alone.wide <= 0);
+  const drawn = await frame.evaluate(() => ['circle', '.bars rect', '.line', '.pair img'].map((s) => document.querySelectorAll(s).length));
+  v.expect(`circles, bars, lines and pictures are ${drawn}`, drawn.every((n) => n > 0));
+
+  // It follows the console's colours, and is not loaded anew for it.
+  await frame.evaluate(() => { window.marked = true; });
+  for (const colorScheme of [job.theme === 'dark' ? 'light' : 'dark', job.theme]) {
+    await page.emulateMedia({ colorScheme });
+    const ground = await until('the console is of other colours', () => page.evaluate((scheme) => document.documentElement.dataset.theme === scheme && getComputedStyle(document.documentElement).getPropertyValue('--ground').trim(), colorScheme));
+    await frame.waitForFunction((ours) => window.marked && getComputedStyle(document.documentElement).getPropertyValue('--ground').trim() === ours, ground, { timeout: patience });
+  }
+
+  // A link in it goes to its picture in our page; there the divider is in reach of the keyboard.
+  const link = frame.locator('tbody a[href^="#moment-"]').first();
+  await link.scrollIntoViewIfNeeded();
+  const top = await page.evaluate(() => scrollY);
+  await link.click(); // taps are not brought to the right place in a frame that has a process of its own
+  await page.waitForFunction((before) => scrollY > before + 200, top, { timeout: patience });
+  const range = frame.locator('.moment input[type=range]').first();
+  await frame.waitForFunction(() => document.activeElement?.type === 'range', undefined, { timeout: patience });
+  await page.keyboard.press('ArrowRight');
+  v.expect(`the divider is at ${await range.inputValue()}`, await range.inputValue() === '51');
+  const map = frame.locator('.moment .saliency').first();
+  await frame.locator('.moment .check input').first().click();
+  v.expect('it is not shown where people look', await map.isVisible());
+  await v.look('compared');
+  const address = await v.page.getByRole('link', { name: says.openAlone }).getAttribute('href');
+  const answer = await fetch(new URL(address, job.url)); // whoever has it may see it
+  v.expect(`the report is answered ${answer.status}`, answer.ok && (await answer.text()).includes('</html>'));
+}
+
 /** The asset goes, with all that was made of it, and the webhook is told. */
 export async function remove(v) {
   const { page, says, site } = v;

@@ -54,6 +54,9 @@ export class Client {
   deleteSubtitles = (id: string, language: string) =>
     this.send<Asset>('DELETE', `/v1/assets/${id}/subtitles/${encodeURIComponent(language)}`, {});
   encoding = (id: string) => this.send<Encoding>('GET', `/v1/assets/${id}/encoding`, {});
+  /** what it comes to is told by events of the asset */
+  compareAsset = (id: string) => this.send<Asset>('POST', `/v1/assets/${id}/comparison`, { json: {} });
+  deleteComparison = (id: string) => this.send<Asset>('DELETE', `/v1/assets/${id}/comparison`, {});
   signPlayback = (id: string, seconds: number) =>
     this.send<SignedPlayback>('POST', `/v1/assets/${id}/playback`, { json: { expires_in: seconds } });
   jobs = (query: ListQuery & { asset?: string; kind?: string; state?: string }) => this.list<Job>('/v1/jobs', query);

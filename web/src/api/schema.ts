@@ -44,6 +44,28 @@ export interface paths {
         patch: operations["update-asset"];
         trace?: never;
     };
+    "/v1/assets/{id}/comparison": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get how near an asset comes to its source */
+        get: operations["get-comparison"];
+        put?: never;
+        /**
+         * Compare an asset with its source
+         * @description A worker measures each rendition against the source, and makes a page of it. What it came to is in comparison of the asset; while one is being made it is answered as it is.
+         */
+        post: operations["compare-asset"];
+        /** Stop the comparison of an asset, or remove what it came to */
+        delete: operations["delete-comparison"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/assets/{id}/encoding": {
         parameters: {
             query?: never;
@@ -924,6 +946,7 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         Asset: {
+            comparison: components["schemas"]["AssetComparison"] | null;
             /** Format: date-time */
             created_at: string;
             /**
@@ -936,7 +959,7 @@ export interface components {
             name: string;
             options: components["schemas"]["Options"];
             /** @enum {string} */
-            phase: "" | "upload" | "import" | "analyse" | "encode" | "package" | "record";
+            phase: "" | "upload" | "import" | "analyse" | "encode" | "package" | "record" | "compare";
             playback: components["schemas"]["Playback"];
             /**
              * Format: double
@@ -980,6 +1003,25 @@ export interface components {
             name?: string;
             /** @enum {string} */
             playback_policy?: "public" | "signed";
+        };
+        AssetComparison: {
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            ended_at: string | null;
+            error: components["schemas"]["Failure"] | null;
+            /** Format: date-time */
+            expires: string | null;
+            /** @description Renditions that cannot be laid over the source, and why. */
+            left_out: components["schemas"]["LeftOut"][];
+            /** Format: double */
+            progress: number;
+            /** @description Address of a page with all of it, which holds until expires; empty until it is ready. */
+            report: string;
+            /** @enum {string} */
+            status: "queued" | "running" | "ready" | "failed";
+            /** @description What holds it up: storage while a disk is full, else null. */
+            waiting_for: string | null;
         };
         AssetRecording: {
             /** Format: date-time */
@@ -1041,6 +1083,103 @@ export interface components {
              * @description When it really begins: at the key frame before what was asked.
              */
             start: string;
+        };
+        ComparedEncode: {
+            /** Format: int64 */
+            bit_rate: number;
+            /**
+             * Format: int64
+             * @description Of the picture alone.
+             */
+            bytes: number;
+            codec: string;
+            /** Format: double */
+            duration_s: number;
+            /** Format: double */
+            frame_rate: number;
+            /** @description Encodes of one group are one curve of quality over bits. */
+            group?: string;
+            /** Format: int64 */
+            height: number;
+            name: string;
+            /** @description The first is the one that shots and worst frames go by. */
+            scores: components["schemas"]["ComparedScore"][];
+            /** @description As those of the reference. */
+            shots: components["schemas"]["ComparedSpent"][];
+            /** Format: int64 */
+            width: number;
+        };
+        ComparedSaving: {
+            against: string;
+            group: string;
+            metric: string;
+            /**
+             * Format: double
+             * @description BD-rate: below 0 is fewer bits.
+             */
+            percent: number;
+        };
+        ComparedScore: {
+            /** Format: double */
+            mean: number;
+            /** @description VMAF, VMAF NEG, XPSNR, PSNR or SSIM. */
+            metric: string;
+            /**
+             * Format: double
+             * @description One frame in twenty is worse.
+             */
+            p5: number;
+            unit?: string;
+            /** Format: double */
+            worst: number;
+            /** Format: double */
+            worst_at_s: number;
+        };
+        ComparedShot: {
+            /** Format: double */
+            end_s: number;
+            /** Format: double */
+            start_s: number;
+        };
+        ComparedSpent: {
+            /** Format: int64 */
+            bytes: number;
+            /**
+             * Format: double
+             * @description Mean of the first measure; absent where no frame was compared.
+             */
+            score?: number;
+        };
+        ComparedVideo: {
+            /** Format: int64 */
+            bit_rate: number;
+            /**
+             * Format: int64
+             * @description Of the picture alone.
+             */
+            bytes: number;
+            codec: string;
+            /** Format: double */
+            duration_s: number;
+            /** Format: double */
+            frame_rate: number;
+            /** Format: int64 */
+            height: number;
+            name: string;
+            /** Format: int64 */
+            width: number;
+        };
+        Comparison: {
+            /** @description Of curves with four encodes or more, against the first of them. */
+            bd_rate: components["schemas"]["ComparedSaving"][];
+            encodes: components["schemas"]["ComparedEncode"][];
+            /**
+             * Format: int64
+             * @description One frame in so many was compared.
+             */
+            every: number;
+            reference: components["schemas"]["ComparedVideo"];
+            shots: components["schemas"]["ComparedShot"][];
         };
         Delivery: {
             /** Format: int64 */
@@ -1267,7 +1406,7 @@ export interface components {
              * @description Transcode is all of an asset, a unit is a piece of it.
              * @enum {string}
              */
-            kind: "transcode" | "unit" | "import";
+            kind: "transcode" | "unit" | "import" | "compare";
             /** @description The node that took it last. */
             node: string;
             phase: string;
@@ -1302,6 +1441,10 @@ export interface components {
             /** @description How the secret begins. */
             prefix: string;
             scopes: string[];
+        };
+        LeftOut: {
+            message: string;
+            rendition: string;
         };
         MadeKey: {
             /** Format: date-time */
@@ -1391,6 +1534,18 @@ export interface components {
              * @description The time of day with which it begins.
              */
             start?: string;
+        };
+        NewComparison: {
+            /**
+             * Format: int64
+             * @description Compare one frame in so many; left out, as many as makes some thousands.
+             */
+            every?: number;
+            /**
+             * Format: int64
+             * @description How many of the worst frames the page shows; 6 unless said.
+             */
+            frames?: number;
         };
         NewJoinToken: {
             /**
@@ -2618,6 +2773,119 @@ export interface operations {
                 "application/json": components["schemas"]["AssetChange"];
             };
         };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Asset"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-comparison": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+            };
+            path: {
+                /** @description Asset, ast_… */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Comparison"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "compare-asset": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+                /** @description Any text of at most 255 characters, such as a random UUID. Who sends the same request again with it within 24 hours gets the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description Asset, ast_… */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NewComparison"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Asset"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-comparison": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The tenant to act in, for a key of scope admin; the key's own when it is left out. */
+                "Liuyun-Tenant"?: string;
+            };
+            path: {
+                /** @description Asset, ast_… */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
         responses: {
             /** @description OK */
             200: {

@@ -1,9 +1,9 @@
 // Package report turns what was measured of encodes of one video into one HTML
 // page: tables, charts, and the worst frames beside the reference. The page has
 // everything in it and asks the network for nothing; it is light or dark as the
-// reader's system is, in English and Chinese, and can be printed. The package
-// measures nothing and opens nothing: plain data in, one page out, the same
-// bytes for the same data.
+// reader's system is, in English and Chinese, and can be printed. In a frame of the
+// console it looks as that does. The package measures nothing and opens nothing: plain
+// data in, one page out, the same bytes for the same data.
 package report
 
 // Data is what a page shows. All times are seconds from the first frame.

@@ -53,8 +53,46 @@ function compare(figure) {
   show();
 }
 
+// look makes the page part of the console, which has it in a frame, in its language and
+// colours.
+function look({ theme, language }) {
+  document.documentElement.classList.add('framed');
+  document.getElementById('dark').media = theme === 'dark' ? 'screen' : 'not all';
+  speak(String(language).startsWith('zh') ? 'zh-Hans' : 'en');
+}
+
+// tell has the frame around the page be as high as the page, so that it is the console
+// that scrolls, also to a picture that a link leads to.
+function tell() {
+  const say = (what) => parent.postMessage({ liuyunReport: what }, '*');
+  new ResizeObserver(() => say({ height: Math.ceil(document.body.getBoundingClientRect().height) })).observe(document.body);
+  for (const link of document.querySelectorAll('a[href^="#moment-"]')) {
+    link.addEventListener('click', (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      const moment = document.getElementById(link.getAttribute('href').slice(1));
+      say({ at: Math.round(moment.getBoundingClientRect().top) });
+      moment.querySelector('input').focus({ preventScroll: true });
+    });
+  }
+}
+
+// The console says after the # of the address how the page looks at first, #moment-2 says
+// nothing of it, and by a message when that changes.
+const asked = new URLSearchParams(location.hash.slice(1));
+const framed = parent !== window && asked.has('framed');
+const first = () => {
+  if (framed) look({ theme: asked.get('theme'), language: asked.get('language') });
+  else speak(navigator.language.startsWith('zh') ? 'zh-Hans' : 'en');
+};
+first(); // before there is anything to see
+addEventListener('message', (event) => {
+  if (framed && event.source === parent && event.data?.liuyunLook) look(event.data.liuyunLook);
+});
+
 document.addEventListener('DOMContentLoaded', () => {
   for (const button of document.querySelectorAll('[data-language]')) button.addEventListener('click', () => speak(button.dataset.language));
-  speak(navigator.language.startsWith('zh') ? 'zh-Hans' : 'en');
+  first(); // the buttons are there now
   document.querySelectorAll('.moment').forEach(compare);
+  if (framed) tell();
 });

@@ -16,7 +16,7 @@ import (
 	"slices"
 )
 
-//go:embed page.html page.css page.js
+//go:embed page.html page.css dark.css page.js
 var files embed.FS
 
 // Write writes the page. Its error is w's, or says what of d does not fit
@@ -26,6 +26,10 @@ func Write(w io.Writer, d *Data) error {
 		return fmt.Errorf("report: %w", err)
 	}
 	style, err := files.ReadFile("page.css")
+	if err != nil {
+		return err
+	}
+	dark, err := files.ReadFile("dark.css")
 	if err != nil {
 		return err
 	}
@@ -41,8 +45,8 @@ func Write(w io.Writer, d *Data) error {
 		return err
 	}
 	v := newView(d)
-	v.Style, v.Script = template.CSS(style), template.JS(script)
-	v.Policy = "default-src 'none'; img-src data:; style-src '" + digest(style) + "'; script-src '" + digest(script) + "'"
+	v.Style, v.Dark, v.Script = template.CSS(style), template.CSS(dark), template.JS(script)
+	v.Policy = "default-src 'none'; img-src data:; style-src '" + digest(style) + "' '" + digest(dark) + "'; script-src '" + digest(script) + "'"
 	var out bytes.Buffer // so that a page is written whole or not at all
 	if err := page.Execute(&out, v); err != nil {
 		return err
@@ -86,6 +90,7 @@ type view struct {
 	*Data
 	Policy    string
 	Style     template.CSS
+	Dark      template.CSS // where the page is dark
 	Script    template.JS
 	Rows      []row
 	Legend    []key

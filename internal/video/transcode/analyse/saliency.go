@@ -34,6 +34,19 @@ func NewPredictor() (*Predictor, error) {
 	return &Predictor{network: n, planes: make([]float32, 3*Width*Height)}, nil
 }
 
+// Looks is the network's density for pictures of any size, as rows of Columns values.
+// What it returns may be used by one goroutine at a time.
+func Looks() (func(picture image.Image) (width, height int, values []float32, err error), error) {
+	p, err := NewPredictor()
+	if err != nil {
+		return nil, err
+	}
+	return func(picture image.Image) (int, int, []float32, error) {
+		m, err := p.PredictImage(picture)
+		return Columns, Rows, m[:], err
+	}, nil
+}
+
 // Predict is the network's density for one picture.
 func (p *Predictor) Predict(picture Picture, colours Colours) (Map, error) {
 	colours.rgb(p.planes, picture)

@@ -56,9 +56,9 @@ export function explain(error: unknown, { t, locale }: Pick<Words, 't' | 'locale
   return inWords(meaning[error.code as Code], detail, { t, locale }) || t('problemStatus', { status: error.status });
 }
 
-/** explainFailure says why an asset could not be processed, as explain does. */
-export function explainFailure({ code, message }: NonNullable<Asset['error']>, words: Pick<Words, 't' | 'locale'>): string {
-  return inWords(code === 'invalid' ? 'faultMedia' : meaning[code as Code], sentence(message), words);
+/** explainFailure says why an asset could not be processed, as explain does; invalid is what is wrong with it then. */
+export function explainFailure({ code, message }: NonNullable<Asset['error']>, words: Pick<Words, 't' | 'locale'>, invalid: Key = 'faultMedia'): string {
+  return inWords(code === 'invalid' ? invalid : meaning[code as Code], sentence(message), words);
 }
 
 const warned: Readonly<Record<string, Key>> = {
