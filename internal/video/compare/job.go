@@ -89,6 +89,9 @@ func (h *Handler) compare(ctx context.Context, ask encode.CompareRequest, tell f
 	if blob.CheckPrefix(ask.Prefix) != nil || blob.CheckPrefix(ask.Result) != nil {
 		return nil, fault.New(fault.Invalid, "%.80q cannot be compared into %.80q", ask.Result, ask.Prefix)
 	}
+	if err := h.checkModels(); err != nil {
+		return nil, err
+	}
 	tell(0, encode.Compare) // fetching may take a while
 	if err := os.MkdirAll(h.Scratch, 0o755); err != nil {
 		return nil, err
@@ -109,9 +112,6 @@ func (h *Handler) compare(ctx context.Context, ask encode.CompareRequest, tell f
 	}
 	defer source.Close()
 
-	if err := h.checkModels(); err != nil {
-		return nil, err
-	}
 	result := &encode.CompareResult{}
 	p := progress{tell: tell, encodes: len(encodes)}
 	service := Service{Tools: h.Tools, Looks: h.Looks, OnProgress: p.update, Refused: func(e *Entry, why error) {
@@ -184,17 +184,17 @@ func (h *Handler) fetch(ctx context.Context, prefix, scratch string) (m made, al
 		return m, nil, fault.New(fault.Invalid, "there is no picture to compare")
 	}
 	from := objectFolder{h.Objects, prefix}
-	var bytes int64
+	var size int64
 	for _, r := range m.Renditions {
 		err := h.Objects.List(ctx, prefix+path.Dir(r.Playlist)+"/", func(info blob.Info) error {
-			bytes += info.Size
+			size += info.Size
 			return nil
 		})
 		if err != nil {
 			return m, nil, err
 		}
 	}
-	if err := h.Room(bytes); err != nil {
+	if err := h.Room(size); err != nil {
 		return m, nil, err
 	}
 	all, err = openRenditions(ctx, from, m.Renditions, scratch)
