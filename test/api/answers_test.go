@@ -155,6 +155,7 @@ func (d *driver) assets(t *testing.T) {
 	path := "/v1/assets/" + d.call(t, http.StatusCreated, "POST", "/v1/assets", quick, header{"Idempotency-Key", "one"}).text("id")
 	d.call(t, http.StatusConflict, "POST", path+"/playback", `{}`)
 	d.call(t, http.StatusConflict, "GET", path+"/encoding", nil)
+	d.call(t, http.StatusConflict, "POST", path+"/comparison", nil)
 	d.call(t, http.StatusOK, "PUT", path+"/source", clip(t))
 	d.call(t, http.StatusConflict, "PUT", path+"/source", clip(t))
 	d.until(t, path[len("/v1/assets/"):], "ready")
@@ -167,6 +168,7 @@ func (d *driver) assets(t *testing.T) {
 	d.call(t, http.StatusPreconditionFailed, "PATCH", path, `{"name":"more"}`, header{"If-Match", ready.header.Get("ETag")})
 	d.call(t, http.StatusOK, "POST", path+"/playback", `{"expires_in":60}`)
 	d.call(t, http.StatusConflict, "POST", path+"/retry", nil)
+	d.comparison(t, path)
 	d.subtitles(t, path)
 
 	failing := "/v1/assets/" + d.call(t, http.StatusCreated, "POST", "/v1/assets", `{}`).text("id")
@@ -176,6 +178,23 @@ func (d *driver) assets(t *testing.T) {
 	d.call(t, http.StatusAccepted, "POST", failing+"/retry", nil)
 	d.call(t, http.StatusPreconditionFailed, "DELETE", failing, nil, header{"If-Match", `"0"`})
 	d.call(t, http.StatusNoContent, "DELETE", failing, nil)
+}
+
+// comparison has an asset compared with its source, twice.
+func (d *driver) comparison(t *testing.T, path string) {
+	d.call(t, http.StatusNotFound, "GET", path+"/comparison", nil)
+	d.call(t, http.StatusNotFound, "DELETE", path+"/comparison", nil)
+	d.call(t, http.StatusUnprocessableEntity, "POST", path+"/comparison", `{"every":-1}`)
+	for _, body := range []any{`{"every":5,"frames":1}`, nil} {
+		d.call(t, http.StatusAccepted, "POST", path+"/comparison", body)
+		if !program.Eventually(patience, func() bool {
+			return d.ask(t, http.StatusOK, "GET", path, nil).text("comparison", "status") == "ready"
+		}) {
+			t.Error("the comparison does not become ready")
+		}
+		d.call(t, http.StatusOK, "GET", path+"/comparison", nil)
+	}
+	d.call(t, http.StatusOK, "DELETE", path+"/comparison", nil)
 }
 
 func (d *driver) streams(t *testing.T) {

@@ -68,8 +68,9 @@ func forms() map[string]form {
 	return map[string]form{
 		"list-assets": {}, "list-jobs": {}, "list-keys": {}, "list-webhooks": {}, "get-usage": {}, "get-session": {}, "sign-out": {}, "stream-events": {},
 		"get-asset": {things: asset}, "delete-asset": {things: asset}, "retry-asset": {things: asset},
-		"update-asset":     {things: asset, body: `{"name":"stolen"}`},
-		"get-encoding":     {things: asset},
+		"update-asset":  {things: asset, body: `{"name":"stolen"}`},
+		"get-encoding":  {things: asset},
+		"compare-asset": {things: asset, body: `{}`}, "get-comparison": {things: asset}, "delete-comparison": {things: asset},
 		"sign-playback":    {things: asset, body: `{}`},
 		"put-source":       {things: asset, body: []byte("x")},
 		"put-subtitles":    {things: []string{"asset", "language"}, body: "WEBVTT\n\n00:00.000 --> 00:01.000\nx\n", headers: []header{{"Content-Type", "text/vtt"}}},

@@ -86,8 +86,16 @@ func TestJob(t *testing.T) {
 	rendition(t, clip, filepath.Join(folder, "video/good"), "-crf", "20")
 	rendition(t, clip, filepath.Join(folder, "video/bad"), "-crf", "40", "-vf", "scale=iw/2:ih/2")
 	rendition(t, clip, filepath.Join(folder, "video/other"), "-vf", "crop=480:360")
+	for _, name := range []string{"init.mp4", "00000.m4s"} {
+		if err := os.MkdirAll(filepath.Join(folder, "video/junk"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, "video/junk", name), []byte("no film"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	made := `{"plan":{"shot_starts_s":[0,0.8,1.2,99]},"renditions":[`
-	for i, id := range []string{"good", "other", "bad"} {
+	for i, id := range []string{"good", "other", "junk", "bad"} {
 		made += strings.Repeat(",", min(i, 1)) + fmt.Sprintf(`{"id":%q,"codec":"h264","playlist":"video/%[1]s/media.m3u8"}`, id)
 	}
 	if err := os.WriteFile(filepath.Join(folder, reportName), []byte(made+"]}"), 0o644); err != nil {
@@ -122,7 +130,7 @@ func TestJob(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got.LeftOut) != 1 || got.LeftOut[0].Rendition != "other" || !strings.Contains(got.LeftOut[0].Message, "another shape") {
+	if len(got.LeftOut) != 2 || got.LeftOut[0].Rendition != "other" || !strings.Contains(got.LeftOut[0].Message, "another shape") || got.LeftOut[1].Rendition != "junk" {
 		t.Errorf("left out %+v", got.LeftOut)
 	}
 	if !slices.IsSorted(shares) || len(shares) < 4 || shares[len(shares)-1] > 1 || shares[len(shares)-1] < 0.9 {
