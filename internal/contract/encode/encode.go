@@ -149,8 +149,8 @@ type Files struct {
 // ReportName is the file of a result that says how it came about.
 const ReportName = "report.json"
 
-// Report is what nodes that do not encode read of that file; it has much more in
-// it. Results of earlier versions have no shots.
+// Report is what others than the encoder read of that file; it has much more in it.
+// Results of earlier versions have no shots.
 type Report struct {
 	Plan struct {
 		ShotStarts []float64 `json:"shot_starts_s"` // the first is 0
@@ -158,9 +158,11 @@ type Report struct {
 	Renditions []RenditionReport `json:"renditions"`
 }
 
-// RenditionReport is what each shot of a rendition was given.
+// RenditionReport is one rendition, and what each shot of it was given.
 type RenditionReport struct {
 	ID        string  `json:"id"`
+	Codec     string  `json:"codec"`
+	Playlist  string  `json:"playlist"` // in the folder of its segments
 	ShotBytes []int64 `json:"shot_bytes"`
 }
 

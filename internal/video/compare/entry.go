@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"liuyun/internal/base/fault"
+	"liuyun/internal/contract/encode"
 )
 
 // Entry is one file to compare. Close it after use.
@@ -123,23 +124,6 @@ func openFile(name string) (*os.File, error) {
 	return file, nil
 }
 
-// made is what of a report.json counts here.
-type made struct {
-	Plan struct {
-		ShotStarts []float64 `json:"shot_starts_s"`
-	} `json:"plan"`
-	Renditions []madeRendition `json:"renditions"`
-}
-
-type madeRendition struct {
-	ID       string `json:"id"`
-	Codec    string `json:"codec"`
-	Playlist string `json:"playlist"`
-}
-
-// reportName is the file that says what is in a folder.
-const reportName = "report.json"
-
 // folder is one that liuyun encode made, wherever it is.
 type folder interface {
 	// names are the files below a folder of it, in order.
@@ -167,11 +151,11 @@ func openFolder(ctx context.Context, name, scratch string) ([]*Entry, error) {
 	}
 	defer root.Close()
 	group := filepath.Base(filepath.Clean(name))
-	if report, err := root.Open(reportName); err == nil {
+	if report, err := root.Open(encode.ReportName); err == nil {
 		defer report.Close()
-		m, err := readMade(report)
+		m, err := readReport(report)
 		if err != nil {
-			return nil, fault.Wrap(err, fault.Invalid, "%s/%s makes no sense: encode into this folder anew", name, reportName)
+			return nil, fault.Wrap(err, fault.Invalid, "%s/%s makes no sense: encode into this folder anew", name, encode.ReportName)
 		}
 		if len(m.Renditions) == 0 {
 			return nil, fault.New(fault.Invalid, "%s has no picture in it to compare", name)
@@ -181,7 +165,7 @@ func openFolder(ctx context.Context, name, scratch string) ([]*Entry, error) {
 			e.Name, e.Group = group+"/"+e.Name, strings.TrimSpace(group+" "+e.Group)
 		}
 		if err != nil {
-			return all, fault.Wrap(err, fault.Invalid, "the folder %s is not complete", name)
+			return all, fault.Wrap(err, fault.Invalid, "%s: %s", name, fault.Message(err))
 		}
 		return all, nil
 	}
@@ -209,16 +193,16 @@ func openFolder(ctx context.Context, name, scratch string) ([]*Entry, error) {
 // videoEndings are names of files that are taken out of a folder.
 var videoEndings = []string{".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ts", ".mxf", ".avi", ".ivf", ".nut"}
 
-// readMade reads a report.json.
-func readMade(report io.Reader) (m made, err error) {
-	err = json.NewDecoder(io.LimitReader(report, mostReport)).Decode(&m)
-	return m, err
+// readReport reads an encode.ReportName.
+func readReport(report io.Reader) (r encode.Report, err error) {
+	err = json.NewDecoder(io.LimitReader(report, mostReport)).Decode(&r)
+	return r, err
 }
 
 // openRenditions puts renditions of a folder together in the folder scratch. Where
 // there are several codecs, these are the groups. What is open when it fails is
 // returned.
-func openRenditions(ctx context.Context, from folder, renditions []madeRendition, scratch string) (all []*Entry, err error) {
+func openRenditions(ctx context.Context, from folder, renditions []encode.RenditionReport, scratch string) (all []*Entry, err error) {
 	codecs := make(map[string]bool)
 	for _, r := range renditions {
 		codecs[r.Codec] = true
@@ -229,7 +213,7 @@ func openRenditions(ctx context.Context, from folder, renditions []madeRendition
 		}
 		file, err := joinSegments(ctx, from, path.Dir(r.Playlist), scratch)
 		if err != nil {
-			return all, fmt.Errorf("rendition %s: %w", r.ID, err)
+			return all, fault.Wrap(err, fault.CodeOf(err), "the rendition %s is not complete", r.ID)
 		}
 		e := &Entry{File: file, Name: r.ID}
 		if len(codecs) > 1 {

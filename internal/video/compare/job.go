@@ -170,12 +170,12 @@ func gone(err error) error {
 
 // fetch puts the renditions of a result together in scratch. What is open when it
 // fails is returned.
-func (h *Handler) fetch(ctx context.Context, prefix, scratch string) (m made, all []*Entry, err error) {
-	object, err := h.Objects.Open(ctx, prefix+reportName)
+func (h *Handler) fetch(ctx context.Context, prefix, scratch string) (m encode.Report, all []*Entry, err error) {
+	object, err := h.Objects.Open(ctx, prefix+encode.ReportName)
 	if err != nil {
 		return m, nil, err
 	}
-	m, err = readMade(object)
+	m, err = readReport(object)
 	object.Close()
 	if err != nil {
 		return m, nil, fault.Wrap(err, fault.Internal, "the report of this asset cannot be read")

@@ -98,7 +98,7 @@ func TestJob(t *testing.T) {
 	for i, id := range []string{"good", "other", "junk", "bad"} {
 		made += strings.Repeat(",", min(i, 1)) + fmt.Sprintf(`{"id":%q,"codec":"h264","playlist":"video/%[1]s/media.m3u8"}`, id)
 	}
-	if err := os.WriteFile(filepath.Join(folder, reportName), []byte(made+"]}"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, encode.ReportName), []byte(made+"]}"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	storeFolder(t, objects, result, folder)
